@@ -5,6 +5,7 @@ norm, in groups that follow each other in the stream. By default a group is a mi
 starts keep the groups, and take any micro-batch that holds whole groups.
 """
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +27,9 @@ def fix_groups(recipe: R, out: Path, world: int) -> tuple[R, dict[str, Any]]:
     before = read_identity(out) if (out / RUN).is_file() else {}
     first = int(before.get("recipe", {}).get("micro_batch", recipe.micro_batch))
     identity: dict[str, Any] = {"recipe": recipe.frozen() | {"micro_batch": first}}
+    settings = json.loads(json.dumps(identity["recipe"]))
+    if before and any(before["recipe"].get(name) != value for name, value in settings.items()):
+        return recipe, identity  # the folder holds another run, which `freeze_identity` refuses by what differs
     model = recipe.model_config()
     if model.fusion == "iavcl" and model.hafe and model.modalities == "av":
         clips = recipe.batch_norm_clips or first

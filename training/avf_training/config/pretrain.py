@@ -116,15 +116,26 @@ class PretrainRecipe:
 def accumulation(batch: int, micro_batch: int, world: int) -> int:
     """Return the micro-batches of a step of each of `world` ranks. Raises UserError if they do not fill the batch."""
     if batch % (world * micro_batch):
-        divisors = [number for number in range(1, batch + 1) if batch % number == 0]
-        nearest = sorted({max(n for n in divisors if n <= world), min(n for n in divisors if n >= min(world, batch))})
-        fix = (
-            f"these micro-batches do: {', '.join(str(n) for n in divisors if (batch // world) % n == 0 and n > 1)}"
-            if batch % world == 0
-            else f"the nearest numbers of processes that share the batch: {' and '.join(map(str, nearest))}"
+        raise UserError(
+            f"a batch of {batch} is no multiple of {world} processes x micro_batch {micro_batch}; "
+            + _describe_fitting(batch, micro_batch, world)
         )
-        raise UserError(f"a batch of {batch} is no multiple of {world} processes x micro_batch {micro_batch}; {fix}")
     return batch // (world * micro_batch)
+
+
+def _describe_fitting(batch: int, micro_batch: int, world: int) -> str:
+    """Return what to take in place of a world that does not fit: the nearest worlds, and micro-batches for this one."""
+    whole = batch // micro_batch
+    worlds = [number for number in range(1, whole + 1) if batch % (number * micro_batch) == 0]
+    share = batch // world if batch % world == 0 else 0
+    advice = []
+    if worlds:
+        nearest = {max((n for n in worlds if n < world), default=worlds[0])}
+        nearest |= {min((n for n in worlds if n > world), default=worlds[-1])}
+        advice.append(f"with this micro_batch {' or '.join(map(str, sorted(nearest)))} processes do")
+    if fitting := [number for number in range(2, share + 1) if share % number == 0]:
+        advice.append(f"with {world} processes a micro_batch of {', '.join(map(str, fitting))} does")
+    return "; ".join(advice) or f"set micro_batch to a divisor of {batch}"
 
 
 def describe_batch_norm_faults(clips: int | None, micro_batch: int) -> tuple[tuple[bool, str], ...]:

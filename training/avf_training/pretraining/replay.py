@@ -19,11 +19,13 @@ from avf_shards.schema.versions import read_json, stamp
 from avf_shards.system import durable_io
 from torch import Tensor, nn
 
+from avf_training.config.micro_batch import fix_groups
 from avf_training.config.pretrain import PretrainRecipe, recipe_of_run
 from avf_training.data.pretraining_sampler import PretrainingBatch
 from avf_training.data.storage import StorageConfig
 from avf_training.distributed.context import DistributedContext
 from avf_training.distributed.parallelize import full_state_dict
+from avf_training.models.batch_norm import defer_running_statistics
 from avf_training.models.mae import MaskedAutoencoder, ReconstructionOutput
 from avf_training.pretraining.step import make_loader, pretraining_forward
 
@@ -83,9 +85,12 @@ def replay_step(run: Path, shards: Path | str, storage: StorageConfig, rank: int
     Raises UserError, FaultError for other shards.
     """
     snapshot = _read_snapshot(run, rank)
-    recipe = recipe_of_run(run)
+    # The micro-batch of the start that stopped, which may differ from that of the run's first start.
+    recipe = replace(recipe_of_run(run), micro_batch=len(snapshot["keys"][0]))
+    recipe, _ = fix_groups(recipe, run, snapshot["world"])
     model = MaskedAutoencoder.from_pretrained(run / FOLDER / "model").train()
     model.fp32_decoder = recipe.precision.fp32_decoder
+    defer_running_statistics(model, recipe.batch_norm_clips or recipe.micro_batch)
     watcher = _OutputWatcher(model)
     forward = pretraining_forward(recipe)
     parts: dict[str, float] = {}

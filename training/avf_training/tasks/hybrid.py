@@ -46,8 +46,10 @@ def hybrid_task(
     alignments = _alignments(target, joining)
     target_clips = read_labelled_clips(shards, target)
     fold = find_fold(target_clips, number)
-    # Fine-tuning may validate on any share up to the maximum; clips of a smaller share are a subset of these.
-    parts = (*split_validation(target_clips, fold.train, MAX_VALIDATION_SHARE), fold.test)
+    # Fine-tuning may validate on any share up to the maximum; clips of a smaller share are a subset of these. With 0
+    # nothing is kept back, as in the papers; a later start that would validate on such clips is refused.
+    reserved_share = MAX_VALIDATION_SHARE if validation_share else 0.0
+    parts = (*split_validation(target_clips, fold.train, reserved_share), fold.test)
     learned, reserved, test = ([target_clips.identity_of[key] for key in keys] for keys in parts)
     # Fine-tuning itself learns from `learned`: what these share with the reserved clips, the hybrid may have too.
     excluded = (ExcludedClips(test), ExcludedClips(reserved, allowed=learned))
