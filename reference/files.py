@@ -15,6 +15,7 @@ from avf_curation.pipeline.unit_job import UnitReport
 from avf_curation.runs import plan_table
 from avf_curation.runs.cost_estimate import SourceTotals
 from avf_curation.sources.types import SkippedInput, Video
+from avf_shards.format.denylist import Denial
 from avf_shards.format.file_digests import LedgerDigests
 from avf_shards.format.index import ShardIndex
 from avf_shards.format.plan_summary import PlanSummary
@@ -140,6 +141,11 @@ CONTENTS: dict[FileKind, Contents] = {
         parts=(ledger.Check, Labels, Origin, *_STAGES),
     ),
     "curation run": Contents(about="What every result of the run depends on.", rows=RunIdentity),
+    "denylist": Contents(
+        about="What one takedown forbids; the denylist of a folder is the union of its files, named by their content.",
+        keys={"entries": "what is forbidden"},
+        parts=(Denial,),
+    ),
     "evaluation scores": Contents(
         about="One JSON object a line for each evaluation during pre-training.",
         keys={"step": "from 0", "score": "name of the score -> value, as mse/mean patch and R@1/chance"},

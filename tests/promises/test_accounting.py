@@ -122,7 +122,8 @@ def random_stages(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     monkeypatch.setattr(pipeline, "MediaFile", lambda *_: Media(holder.dice))
     monkeypatch.setattr(pipeline, "screen_shots", lambda *_: holder.dice.screen())
     monkeypatch.setattr(pipeline, "split_silence", lambda *arguments: holder.dice.split(*arguments))
-    monkeypatch.setattr(pipeline, "check_unchanged", lambda *_, **__: None)
+    for check in ("check_unchanged", "check_still_unchanged"):
+        monkeypatch.setattr(pipeline, check, lambda *_, **__: None)
     monkeypatch.setattr(pipeline, "input_digest", lambda *_: "d" * 64)
     return holder
 

@@ -66,7 +66,7 @@ def test_a_small_input_is_cut_into_units_for_many_workers(videos: int, units: in
 
 def test_the_time_left_is_logged_where_there_is_no_terminal(caplog: pytest.LogCaptureFixture) -> None:
     progress = Progress(units=2, units_done=0, videos=4, videos_done=0, kept=0, rejected=0, failed=0, frames=0)
-    with caplog.at_level("INFO"), ProgressBar() as bar:
+    with caplog.at_level("INFO", logger="avf_curation"), ProgressBar() as bar:
         bar._logged_s -= 3600
         bar(progress)
         bar._logged_s -= 3600

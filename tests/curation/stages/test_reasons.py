@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 import avf_curation.stages
+from avf_curation.pipeline.denials import DENIED
 from avf_curation.stages.checks import STAGES
 from avf_curation.stages.reasons import REASONS
 from avf_curation.stages.undecided import STAGES_WITH_UNDECIDED, UNDECIDED
@@ -37,7 +38,7 @@ def test_every_reason_of_the_stages_has_its_sentence() -> None:
     folder = Path(str(avf_curation.stages.__file__)).parent
     given = set().union(*(reasons_of_a_stage(path) for path in folder.glob("*.py")))
     given |= {f"{stage}/{UNDECIDED}" for stage in STAGES_WITH_UNDECIDED}
-    given |= {f"{TAKEDOWN}/{takedown.REASON}"}
+    given |= {f"{TAKEDOWN}/{takedown.REASON}", f"{DENIED.stage}/{DENIED.reason}"}
     assert given == set(REASONS)
     assert {name.partition("/")[0] for name in REASONS} == {*STAGES, TAKEDOWN}
 
