@@ -195,6 +195,19 @@ def test_replay_names_the_module_clip_and_gradient_that_are_not_finite(shards: P
     assert not replay.finite
 
 
+def test_replay_repeats_the_micro_batch_of_the_start_that_stopped(shards: Path, tmp_path: Path) -> None:
+    train(shards, tmp_path / "run", "batch=4", "micro_batch=2", "steps=1")
+    recipe = load_recipe("nano", (*QUICK, *SAVE, "batch=4", "micro_batch=4"))
+    model = MaskedAutoencoder.from_pretrained(tmp_path / "run/model")
+    with process_group("cpu") as context:
+        batch = next(iter(make_loader(recipe, shards, StorageConfig(), context)))
+        scaler = torch.amp.GradScaler("cpu", enabled=False)
+        keep_for_replay(tmp_path / "run", 0, batches=[batch], model=model, scaler=scaler, context=context)
+    replay = replay_step(tmp_path / "run", shards, StorageConfig())
+    assert replay.finite
+    assert replay.parts["loss"] > 0
+
+
 def test_progress_is_printed_during_training(shards: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

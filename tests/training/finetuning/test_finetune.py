@@ -210,6 +210,17 @@ def test_validation_clips_depend_on_no_seed_and_are_in_no_hybrid(shards: Path) -
     assert make_task(shards, small_recipe(seed=1)).identity() == make_task(shards, small_recipe(seed=2)).identity()
 
 
+def test_without_validation_the_hybrid_has_every_training_clip_of_the_fold(shards: Path) -> None:
+    labelled = LabelledShards([shards], STORAGE)
+    fold = fold_task(make_dataset(), labelled, 1, "av", 0.0)
+    hybrid = hybrid_task(
+        make_dataset(), labelled, 1, modalities="av", validation_share=0.0, joining=[make_dataset("more")]
+    )
+    assert set(fold.train) <= set(hybrid.train)
+    assert hybrid.validation == ()
+    assert not set(fold.test) & set(hybrid.truth)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("modalities", ["a", "v"])
 def test_a_single_modality_is_fine_tuned(shards: Path, tmp_path: Path, modalities: str) -> None:
