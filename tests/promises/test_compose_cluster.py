@@ -25,6 +25,7 @@ from support.waiting import wait_until
 TOKEN = "c0ffee" * 8
 SETTINGS = [word for setting in QUICK_SETTINGS for word in ("--set", setting)]
 
+# They start Ray clusters in namespaces of the kernel, which takes minutes and which not every machine allows.
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(why_unavailable()), reason=why_unavailable() or "available")]
 
 
@@ -105,6 +106,7 @@ for table in ("tcp", "tcp6"):
 """
 
 
+# Paths inside the container.
 @pytest.mark.parametrize("path", ["/data/in/raw/mine.txt", "/etc/mine.txt", "/opt/mine.txt"])
 def test_a_service_cannot_write_to_the_raw_video_or_its_root(cluster: Path, path: str) -> None:
     done = run_service("worker", cluster, ["sh", "-c", 'echo > "$0" || exit 7', path])

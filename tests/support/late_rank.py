@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch.distributed as dist
 from avf_training.cli.main import main
@@ -22,7 +23,7 @@ save_pretrained = Pretrained.save_pretrained
 entered = 0
 
 
-def count_broadcast(*arguments, **options):  # type: ignore[no-untyped-def]
+def count_broadcast(*arguments: Any, **options: Any) -> None:
     """Broadcast; on rank 1 write the number of broadcasts first."""
     global entered
     entered += 1
@@ -30,15 +31,15 @@ def count_broadcast(*arguments, **options):  # type: ignore[no-untyped-def]
         written = DECISIONS.with_suffix(".new")
         written.write_text(str(entered))
         written.replace(DECISIONS)
-    return broadcast_object_list(*arguments, **options)
+    broadcast_object_list(*arguments, **options)
 
 
-def save_late(self, folder, *arguments):  # type: ignore[no-untyped-def]
+def save_late(self: Pretrained, folder: Path, *arguments: Any) -> None:
     """Save a model, on rank 0 after rank 1 has entered a broadcast that rank 0 has not."""
     limit_s = time.monotonic() + LIMIT_S
     while RANK == 0 and int(DECISIONS.read_text()) <= entered and time.monotonic() < limit_s:
         time.sleep(0.01)
-    return save_pretrained(self, folder, *arguments)
+    save_pretrained(self, folder, *arguments)
 
 
 if __name__ == "__main__":

@@ -153,9 +153,9 @@ def test_a_second_takedown_and_a_later_pack_read_no_erased_sound(tmp_path: Path)
 
 
 def test_what_the_run_denies_leaves_the_shards_with_the_next_takedown_in_both(folder: Path) -> None:
-    both = [str(folder / "shards"), "--run", str(folder / "run")]
-    assert main(["delete", *both[1:], "--video", "a/003.mp4"]) == 0
-    assert main(["delete", *both, "--video", "a/002.mp4"]) == 0
+    folders = [str(folder / "shards"), "--run", str(folder / "run")]
+    assert main(["delete", *folders[1:], "--video", "a/003.mp4"]) == 0
+    assert main(["delete", *folders, "--video", "a/002.mp4"]) == 0
     clips = read_clips(folder / "shards")
     assert not any(
         key.startswith((make_video_prefix("a", "003.mp4"), make_video_prefix("a", "002.mp4"))) for key in clips

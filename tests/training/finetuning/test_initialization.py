@@ -13,6 +13,7 @@ from avf_training.models.pretrained import CONFIG
 from avf_training.tasks.labelled_clips import read_labelled_clips
 from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.tasks.learned_clips import LEARNED, LearnedClips
+from avf_training.tasks.relations import ClipIdentity
 from avf_training.tasks.task import Task, fold_task
 from avf_training.trainer.run_folder import RUN
 from support.labelled import make_dataset, make_label_rows, make_labelled_shards
@@ -40,7 +41,7 @@ def make_start(folder: Path, learned: LearnedClips | None) -> Path:
     return folder
 
 
-def identities(shards: LabelledShards, source: str) -> list:  # type: ignore[type-arg]  # of ClipIdentity
+def identities(shards: LabelledShards, source: str) -> list[ClipIdentity]:
     return list(read_labelled_clips(shards, make_dataset(source, **RELEASES)).identity_of.values())
 
 

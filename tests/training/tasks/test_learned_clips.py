@@ -18,10 +18,10 @@ def keys_of(count: int, source: str = "mer24") -> list[str]:
 
 def test_a_list_is_read_as_written_and_its_bytes_follow_from_the_clips(tmp_path: Path) -> None:
     clips = [ClipIdentity(key=f"k{n}", recording=f"lab/{n}", person=f"lab/p{n % 3}") for n in range(9)]
-    both = LearnedClips.with_labels(clips) | LearnedClips.from_keys(keys_of(5), labelled=False)
-    assert (len(both.labelled), len(both.unlabelled)) == (9 + 9 + 3, 5)
-    both.write(tmp_path)
-    assert read_learned(tmp_path / LEARNED) == both
+    union = LearnedClips.with_labels(clips) | LearnedClips.from_keys(keys_of(5), labelled=False)
+    assert (len(union.labelled), len(union.unlabelled)) == (9 + 9 + 3, 5)
+    union.write(tmp_path)
+    assert read_learned(tmp_path / LEARNED) == union
     before = (tmp_path / LEARNED).read_bytes()
     reordered = LearnedClips.from_keys(keys_of(5)[::-1], labelled=False) | LearnedClips.with_labels(clips[::-1])
     reordered.write(tmp_path)

@@ -1,6 +1,7 @@
 """Corpora that share recordings, persons or films leak into no hybrid, held-out part or transfer, in no direction."""
 
 import csv
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -59,10 +60,10 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> LabelledShards:
     return LabelledShards([pack_drawn_clips(folder, sources, curate_labelled_clip, 64)], StorageConfig())
 
 
-def recordings(shards: LabelledShards, dataset: str, keys: object) -> set[str]:
+def recordings(shards: LabelledShards, dataset: str, keys: Iterable[str]) -> set[str]:
     """Return the recordings that keys show, those of another data set's clips left out."""
     identity_of = read_labelled_clips(shards, find_dataset(dataset)).identity_of
-    return {identity_of[key].recording for key in keys if key in identity_of}  # type: ignore[attr-defined]  # any keys
+    return {identity_of[key].recording for key in keys if key in identity_of}
 
 
 def test_the_table_gives_each_name_one_meaning_and_each_fact_a_basis() -> None:

@@ -125,8 +125,8 @@ def accumulation(batch: int, micro_batch: int, world: int) -> int:
 
 def _describe_fitting(batch: int, micro_batch: int, world: int) -> str:
     """Return what to take in place of a world that does not fit: the nearest worlds, and micro-batches for this one."""
-    whole = batch // micro_batch
-    worlds = [number for number in range(1, whole + 1) if batch % (number * micro_batch) == 0]
+    most = batch // micro_batch  # processes
+    worlds = [number for number in range(1, most + 1) if batch % (number * micro_batch) == 0]
     share = batch // world if batch % world == 0 else 0
     advice = []
     if worlds:

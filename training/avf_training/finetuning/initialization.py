@@ -44,10 +44,10 @@ def inherit_learned(start: Path, task: Task) -> LearnedClips:
     own = LearnedClips.with_labels(task.identity_of[key] for key in task.train).labelled
     for use, keys in (("tests", task.test), ("selects its epoch by", task.validation)):
         shares = ((key, learned.labelled_share(task.identity_of[key], ignored=own)) for key in keys)
-        leaked = [(key, what) for key, what in shares if what is not None]
+        leaked = [(key, relation) for key, relation in shares if relation is not None]
         if leaked:
-            key, what = leaked[0]
-            clip = key if what == "clip" else f"the {what} of {key}"
+            key, relation = leaked[0]
+            clip = key if relation == "clip" else f"the {relation} of {key}"
             raise UserError(
                 f"{start}: was trained on {clip} and {len(leaked) - 1} more clips that {task.name} {use}; "
                 f"post-pre-train for this very fold, with a validation_share of at most {MAX_VALIDATION_SHARE} here"

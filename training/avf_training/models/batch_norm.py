@@ -101,10 +101,14 @@ def update_running_statistics(model: nn.Module, skipped: bool) -> None:
 
     skipped: the step changed no weight, because its loss was not finite; its moments are forgotten.
     """
-    for norm in filter(lambda module: module.deferred, _batch_norms(model)):
-        for sums in (norm.sum_mean_UC, norm.sum_var_UC, norm.groups_U1):
-            if not skipped and dist.is_initialized() and dist.get_world_size() > 1:
-                dist.all_reduce(sums)
+    norms = [norm for norm in _batch_norms(model) if norm.deferred]
+    sums = [tensor for norm in norms for tensor in (norm.sum_mean_UC, norm.sum_var_UC, norm.groups_U1)]
+    if sums and not skipped and dist.is_initialized() and dist.get_world_size() > 1:
+        packed = torch.cat([tensor.flatten() for tensor in sums])  # one collective a step for all layers
+        dist.all_reduce(packed)
+        for tensor, part in zip(sums, packed.split([tensor.numel() for tensor in sums]), strict=True):
+            tensor.copy_(part.view_as(tensor))
+    for norm in norms:
         for unit in range(norm.units):
             if skipped:
                 norm.clear_sums(unit)

@@ -76,8 +76,8 @@ def _shared_by_name(clips: Sequence[LabelledClip]) -> Iterator[SharedClips]:
     """Yield what two sources share by the names of their recordings, people and films."""
     clips_of: dict[tuple[str, str], dict[str, list[str]]] = {}  # (shares, name) -> source -> keys
     for clip in clips:
-        for what in identify_clip(clip).shared_names().items():
-            clips_of.setdefault(what, {}).setdefault(clip.source, []).append(clip.key)
+        for name in identify_clip(clip).shared_names().items():
+            clips_of.setdefault(name, {}).setdefault(clip.source, []).append(clip.key)
     totals: dict[tuple[str, str, str], tuple[int, tuple[str, str]]] = {}
     for (shares, _), keys_of in clips_of.items():
         for first, second in combinations(sorted(keys_of), 2):
@@ -117,12 +117,12 @@ def _shared_by_sound(clips: Sequence[LabelledClip]) -> Iterator[SharedClips]:
 def _describe(shared: SharedClips) -> str:
     first, second = shared.sources
     where = first if first == second else f"{first} and {second}"
-    what = {"recording": "recordings", "person": "people", "film": "films"}
+    plural = {"recording": "recordings", "person": "people", "film": "films"}
     number = count_noun(shared.clips, "clip")
     example = f"as {shared.example[0]} and {shared.example[1]}"
     if shared.shares == "sound":
         return f"{where}: {number} with the sound of another recording, {example}; no name tells that: leave one out"
-    return f"{where}: {number} of the same {what[shared.shares]}, {example}; no test has them on both sides"
+    return f"{where}: {number} of the same {plural[shared.shares]}, {example}; no test has them on both sides"
 
 
 def _present(relation: Relation, sources: dict[str, int]) -> list[str]:

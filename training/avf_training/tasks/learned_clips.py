@@ -60,10 +60,10 @@ class LearnedClips:
         """
         names_of = clip.digest_names()
         names_of["recording"] = [*names_of["recording"], *clip.older_digest_names()]
-        for what, names in names_of.items():
+        for relation, names in names_of.items():
             digests = {_digest(name) for name in names} & self.labelled
-            if digests and (what == "clip" or not digests <= ignored):
-                return what
+            if digests and (relation == "clip" or not digests <= ignored):
+                return relation
         return None
 
     def has_seen(self, clip: ClipIdentity) -> bool:

@@ -158,12 +158,13 @@ def assert_no_leakage(trained: Iterable[ClipIdentity], tested: Iterable[ClipIden
     """
     names: dict[str, set[str]] = {"clip": set(), "recording": set(), "person": set(), "film": set()}
     for clip in tested:
-        for what, name in (("clip", clip.key), *clip.shared_names().items()):
-            names[what].add(name)
+        for relation, name in (("clip", clip.key), *clip.shared_names().items()):
+            names[relation].add(name)
     for clip in trained:
-        for what, name in (("clip", clip.key), *clip.shared_names().items()):
-            if name in names[what]:
-                detail = "" if what == "clip" else f" ({name})"
+        for relation, name in (("clip", clip.key), *clip.shared_names().items()):
+            if name in names[relation]:
+                detail = "" if relation == "clip" else f" ({name})"
                 raise UserError(
-                    f"{clip.key}: the same {what}{detail} is in the test set of {target}; leave it out for this fold"
+                    f"{clip.key}: the same {relation}{detail} is in the test set of {target}; leave it out for this "
+                    "fold"
                 )
