@@ -376,3 +376,14 @@ def test_a_study_on_ray_gives_the_results_of_the_local_machine(lab: Path, tmp_pa
     for local_cell, ray_cell in zip(matrices[0].cells, matrices[1].cells, strict=True):
         local_predictions = (local_cell.out / "predictions/last.json").read_text()
         assert (ray_cell.out / "predictions/last.json").read_text() == local_predictions
+
+
+def test_a_study_compared_on_test_clips_needs_their_scores() -> None:
+    inputs = StudyInputs(
+        shards=["L"], unlabelled=["U"], starts=STARTS, folds_of={"mafw_11": 5}, overrides=["finetune:score_test=false"]
+    )
+    study = select_rows(load_study("table7"), ["AVF-MAE++ B"])
+    assert study.selected_by == "test_best"
+    with pytest.raises(UserError, match=r"rows.AVF-MAE\+\+ B: score_test false leaves nothing to select by test_best"):
+        study_matrix(study, Path("o"), inputs)
+    assert study_matrix(replace(study, selected_by="last"), Path("o"), inputs).cells

@@ -1,7 +1,7 @@
 """Recipes of post-pre-training and fine-tuning (AVF-MAE++ Table 6; HiCMAE 4.1): YAML over one frozen dataclass."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from avf_shards.settings.config import bind, describe_unknown_key, refuse
@@ -20,11 +20,16 @@ from avf_training.models.config import Modalities, ModelConfig
 from avf_training.models.precision import Precision
 from avf_training.models.presets import PRESETS, preset
 from avf_training.tasks.catalog import Dataset, Metric
+from avf_training.tasks.class_imbalance import ImbalanceConfig
 from avf_training.trainer.optimizer import OptimConfig
 
 LabelledStage = Literal["posttrain", "finetune"]
 # Settings that may change between two starts of a run, because they do not change its result.
 FREE = ("workers", "threads", "log_every", "checkpoint_keep", "wandb", "activation_checkpointing")
+
+# Settings that came later: left out of a run's identity where they have their default, so that runs of earlier versions
+# go on.
+_LATER = ("imbalance", "score_test")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +48,14 @@ class FinetuneRecipe:
     smoothing: float = 0.1  # label smoothing
     augment: AugmentConfig = field(default_factory=AugmentConfig)  # random changes of single clips
     mix: MixConfig = field(default_factory=MixConfig)  # mixup and cutmix of two clips
+    imbalance: ImbalanceConfig = field(default_factory=ImbalanceConfig)  # against classes of very different size
     repeats: int = 1  # samples of each clip in an epoch (repeated augmentation)
     segments: int = 2  # windows of a clip that the test averages over; training and validation take one
     validation_share: float = 0.1  # of the training fold, to select the epoch by; with 0 the last epoch is selected
     evaluate_every: int = 1  # epochs between two evaluations
+    # Score the test clips too, after each evaluated epoch. Off, a run takes less time and nothing can be selected by
+    # them: the protocol `test_best`, which only serves the comparison with the papers, has no model.
+    score_test: bool = True
     select_by: Metric | None = None  # metric that selects the epoch; None: WAR, UF1 or PCC by the kind of task
     regression: Literal["mse", "l1", "ccc"] = "mse"  # loss of dimensions
     # Activation of dimensions: `range` keeps predictions in the range of the labels.
@@ -87,7 +96,9 @@ class FinetuneRecipe:
 
     def frozen(self) -> dict[str, Any]:
         """Return the settings that identify a run and may not change between two starts of it."""
-        return resolve_recipe(asdict(self), FREE)
+        values = resolve_recipe(asdict(self), FREE)
+        defaults = {each.name: _default(each) for each in fields(self) if each.name in _LATER}
+        return {key: value for key, value in values.items() if key not in defaults or value != defaults[key]}
 
     def model_config(self) -> ModelConfig:
         """Return the preset with the modalities and the variant of this recipe."""
@@ -109,6 +120,11 @@ class FinetuneRecipe:
     def accumulation(self, world: int) -> int:
         """Return the micro-batches of a step of each rank. Raises UserError if they do not fill the batch."""
         return accumulation(self.batch, self.micro_batch, world)
+
+
+def _default(setting: "Field[Any]") -> Any:
+    """Return the default of a field as a plain value."""
+    return setting.default if setting.default_factory is MISSING else asdict(setting.default_factory())
 
 
 def load_finetune_recipe(stage: LabelledStage, name: str, overrides: Sequence[str] = ()) -> FinetuneRecipe:

@@ -32,7 +32,7 @@ from avf_training.distributed.context import DistributedContext
 from avf_training.distributed.parallelize import full_state_dict, wrap_ddp
 from avf_training.evaluation.results import PREDICTIONS, RESULT, predict_keys, scores_as_dict, write_predictions
 from avf_training.finetuning.initialization import count_seen, inherit_learned, load_start, start_digest
-from avf_training.finetuning.losses import output_spec, task_loss
+from avf_training.finetuning.losses import class_counts, output_spec, task_loss
 from avf_training.finetuning.model_selection import (
     BEST,
     PROTOCOLS,
@@ -46,8 +46,9 @@ from avf_training.models.classifier import Classifier
 from avf_training.models.drop_path import drop_path_keys, set_drop_path_keys
 from avf_training.models.flops import NO_PEAK, peak_flops, training_flops
 from avf_training.models.precision import set_numerics
+from avf_training.tasks.class_imbalance import epoch_counts
 from avf_training.tasks.learned_clips import LearnedClips, copy_list
-from avf_training.tasks.sampling import TrainingOrder
+from avf_training.tasks.sampling import ClassOrder, TrainingOrder
 from avf_training.tasks.task import Task
 from avf_training.trainer.checkpoint import Checkpoints
 from avf_training.trainer.metrics_writer import MetricsWriter
@@ -71,6 +72,7 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
         start: a saved model or a finished run, not trained on a clip that is tested here; None: random weights.
     """
     # Before any folder is made: a refused start must leave no empty run folder.
+    _refuse_imbalance(recipe, task)
     inherited = LearnedClips() if start is None else inherit_learned(start, task)
     identity: dict[str, Any] = {
         "start": None if start is None else start_digest(start),
@@ -244,7 +246,7 @@ def _train(
 def _make_loader(
     recipe: FinetuneRecipe, task: Task, sampler: FinetuningSampler, context: DistributedContext, out: Path
 ) -> StreamLoader[FinetuningParams, FinetuningBatch]:
-    order = TrainingOrder(task.shards.corpus, [task.index_of[key] for key in task.train], recipe.seed, recipe.repeats)
+    order = _training_order(recipe, task)
     # The order and the reader are given to the stream; the folder of its config is not read.
     config = StreamConfig(
         shards=".", batch=recipe.micro_batch * context.size, seed=recipe.seed, max_fault_share=recipe.max_fault_share
@@ -257,6 +259,24 @@ def _make_loader(
         quarantine=out / "quarantine.jsonl",
         delivery_log=out / "delivery.jsonl",
     )
+
+
+def _training_order(recipe: FinetuneRecipe, task: Task) -> TrainingOrder:
+    """Return the order of the training clips, in which each class has the share that the recipe gives it."""
+    corpus, sampling = task.shards.corpus, recipe.imbalance.sampling
+    if sampling == "natural":
+        return TrainingOrder(corpus, [task.index_of[key] for key in task.train], recipe.seed, recipe.repeats)
+    class_of = {task.index_of[key]: int(task.truth[key]) for key in task.train}
+    return ClassOrder(corpus, class_of, epoch_counts(class_counts(task), sampling), recipe.seed, recipe.repeats)
+
+
+def _refuse_imbalance(recipe: FinetuneRecipe, task: Task) -> None:
+    """Raise UserError where a recipe balances the classes of a task that has none."""
+    if recipe.imbalance.any and not task.is_classification:
+        raise UserError(
+            f"{task.name}: imbalance is for classes, and {', '.join(task.data.dimensions)} are dimensions; "
+            "leave the settings imbalance out"
+        )
 
 
 def _make_train_step(

@@ -4,6 +4,7 @@ Shapes: B clips, R rows (B clips and those that are only mixed in), J outputs, D
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ from torch import Tensor
 from avf_training.config.finetune import FinetuneRecipe
 from avf_training.data.finetuning_sampler import FinetuningBatch, finetuning_targets
 from avf_training.models.classifier import OutputSpec, scale_outputs
+from avf_training.tasks.class_imbalance import ImbalanceConfig, class_weights, epoch_counts, log_priors
 from avf_training.tasks.task import Task
 
 
@@ -25,9 +27,19 @@ def output_spec(recipe: FinetuneRecipe, task: Task) -> OutputSpec:
 
 
 def task_loss(recipe: FinetuneRecipe, task: Task) -> Callable[[Tensor, FinetuningBatch], Tensor]:
-    """Return the function from model outputs (B, J) and their batch to the loss."""
+    """Return the function from model outputs (B, J) and their batch to the loss.
+
+    The loss is a mean over clips, so that it is the same however the batch is cut into micro-batches.
+    """
     if task.is_classification:
-        return lambda logits_BJ, batch: _cross_entropy(logits_BJ, batch, task, recipe.smoothing)
+        balance = ClassBalance.of(recipe.imbalance, class_counts(task))
+
+        def classification_loss(logits_BJ: Tensor, batch: FinetuningBatch) -> Tensor:
+            labels_R = torch.tensor([task.truth[record.key] for record in batch.records], device=logits_BJ.device)
+            targets_BJ = finetuning_targets(batch, labels_R, task.outputs, recipe.smoothing)
+            return class_loss(logits_BJ, targets_BJ, balance)
+
+        return classification_loss
     within, kind = output_spec(recipe, task).value_range, recipe.regression
 
     def regression_loss(outputs_BD: Tensor, batch: FinetuningBatch) -> Tensor:
@@ -41,10 +53,45 @@ def task_loss(recipe: FinetuneRecipe, task: Task) -> Callable[[Tensor, Finetunin
     return regression_loss
 
 
-def _cross_entropy(logits_BJ: Tensor, batch: FinetuningBatch, task: Task, smoothing: float) -> Tensor:
-    labels_R = torch.tensor([task.truth[record.key] for record in batch.records], device=logits_BJ.device)
-    targets_BJ = finetuning_targets(batch, labels_R, task.outputs, smoothing)
-    return -(targets_BJ * logits_BJ.log_softmax(-1)).sum(-1).mean()
+@dataclass(frozen=True, kw_only=True)
+class ClassBalance:
+    """What the loss of a task of classes needs against their imbalance."""
+
+    weights_J: Tensor | None = None  # of each class; None: all 1
+    added_J: Tensor | None = None  # added to the logits in training; None: nothing
+    focal: float = 0.0  # gamma of the focal loss
+
+    @classmethod
+    def of(cls, config: ImbalanceConfig, counts: list[int]) -> "ClassBalance":
+        """Return what settings mean for so many training clips of each class."""
+        sampled = epoch_counts(counts, config.sampling)
+        weights_J = None if config.weights == "none" else torch.tensor(class_weights(sampled, config.weights)).float()
+        tau = config.logit_adjustment
+        added_J = torch.tensor(tau * log_priors(sampled)).float() if tau else None
+        return cls(weights_J=weights_J, added_J=added_J, focal=config.focal)
+
+
+def class_counts(task: Task) -> list[int]:
+    """Return the training clips of each class."""
+    truth = [task.truth[key] for key in task.train]
+    return [truth.count(number) for number in range(task.outputs)]
+
+
+def class_loss(logits_BJ: Tensor, targets_BJ: Tensor, balance: ClassBalance) -> Tensor:
+    """Return the mean over clips of sum_j w_j t_j (1 - p_j)^gamma (-log p_j), p = softmax(logits + adjustment).
+
+    Without weights, adjustment and gamma this is the cross-entropy with soft targets.
+    """
+    if balance.added_J is not None:
+        logits_BJ = logits_BJ + balance.added_J.to(logits_BJ.device)
+    log_p_BJ = logits_BJ.log_softmax(-1)
+    terms_BJ = targets_BJ * log_p_BJ
+    if balance.weights_J is not None:
+        terms_BJ = terms_BJ * balance.weights_J.to(logits_BJ.device)
+    if balance.focal:
+        # -expm1(log p) is 1 - p without cancellation. The floor keeps the gradient of a power below 1 finite at p = 1.
+        terms_BJ = terms_BJ * (-torch.expm1(log_p_BJ)).clamp(min=1e-6) ** balance.focal
+    return -terms_BJ.sum(-1).mean()
 
 
 def batch_ccc(predicted_BD: Tensor, truth_BD: Tensor) -> Tensor:

@@ -78,7 +78,9 @@ class BestCheckpointTracker:
         self.recipe, self.task, self.model, self.out, self.context = recipe, task, model, out, context
         self.every = every  # steps between two evaluations
         self.metric = recipe.selection_metric(task.data)
-        self.parts: dict[SelectionProtocol, tuple[str, ...]] = {"validation": task.validation, "test_best": task.test}
+        self.parts: dict[SelectionProtocol, tuple[str, ...]] = {"validation": task.validation}
+        if recipe.score_test:
+            self.parts["test_best"] = task.test
 
     def after_epoch(self, step: int) -> tuple[dict[str, float], Path | None]:
         """Score one view of each clip, append the scores to RUN/validation.jsonl and keep the model where it is best.

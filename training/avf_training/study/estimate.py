@@ -101,8 +101,9 @@ def _labelled_work(job: Job, shards: LabelledShards, tasks: dict[tuple[str | Non
         tasks[key] = _task(job, recipe, shards)
     task = tasks[key]
     steps, epochs = training_steps(recipe, len(task.train) * recipe.repeats)
-    scored = len(task.validation) + len(task.test)
-    tested = len(task.test) * recipe.segments * (3 if task.validation else 2)  # once for each protocol
+    scored = len(task.validation) + (len(task.test) if recipe.score_test else 0)
+    protocols = 1 + bool(task.validation) + recipe.score_test
+    tested = len(task.test) * recipe.segments * protocols
     views = scored * (epochs // recipe.evaluate_every) + tested
     clips = steps * recipe.batch + int(views * _FORWARD_SHARE)
     return clips, clips * training_flops(recipe.model_config(), task.outputs)

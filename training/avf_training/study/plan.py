@@ -16,6 +16,7 @@ from avf_shards.errors import UserError
 from avf_shards.settings.config import describe_unknown_key, refuse
 from avf_shards.settings.yaml_settings import read_settings
 
+from avf_training.config.finetune import load_finetune_recipe
 from avf_training.config.pretrain import FOLDER
 from avf_training.finetuning.model_selection import SelectionProtocol
 from avf_training.tasks.catalog import Dataset, find_dataset
@@ -200,12 +201,24 @@ def study_matrix(study: Study, out: Path, inputs: StudyInputs) -> Matrix:
                     before = inputs.starts[row.start] if row.start is not None else None
                     for stage in row.stages:
                         job = chain.job(stage, dataset, data, fold, before=before)
+                        if job.out not in jobs:
+                            _refuse_unscored(study, name, job)
                         jobs.setdefault(job.out, job)
                         before = job.out
                     assert before is not None
                     cells.append(Cell(row=name, data=_tested_data(row, data), fold=fold, seed=seed, out=before))
     in_order = sorted(jobs.values(), key=lambda job: STAGES.index(job.stage))  # stable: rows as the study has them
     return Matrix(jobs=tuple(in_order), cells=tuple(cells))
+
+
+def _refuse_unscored(study: Study, row: str, job: Job) -> None:
+    """Raise UserError where a study is compared by the epoch that is best on the test clips, and no run scores them."""
+    if job.stage != "finetune" or study.selected_by != "test_best":
+        return
+    if not load_finetune_recipe(job.stage, job.recipe, job.overrides).score_test:
+        raise UserError(
+            f"rows.{row}: score_test false leaves nothing to select by test_best; set selected_by to validation or last"
+        )
 
 
 def _tested_data(row: StudyRow, data: Dataset) -> Dataset:

@@ -4,11 +4,12 @@ Like the order of pre-training, each is a pure function of (digest, epoch, posit
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from avf_shards.format.corpus import Corpus
+from avf_shards.sampling.mixture import shares
 from avf_shards.sampling.stream_order import EpochOrder, EpochwiseOrder, position_random
 
 # Repeats of a clip lie within a block of this many clips, never side by side: mixup mixes neighbours of a batch, and a
@@ -31,11 +32,70 @@ class TrainingOrder(EpochwiseOrder):
         random = position_random(self.digest, "substitute", epoch, position, attempt)
         return int(candidates[random.integers(len(candidates))])
 
+    def _shuffled(self, epoch: int) -> npt.NDArray[np.int64]:
+        """Return the clips of an epoch in their order, as indices into the selected clips."""
+        return position_random(self.digest, "epoch", epoch).permutation(len(self._clips))
+
     def _make(self, epoch: int) -> EpochOrder:
-        shuffled = position_random(self.digest, "epoch", epoch).permutation(len(self._clips))
+        shuffled = self._shuffled(epoch)
         blocks = [shuffled[start : start + _BLOCK_CLIPS] for start in range(0, len(shuffled), _BLOCK_CLIPS)]
         order = np.concatenate([np.tile(block, self._repeats) for block in blocks])
         return EpochOrder(clip_P=self._clips[order], source_P=self._sources[order])
+
+
+class ClassOrder(TrainingOrder):
+    """A `TrainingOrder` in which each class has a number of its own of clips in an epoch.
+
+    A class takes its clips from an endless sequence of shuffled passes over them, so that all are seen before any is
+    seen again, whatever its number; the epochs of the sequence lie side by side.
+    """
+
+    def __init__(
+        self, corpus: Corpus, class_of: Mapping[int, int], quotas: Sequence[int], seed: int, repeats: int = 1
+    ) -> None:
+        """Make the order.
+
+        Args:
+            corpus: what the clips are of.
+            class_of: number of a clip in the corpus -> its class.
+            quotas: clips of each class in an epoch, before repeats; together as many as there are clips.
+            seed: of the order.
+            repeats: samples of each clip that an epoch has.
+        """
+        super().__init__(corpus, list(class_of), seed, repeats)
+        class_P = np.array([class_of[clip] for clip in self._clips.tolist()], np.int64)
+        self._members = [np.flatnonzero(class_P == number) for number in range(len(quotas))]
+        self._class_quotas = list(quotas)
+        digest = hashlib.sha256(class_P.astype("<i8").tobytes()).hexdigest()
+        self.digest = _digest(
+            corpus, self._clips, f"training {seed} {repeats} of classes {self._class_quotas} {digest}"
+        )
+        # The clips of each source in an epoch follow from its share of each class, and may differ by a few.
+        expected = np.zeros(len(corpus.sources))
+        for members, quota in zip(self._members, quotas, strict=True):
+            if quota:
+                counts = np.bincount(self._sources[members], minlength=len(corpus.sources))
+                expected += counts * quota / len(members)
+        self.quotas = shares(expected.tolist(), len(self._clips) * repeats)
+
+    def _shuffled(self, epoch: int) -> npt.NDArray[np.int64]:
+        parts = [
+            self._class_clips(number, epoch * quota, (epoch + 1) * quota)
+            for number, quota in enumerate(self._class_quotas)
+            if quota
+        ]
+        clips = np.concatenate(parts)
+        shuffled: npt.NDArray[np.int64] = clips[position_random(self.digest, "epoch", epoch).permutation(len(clips))]
+        return shuffled
+
+    def _class_clips(self, number: int, start: int, stop: int) -> npt.NDArray[np.int64]:
+        """Return the clips [start, stop) of the endless sequence of a class."""
+        members = self._members[number]
+        passes = range(start // len(members), -(-stop // len(members)))
+        sequence = [members[position_random(self.digest, number, turn).permutation(len(members))] for turn in passes]
+        first = passes.start * len(members)
+        clips: npt.NDArray[np.int64] = np.concatenate(sequence)[start - first : stop - first]
+        return clips
 
 
 class ViewOrder(EpochwiseOrder):

@@ -1,0 +1,90 @@
+"""Settings of fine-tuning that are off by default: each trains, and a stopped run goes on to the same result."""
+
+import json
+from pathlib import Path
+
+import pytest
+from avf_shards.errors import UserError
+from avf_training.config.finetune import FinetuneRecipe, load_finetune_recipe
+from avf_training.data.storage import StorageConfig
+from avf_training.finetuning.finetune import train_stage
+from avf_training.finetuning.model_selection import BestCheckpointTracker
+from avf_training.tasks.labelled_shards import LabelledShards
+from avf_training.tasks.task import Task, fold_task
+from support.labelled import make_dataset, make_label_rows, make_labelled_shards
+
+SETS = ("batch=4", "micro_batch=4", "workers=0", "epochs=2", "threads=1", "validation_share=0.2", "drop_path=0.3")
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> LabelledShards:
+    """Clips of six people, three of `left` for each of `right`."""
+    rows = [row for n, row in enumerate(make_label_rows(6, 3)) if row["label"] == "left" or n % 3 == 0]
+    folder = make_labelled_shards(tmp_path_factory.mktemp("lab"), {"lab": rows})
+    return LabelledShards([folder], StorageConfig())
+
+
+def make_run(shards: LabelledShards, *settings: str) -> tuple[FinetuneRecipe, Task]:
+    recipe = load_finetune_recipe("finetune", "nano", [*SETS, *settings])
+    return recipe, fold_task(make_dataset(), shards, 1, recipe.modalities, recipe.validation_share)
+
+
+class _StoppedError(Exception):
+    """Stands for a machine that goes away."""
+
+
+def stop_at_evaluation(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Stop the next run when it comes to its evaluation of that number, before it saves that step."""
+    evaluate, calls = BestCheckpointTracker.after_epoch, []
+
+    def evaluate_or_stop(self: BestCheckpointTracker, step: int) -> object:
+        calls.append(step)
+        if len(calls) == number:
+            raise _StoppedError
+        return evaluate(self, step)
+
+    monkeypatch.setattr(BestCheckpointTracker, "after_epoch", evaluate_or_stop)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("imbalance.sampling=balanced", "imbalance.focal=1"),
+        ("imbalance.sampling=square_root", "imbalance.weights=balanced", "imbalance.logit_adjustment=1", "repeats=2"),
+    ],
+)
+def test_a_stopped_run_goes_on_to_the_same_result(
+    shards: LabelledShards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: tuple[str, ...]
+) -> None:
+    recipe, task = make_run(shards, *settings)
+    whole = train_stage(recipe, task, None, tmp_path / "whole")
+    stop_at_evaluation(monkeypatch, 2)
+    with pytest.raises(_StoppedError):
+        train_stage(recipe, task, None, tmp_path / "cut")
+    monkeypatch.undo()
+    resumed = train_stage(recipe, task, None, tmp_path / "cut")
+    assert resumed.read_text() == whole.read_text()
+    for name in ("validation.jsonl", "predictions/last.json", "predictions/validation.json"):
+        assert (tmp_path / "cut" / name).read_text() == (tmp_path / "whole" / name).read_text()
+
+
+def test_without_scores_of_test_clips_no_epoch_is_selected_by_them(shards: LabelledShards, tmp_path: Path) -> None:
+    recipe, task = make_run(shards, "score_test=false")
+    result = json.loads(train_stage(recipe, task, None, tmp_path / "run").read_text())
+    assert set(result["protocols"]) == {"validation", "last"}
+    assert result["protocols"]["last"]["scores"]["WAR"]["value"] is not None, "the last model is tested all the same"
+    rows = [json.loads(line)["scores"] for line in (tmp_path / "run/validation.jsonl").read_text().splitlines()]
+    assert [set(row) for row in rows] == [{"validation"}] * 2
+
+
+def test_dimensions_have_no_classes_to_balance(tmp_path: Path) -> None:
+    rows = [{"valence": str(v), "subject": f"p{n}"} for n in range(4) for v in (-1.0, 1.0)]
+    labelled = LabelledShards([make_labelled_shards(tmp_path, {"lab": rows})], StorageConfig())
+    data = make_dataset(
+        task="dimensions", labels=(), dimensions=("valence",), range=(-2.0, 2.0), metrics=("PCC", "CCC")
+    )
+    recipe = load_finetune_recipe("finetune", "nano", [*SETS, "imbalance.sampling=balanced"])
+    with pytest.raises(UserError, match="imbalance is for classes, and valence are dimensions"):
+        train_stage(recipe, fold_task(data, labelled, 1, "av", 0.0), None, tmp_path / "ft")
+    assert not (tmp_path / "ft").exists()
