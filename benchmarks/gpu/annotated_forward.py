@@ -44,8 +44,8 @@ def annotated_forward(recipe: PretrainRecipe) -> Forward[PretrainingBatch]:
 
     def forward(model: nn.Module, batch: PretrainingBatch) -> tuple[Tensor, dict[str, Tensor]]:
         with record_function(PREFIX + "transforms"):
-            video, audio = pretraining_input(batch, config.geometry)
-        with recipe.precision.autocast(video.device.type):
+            video, audio = pretraining_input(batch, config.geometry, config.modalities)
+        with recipe.precision.autocast(batch.planes_RTQW.device.type):
             out = model(video, audio, batch.masks)
         with record_function(PREFIX + "reconstruction loss"):
             losses = pretraining_losses(replace(out, levels=()), video, audio, batch.masks, config)

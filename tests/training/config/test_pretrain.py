@@ -26,7 +26,10 @@ def test_recipes_hold_the_values_of_the_papers() -> None:
 
 def test_every_recipe_loads() -> None:
     names = {path.stem for path in FOLDER.glob("*.yaml")}
-    assert {name: load_recipe(name).model for name in names} == {name: name for name in names} | {"demo": "nano"}
+    assert {name: load_recipe(name).model for name in names} == {name: name for name in names} | {
+        "demo": "nano",
+        "maedfer": "table20_vanilla_lgi",
+    }
 
 
 @pytest.mark.parametrize(

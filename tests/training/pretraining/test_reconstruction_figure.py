@@ -41,8 +41,9 @@ def test_an_untrained_model_is_worse_than_the_mean_picture_and_its_raw_output_is
     clip = reconstruct_untrained()
     assert clip.worse == ["video", "sound"]
     assert clip.verdict.startswith("worse than the mean picture: video 1.")
-    hidden = np.isnan(clip.audio_visible)
-    assert (np.isnan(clip.audio_raw) == ~hidden).all(), "the raw output is of what was hidden"
+    assert clip.audio is not None
+    hidden = np.isnan(clip.audio.visible)
+    assert (np.isnan(clip.audio.raw) == ~hidden).all(), "the raw output is of what was hidden"
     draw_reconstruction(tmp_path / "r.png", [clip], "clip", restored=True)
     assert (tmp_path / "r.png").read_bytes()[:4] == b"\x89PNG"
 
@@ -50,7 +51,12 @@ def test_an_untrained_model_is_worse_than_the_mean_picture_and_its_raw_output_is
 def test_long_names_and_figures_stay_inside_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pyplot = load_pyplot()
     monkeypatch.setattr(pyplot, "close", lambda figure: None)
-    clip = replace(reconstruct_untrained(), video_error_ratio=1234.5, audio_error_ratio=1234.5)
+    untrained = reconstruct_untrained()
+    assert untrained.video is not None
+    assert untrained.audio is not None
+    clip = ReconstructedClip(
+        video=replace(untrained.video, error_ratio=1234.5), audio=replace(untrained.audio, error_ratio=1234.5)
+    )
     names = f"{'interviews-' + '0' * 32}-0000000-0000075-0\n{'/a_long_name' * 12}/model"
     for restored in (False, True):
         draw_reconstruction(tmp_path / "r.png", [clip], names, restored)

@@ -11,7 +11,7 @@ from avf_shards.settings.config import bind, describe_unknown_key, merge, refuse
 from avf_shards.settings.yaml_settings import YamlSettings, read_settings
 
 from avf_training.distributed.context import Parallel
-from avf_training.models.config import ModelConfig, TargetConfig
+from avf_training.models.config import Modalities, ModelConfig, TargetConfig
 from avf_training.models.mask_sampling import MaskConfig
 from avf_training.models.precision import Precision
 from avf_training.models.presets import PRESETS, preset
@@ -62,6 +62,7 @@ class PretrainRecipe:
     precision: Precision  # number types of the forward pass
     checkpoint_every: int  # steps between two checkpoints
     checkpoint_keep: int  # how many of the newest checkpoints stay
+    modalities: Modalities = "av"  # that are masked and reconstructed: av, a (audio) or v (video)
     mix: Mixture = field(default_factory=Mixture)  # weights or quotas of the sources
     steps: int | None = None  # length of the run in place of `epochs`
     warmup_steps: int | None = None  # in place of `optim.warmup_epochs`
@@ -89,7 +90,10 @@ class PretrainRecipe:
         refuse(
             (self.model not in PRESETS, unknown),
             *((getattr(self, name) < 1, f"{name} {getattr(self, name)} must be at least 1") for name in counts),
-            (self.micro_batch == 1, "micro_batch 1 has no negatives for the contrastive loss; take at least 2"),
+            (
+                self.micro_batch == 1 and self.modalities == "av",
+                "micro_batch 1 has no negatives for the contrastive loss; take at least 2",
+            ),
             *describe_batch_norm_faults(self.batch_norm_clips, self.micro_batch),
             (untried, "compile and parallel: fsdp have not been tried together; take one of them"),
             (self.steps is not None and self.steps < 1, f"steps {self.steps} must be at least 1"),
@@ -100,12 +104,15 @@ class PretrainRecipe:
 
     def frozen(self) -> dict[str, Any]:
         """Return the settings that identify a run and may not change between two starts of it."""
-        return resolve_recipe(asdict(self), FREE)
+        values = resolve_recipe(asdict(self), FREE)
+        if self.modalities == "av":  # so a run of a version that knew no other goes on
+            del values["modalities"]
+        return values
 
     def model_config(self) -> ModelConfig:
-        """Return the preset with this recipe's variant, loss weights and targets."""
+        """Return the preset with this recipe's modalities, variant, loss weights and targets."""
         loss = self.contrastive
-        model = apply_variant(preset(self.model), self.variant)
+        model = apply_variant(preset(self.model, self.modalities), self.variant)
         return replace(model, contrastive_weight=loss.weight, temperature=loss.temperature, targets=self.targets)
 
     def accumulation(self, world: int) -> int:

@@ -129,11 +129,11 @@ def print_cost_estimate(cost: "TrainingCost") -> None:
 def print_validation(scores: "ValidationScores") -> None:
     """Print the errors beside those of the mean predictors, and the recalls beside chance."""
     table = _table(count_noun(scores.clips, "clip"), "", "model", "mean patch", "ratio", "mean image", "ratio")
-    video = scores.video_mse, scores.video_mean_patch_mse, scores.video_mean_image_mse
-    audio = scores.audio_mse, scores.audio_mean_patch_mse, scores.audio_mean_image_mse
-    total = scores.video_mse + scores.audio_mse, *(v + a for v, a in zip(video[1:], audio[1:], strict=True))
+    errors = {{"audio": "sound"}.get(name, name): part for name, part in scores.errors().items()}
+    if len(errors) > 1:
+        errors["both"] = scores.total_errors()
     worse = []
-    for name, (model, patch, image) in (("video", video), ("sound", audio), ("both", total)):
+    for name, (model, patch, image) in errors.items():
         if model > image:
             worse.append(
                 f"{name}: worse than the mean image of the training clips, which has {image / model:.2f} of this error"
@@ -152,8 +152,10 @@ def print_validation(scores: "ValidationScores") -> None:
         ("video to sound", scores.recall_video_to_audio),
         ("sound to video", scores.recall_audio_to_video),
     ):
-        make_console().print(f"R@1 {name}: {share:.3f}, {share / chance:.1f} times chance ({chance:.3f})")
-    make_console().print("R@1: share of clips whose own sound (picture) is the most similar of all")
+        if share is not None:
+            make_console().print(f"R@1 {name}: {share:.3f}, {share / chance:.1f} times chance ({chance:.3f})")
+    if scores.recall_over_chance is not None:
+        make_console().print("R@1: share of clips whose own sound (picture) is the most similar of all")
 
 
 def print_replay(report: "ReplayReport") -> None:

@@ -12,7 +12,7 @@ from avf_training.data.clip import Clip
 from avf_training.data.transforms import audio_input, video_input
 from avf_training.data.window_length import STRIDE
 from avf_training.data.windows import window_frames
-from avf_training.models.config import Geometry, ModelConfig
+from avf_training.models.config import Geometry, Modalities, ModelConfig
 from avf_training.models.mask_sampling import ClipMask, MaskConfig, Masker
 from avf_training.models.masks import Masks
 
@@ -120,12 +120,16 @@ def _sample_crop(random: np.random.Generator) -> Crop:
     )
 
 
-def pretraining_input(batch: PretrainingBatch, geometry: Geometry) -> tuple[Tensor, Tensor]:
-    """Return the model's video (B, 3, T, H, W) and audio (B, 1, M, F), on the device of the batch."""
+def pretraining_input(
+    batch: PretrainingBatch, geometry: Geometry, modalities: Modalities = "av"
+) -> tuple[Tensor | None, Tensor | None]:
+    """Return the model's video (B, 3, T, H, W) and audio (B, 1, M, F), on the device of the batch.
+
+    A modality that is not in `modalities` is None.
+    """
     size_px = batch.planes_RTQW.shape[-1]
     boxes_B4 = torch.tensor([clip.crop.box(size_px) for clip in batch.params], dtype=torch.float32)
     gain_B = torch.tensor([clip.gain for clip in batch.params])
-    return (
-        video_input(batch.planes_RTQW, batch.full_range_R, boxes_B4, geometry),
-        audio_input(batch.waveform_RS, batch.samples_R, gain_B, geometry),
-    )
+    video = video_input(batch.planes_RTQW, batch.full_range_R, boxes_B4, geometry) if "v" in modalities else None
+    audio = audio_input(batch.waveform_RS, batch.samples_R, gain_B, geometry) if "a" in modalities else None
+    return video, audio

@@ -14,6 +14,7 @@ from avf_training.tasks.task import Task
 from avf_training.trainer.run_folder import MODEL, RUN, read_identity
 
 log = logging.getLogger(__name__)
+_MODALITIES = {"a": "sound", "v": "video"}
 _SELECTED = "best/validation"  # in the folder of a run that selected its epoch
 
 
@@ -111,6 +112,11 @@ def load_start(model: nn.Module, start: Path) -> list[str]:
     new = initialize_encoders(model, tensors)
     missing = [name for name in new if name.startswith("encoder_")]
     if missing:
+        has, takes = values["model"].get("modalities"), {n[8] for n in state if n.startswith("encoder_")}
+        if has in ("a", "v") and takes != {has}:
+            raise UserError(
+                f"{start}: was trained on {_MODALITIES[has]} alone and this recipe takes more; `--set modalities={has}`"
+            )
         raise UserError(f"{start}: has no {missing[0]} and {len(missing) - 1} other tensors of this model's encoders")
     if values["kind"] == "classifier":  # from an earlier supervised stage, which has learned the layer weights
         learned = {name: tensors[name] for name in new if name.startswith("layer_weights") and name in tensors}

@@ -22,10 +22,10 @@ from avf_training.data.clip import decode_clip
 from avf_training.data.transforms import audio_input, video_input
 from avf_training.data.window_length import STRIDE
 from avf_training.data.windows import window_frames
-from avf_training.models.config import Geometry, TargetConfig
+from avf_training.models.config import Geometry, ModelConfig, TargetConfig
 from avf_training.models.inputs import IMAGE_MEAN, IMAGE_STD
 from avf_training.models.mae import MaskedAutoencoder
-from avf_training.models.mask_sampling import MaskConfig, Masker
+from avf_training.models.mask_sampling import MaskConfig, Masker, ModalityMask
 from avf_training.models.masks import Masks
 from avf_training.models.patch_embed import audio_patches, video_patches
 from avf_training.models.presets import preset
@@ -39,94 +39,104 @@ _FRAMES = 4  # of a clip in the figure: more are too small on a phone
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReconstructedClip:
-    """One clip reconstructed at one pair of mask ratios."""
+class ReconstructedPart:
+    """One modality of a clip, reconstructed: frames (T, H, W, 3) in [0, 1], or the normalized log-mel (M, F)."""
 
-    video_ratio: float  # share of the video tokens that is masked
-    audio_ratio: float  # share of the audio tokens that is masked
-    video: npt.NDArray[np.float32]  # (T, H, W, 3) in [0, 1]
-    video_visible: npt.NDArray[np.float32]  # input of the encoder; nan where masked
-    video_raw: npt.NDArray[np.float32]  # the output, 3 deviations to each side of 0 as [0, 1]; nan where not masked
-    video_filled: npt.NDArray[np.float32]  # the reconstruction where masked, the original elsewhere
-    audio: npt.NDArray[np.float32]  # (M, F), normalized log-mel
-    audio_visible: npt.NDArray[np.float32]  # nan where masked
-    audio_raw: npt.NDArray[np.float32]  # the output as it is; nan where not masked
-    audio_filled: npt.NDArray[np.float32]  # the reconstruction where masked, the original elsewhere
-    video_error_ratio: float  # squared error of masked patches by that of predicting each patch's mean
-    audio_error_ratio: float  # the same of the spectrogram
+    ratio: float  # share of the tokens that is masked
+    original: npt.NDArray[np.float32]
+    visible: npt.NDArray[np.float32]  # input of the encoder; nan where masked
+    # The output as it is, of frames with 3 deviations to each side of 0 as [0, 1]; nan where not masked.
+    raw: npt.NDArray[np.float32]
+    filled: npt.NDArray[np.float32]  # the reconstruction where masked, the original elsewhere
+    error_ratio: float  # squared error of masked patches by that of predicting each patch's mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconstructedClip:
+    """One clip reconstructed at one pair of mask ratios; a modality that the model lacks is None."""
+
+    video: ReconstructedPart | None
+    audio: ReconstructedPart | None
+
+    @property
+    def parts(self) -> dict[str, ReconstructedPart]:
+        """The parts that there are, by the names that readers see."""
+        return {name: part for name, part in (("video", self.video), ("sound", self.audio)) if part is not None}
 
     @property
     def worse(self) -> list[str]:
         """The modalities that are reconstructed worse than by the mean picture: each patch in its own mean."""
-        ratios = {"video": self.video_error_ratio, "sound": self.audio_error_ratio}
-        return [name for name, ratio in ratios.items() if ratio > 1]
+        return [name for name, part in self.parts.items() if part.error_ratio > 1]
 
     @property
     def verdict(self) -> str:
         """A sentence that says how the errors compare with those of the mean picture."""
-        words = "better" if not self.worse else "worse" if len(self.worse) == 2 else f"{self.worse[0]} worse"
-        ratios = f"video {self.video_error_ratio:.2f}, sound {self.audio_error_ratio:.2f}"
+        parts, worse = self.parts, self.worse
+        words = "better" if not worse else "worse" if len(worse) == len(parts) else f"{worse[0]} worse"
+        ratios = ", ".join(f"{name} {part.error_ratio:.2f}" for name, part in parts.items())
         return f"{words} than the mean picture: {ratios} times its error"
 
 
 @torch.no_grad()
 def reconstruct_clip(
-    model: MaskedAutoencoder, video_BCTHW: Tensor, audio_B1MF: Tensor, ratios: MaskConfig, seed: int
+    model: MaskedAutoencoder, video_BCTHW: Tensor | None, audio_B1MF: Tensor | None, ratios: MaskConfig, seed: int
 ) -> ReconstructedClip:
     """Mask the clip of a batch of one, reconstruct all masked tokens, and undo the normalization of the targets.
 
     Where the model predicts patches of mean 0 and deviation 1, the mean and deviation of the true patch are restored,
-    as is usual in such figures.
+    as is usual in such figures. A modality that the model lacks is None.
     """
-    geometry = model.config.geometry
     # In training the decoder skips some masked tokens; here it reconstructs all, so that the figure has no holes.
     all_decoded = replace(ratios, decoder_ratio=0.0)
     clip = Masker(model.config, all_decoded).sample(np.random.default_rng(seed))
-    masks = Masks.stack([clip], video_BCTHW.device)
-    out = model.eval()(video_BCTHW, audio_B1MF, masks)
-    assert out.video_BMP is not None
-    assert out.audio_BMP is not None
-    video_BMP, audio_BMP, video_BCTHW, audio_B1MF = (
-        x.float().cpu() for x in (out.video_BMP, out.audio_BMP, video_BCTHW, audio_B1MF)
-    )
+    device = next(model.parameters()).device
+    out = model.eval()(video_BCTHW, audio_B1MF, Masks.stack([clip], device))
+    video = audio = None
+    if out.video_BMP is not None and video_BCTHW is not None:
+        predicted_BMP, clips = out.video_BMP.float().cpu(), video_BCTHW.float().cpu()
+        video = _video_part(predicted_BMP, clips, clip.video, model.config, ratios.video_ratio)
+    if out.audio_BMP is not None and audio_B1MF is not None:
+        predicted_BMP, clips = out.audio_BMP.float().cpu(), audio_B1MF.float().cpu()
+        audio = _audio_part(predicted_BMP, clips, clip.audio, model.config, ratios.audio_ratio)
+    return ReconstructedClip(video=video, audio=audio)
+
+
+def _video_part(
+    predicted_BMP: Tensor, video_BCTHW: Tensor, mask: ModalityMask, config: ModelConfig, ratio: float
+) -> ReconstructedPart:
+    geometry, targets = config.geometry, config.targets
     std, mean = (video_BCTHW.new_tensor(v).view(1, 3, 1, 1, 1) for v in (IMAGE_STD, IMAGE_MEAN))
-    video_BNP = video_patches(video_BCTHW * std + mean, geometry, torch.arange(geometry.video_tokens)[None])
-    audio_BNP = audio_patches(audio_B1MF, geometry, torch.arange(geometry.audio_tokens)[None])
-    targets = model.config.targets
-    video = _pixels(video_BMP, video_BNP[:, clip.video.target_M], geometry, targets)
-    video_raw = _raw_pixels(video_BMP, geometry, targets) if targets.normalised else video
-    audio = audio_BMP
+    all_BNP = video_patches(video_BCTHW * std + mean, geometry, torch.arange(geometry.video_tokens)[None])
+    restored_BMP = _pixels(predicted_BMP, all_BNP[:, mask.target_M], geometry, targets)
+    raw_BMP = _raw_pixels(predicted_BMP, geometry, targets) if targets.normalised else restored_BMP
+    true_BMP = video_targets(video_BCTHW, torch.from_numpy(mask.target_M)[None], geometry, targets)
+    return ReconstructedPart(
+        ratio=ratio,
+        original=_to_frames(all_BNP, geometry),
+        visible=_to_frames(_fill_masked(all_BNP, mask.target_M, torch.full_like(restored_BMP, torch.nan)), geometry),
+        raw=_to_frames(_fill_masked(torch.full_like(all_BNP, torch.nan), mask.target_M, raw_BMP), geometry),
+        filled=_to_frames(_fill_masked(all_BNP, mask.target_M, restored_BMP), geometry),
+        error_ratio=_error_ratio(predicted_BMP, true_BMP, channels=3),
+    )
+
+
+def _audio_part(
+    predicted_BMP: Tensor, audio_B1MF: Tensor, mask: ModalityMask, config: ModelConfig, ratio: float
+) -> ReconstructedPart:
+    geometry, targets = config.geometry, config.targets
+    all_BNP = audio_patches(audio_B1MF, geometry, torch.arange(geometry.audio_tokens)[None])
+    restored_BMP = predicted_BMP
     if targets.normalised:
-        audio = _denormalize(audio, audio_BNP[:, clip.audio.target_M])
-    return ReconstructedClip(
-        video_ratio=ratios.video_ratio,
-        audio_ratio=ratios.audio_ratio,
-        video=_to_frames(video_BNP, geometry),
-        video_visible=_to_frames(
-            _fill_masked(video_BNP, clip.video.target_M, torch.full_like(video, torch.nan)), geometry
-        ),
-        video_raw=_to_frames(
-            _fill_masked(torch.full_like(video_BNP, torch.nan), clip.video.target_M, video_raw), geometry
-        ),
-        video_filled=_to_frames(_fill_masked(video_BNP, clip.video.target_M, video), geometry),
-        audio=_to_spectrogram(audio_BNP, geometry),
-        audio_visible=_to_spectrogram(
-            _fill_masked(audio_BNP, clip.audio.target_M, torch.full_like(audio, torch.nan)), geometry
-        ),
-        audio_raw=_to_spectrogram(
-            _fill_masked(torch.full_like(audio_BNP, torch.nan), clip.audio.target_M, audio_BMP), geometry
-        ),
-        audio_filled=_to_spectrogram(_fill_masked(audio_BNP, clip.audio.target_M, audio), geometry),
-        video_error_ratio=_error_ratio(
-            video_BMP,
-            video_targets(video_BCTHW, torch.from_numpy(clip.video.target_M)[None], geometry, targets),
-            channels=3,
-        ),
-        audio_error_ratio=_error_ratio(
-            audio_BMP,
-            audio_targets(audio_B1MF, torch.from_numpy(clip.audio.target_M)[None], geometry, targets),
-            channels=1,
-        ),
+        restored_BMP = _denormalize(predicted_BMP, all_BNP[:, mask.target_M])
+    true_BMP = audio_targets(audio_B1MF, torch.from_numpy(mask.target_M)[None], geometry, targets)
+    hidden_BMP = torch.full_like(restored_BMP, torch.nan)
+    return ReconstructedPart(
+        ratio=ratio,
+        original=_to_spectrogram(all_BNP, geometry),
+        visible=_to_spectrogram(_fill_masked(all_BNP, mask.target_M, hidden_BMP), geometry),
+        raw=_to_spectrogram(_fill_masked(torch.full_like(all_BNP, torch.nan), mask.target_M, predicted_BMP), geometry),
+        filled=_to_spectrogram(_fill_masked(all_BNP, mask.target_M, restored_BMP), geometry),
+        error_ratio=_error_ratio(predicted_BMP, true_BMP, channels=1),
     )
 
 
@@ -192,11 +202,11 @@ def _to_spectrogram(patches_BNP: Tensor, geometry: Geometry) -> npt.NDArray[np.f
 
 @dataclass(frozen=True, kw_only=True)
 class _Row:
-    """A row of the figure."""
+    """A row of the figure; a modality that the model lacks is None. nan is drawn as background."""
 
     title: str  # above the row
-    frames: npt.NDArray[np.float32]  # (T, H, W, 3) in [0, 1]; nan is drawn as background
-    mel: npt.NDArray[np.float32]  # (M, F); nan is drawn as background
+    frames: npt.NDArray[np.float32] | None  # (T, H, W, 3) in [0, 1]
+    mel: npt.NDArray[np.float32] | None  # (M, F)
     mel_range: tuple[float, float]  # values of the darkest and the brightest colour
 
 
@@ -208,10 +218,10 @@ def draw_reconstruction(path: Path, clips: list[ReconstructedClip], title: str, 
     """
     pyplot = load_pyplot()
 
-    rows = _rows(clips, restored)
-    shown = np.linspace(0, len(clips[0].video) - 1, _FRAMES).round().astype(int)
-    widths = [1.0] * len(shown) + [1.6]
-    height = WIDTH_IN / sum(widths) + 0.32
+    rows, video = _rows(clips, restored), clips[0].video
+    shown = [] if video is None else np.linspace(0, len(video.original) - 1, _FRAMES).round().astype(int).tolist()
+    widths = [1.0] * len(shown) + [1.6] * (clips[0].audio is not None)
+    height = WIDTH_IN / max(sum(widths), _FRAMES) + 0.32
     comparison = "worse" if any(clip.worse for clip in clips) else "better"
     subtitle = f"{comparison} than the mean picture (each patch in its own mean)"
     heading = wrap_text(f"{title}\n{subtitle}", _NAME_CHARACTERS)
@@ -220,12 +230,14 @@ def draw_reconstruction(path: Path, clips: list[ReconstructedClip], title: str, 
     figure.suptitle(heading, fontsize=11, x=0.01, ha="left")
     for part, row in zip(np.atleast_1d(figure.subfigures(len(rows), 1)), rows, strict=True):
         part.suptitle(wrap_text(row.title, _TITLE_CHARACTERS), fontsize=10, x=0.01, ha="left")
-        axes = part.subplots(1, len(widths), gridspec_kw={"width_ratios": widths})
-        for axis, index in zip(axes, shown, strict=False):
-            axis.imshow(np.where(np.isnan(row.frames[index]), 0.85, row.frames[index]))
-        low, high = row.mel_range
-        axes[-1].imshow(row.mel.T, origin="lower", aspect="auto", vmin=low, vmax=high, cmap="magma")
-        axes[-1].set_facecolor("0.85")
+        axes = np.atleast_1d(part.subplots(1, len(widths), gridspec_kw={"width_ratios": widths}))
+        if row.frames is not None:
+            for axis, index in zip(axes, shown, strict=False):
+                axis.imshow(np.where(np.isnan(row.frames[index]), 0.85, row.frames[index]))
+        if row.mel is not None:
+            low, high = row.mel_range
+            axes[-1].imshow(row.mel.T, origin="lower", aspect="auto", vmin=low, vmax=high, cmap="magma")
+            axes[-1].set_facecolor("0.85")
         for axis in axes:
             axis.set_xticks([])
             axis.set_yticks([])
@@ -237,18 +249,21 @@ def draw_reconstruction(path: Path, clips: list[ReconstructedClip], title: str, 
 def _rows(clips: Sequence[ReconstructedClip], restored: bool) -> list[_Row]:
     # One scale for all rows but the raw ones, so that brightness compares; percentiles, so that a few extreme bins do
     # not decide it.
-    low, high = (float(value) for value in np.nanpercentile(clips[0].audio, [1, 99]))
-    rows = [_Row(title="target", frames=clips[0].video, mel=clips[0].audio, mel_range=(low, high))]
+    audio = clips[0].audio
+    low, high = (0.0, 1.0) if audio is None else (float(v) for v in np.nanpercentile(audio.original, [1, 99]))
+
+    def row(title: str, clip: ReconstructedClip, name: str, mel_range: tuple[float, float] = (low, high)) -> _Row:
+        frames, mel = (None if part is None else getattr(part, name) for part in (clip.video, clip.audio))
+        return _Row(title=title, frames=frames, mel=mel, mel_range=mel_range)
+
+    rows = [row("target", clips[0], "original")]
     for clip in clips:
-        ratios = f"{100 * clip.video_ratio:.4g} % of video, {100 * clip.audio_ratio:.4g} % of sound hidden"
-        masked = f"masked input: {ratios}"
-        rows.append(_Row(title=masked, frames=clip.video_visible, mel=clip.audio_visible, mel_range=(low, high)))
+        ratios = ", ".join(f"{100 * part.ratio:.4g} % of {name}" for name, part in clip.parts.items())
+        rows.append(row(f"masked input: {ratios} hidden", clip, "visible"))
         if restored:
-            raw = "raw network output (each patch has mean 0, deviation 1)"
-            rows.append(_Row(title=raw, frames=clip.video_raw, mel=clip.audio_raw, mel_range=(-3, 3)))
+            rows.append(row("raw network output (each patch has mean 0, deviation 1)", clip, "raw", (-3, 3)))
         output = "output with each patch's true mean and deviation" if restored else "network output"
-        title = f"{output}\n{clip.verdict}"
-        rows.append(_Row(title=title, frames=clip.video_filled, mel=clip.audio_filled, mel_range=(low, high)))
+        rows.append(row(f"{output}\n{clip.verdict}", clip, "filled"))
     return rows
 
 
@@ -273,16 +288,15 @@ class Reconstructor:
         else:
             torch.manual_seed(request.seed)
             self.model, self.title = MaskedAutoencoder(preset(request.preset)), f"{request.preset}, untrained"
-        modalities = self.model.config.modalities
-        if modalities != "av":
-            raise UserError(f"{self.title}: takes {modalities!r} alone; the figure needs a model of both modalities")
 
     def draw(self, shards: Path, key: str | None, out: Path) -> list[str]:
         """Reconstruct one stored clip, the first where `key` is None, write the figure, return a sentence a ratio pair.
 
         Raises UserError, FaultError.
         """
-        key, video, audio = _read_clip(shards, key, self.model.config.geometry)
+        key, both_video, both_audio = _read_clip(shards, key, self.model.config.geometry)
+        modalities = self.model.config.modalities
+        video, audio = both_video if "v" in modalities else None, both_audio if "a" in modalities else None
         clips = []
         for video_ratio, audio_ratio in self.pairs:
             try:
@@ -293,7 +307,10 @@ class Reconstructor:
                     continue
                 raise UserError(f"--ratios {video_ratio:g}:{audio_ratio:g}: {error}") from None
         draw_reconstruction(out, clips, f"{key}\n{self.title}", self.model.config.targets.normalised)
-        return [f"video {clip.video_ratio:g}, sound {clip.audio_ratio:g} hidden: {clip.verdict}" for clip in clips]
+        return [
+            ", ".join(f"{name} {part.ratio:g}" for name, part in clip.parts.items()) + f" hidden: {clip.verdict}"
+            for clip in clips
+        ]
 
 
 def _parse_ratios(text: str) -> list[tuple[float, float]]:

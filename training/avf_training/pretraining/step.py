@@ -57,8 +57,8 @@ def pretraining_forward(recipe: PretrainRecipe) -> Forward[PretrainingBatch]:
     negatives = NegativeClips(source=recipe.contrastive.negatives, clips=recipe.contrastive.clips)
 
     def forward(model: nn.Module, batch: PretrainingBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        video, audio = pretraining_input(batch, config.geometry)
-        with recipe.precision.autocast(video.device.type):
+        video, audio = pretraining_input(batch, config.geometry, config.modalities)
+        with recipe.precision.autocast(batch.planes_RTQW.device.type):
             out = model(video, audio, batch.masks)
         losses = pretraining_losses(out, video, audio, batch.masks, config, negatives=negatives)
         parts = {"video": losses.video, "audio": losses.audio}

@@ -38,34 +38,57 @@ class ValidationScores:
     """
 
     clips: int  # number of validation clips
-    video_mse: float  # of the model
-    video_mean_patch_mse: float  # of the mean-patch predictor
-    video_mean_image_mse: float  # of the mean-image predictor
-    audio_mse: float  # of the model
-    audio_mean_patch_mse: float  # of the mean-patch predictor
-    audio_mean_image_mse: float  # of the mean-image predictor
-    recall_video_to_audio: float  # R@1: share of clips whose own audio is the nearest of all clips' audio
-    recall_audio_to_video: float  # R@1: share of clips whose own video is the nearest of all clips' video
+    # The errors of a modality that the model lacks are None, and so are the recalls of a model of one modality.
+    video_mse: float | None = None  # of the model
+    video_mean_patch_mse: float | None = None  # of the mean-patch predictor
+    video_mean_image_mse: float | None = None  # of the mean-image predictor
+    audio_mse: float | None = None  # of the model
+    audio_mean_patch_mse: float | None = None  # of the mean-patch predictor
+    audio_mean_image_mse: float | None = None  # of the mean-image predictor
+    recall_video_to_audio: float | None = None  # R@1: share of clips whose own audio is the nearest of all clips' audio
+    recall_audio_to_video: float | None = None  # R@1: share of clips whose own video is the nearest of all clips' video
+
+    def errors(self) -> dict[str, tuple[float, float, float]]:
+        """Return the errors of the model, the mean-patch and the mean-image predictor, by modality."""
+        errors = {
+            "video": (self.video_mse, self.video_mean_patch_mse, self.video_mean_image_mse),
+            "audio": (self.audio_mse, self.audio_mean_patch_mse, self.audio_mean_image_mse),
+        }
+        return {
+            name: (model, patch, image)
+            for name, (model, patch, image) in errors.items()
+            if model is not None and patch is not None and image is not None
+        }
+
+    def total_errors(self) -> tuple[float, float, float]:
+        """Return the three errors, added over the modalities as in the loss."""
+        model, patch, image = (sum(column) for column in zip(*self.errors().values(), strict=True))
+        return model, patch, image
 
     @property
     def mean_patch_ratio(self) -> float:
-        """The model's error over the mean-patch predictor's; both modalities are added, as in the loss."""
-        return (self.video_mse + self.audio_mse) / (self.video_mean_patch_mse + self.audio_mean_patch_mse)
+        """The model's error over the mean-patch predictor's."""
+        model, patch, _ = self.total_errors()
+        return model / patch
 
     @property
     def mean_image_ratio(self) -> float:
         """The model's error over the mean-image predictor's."""
-        return (self.video_mse + self.audio_mse) / (self.video_mean_image_mse + self.audio_mean_image_mse)
+        model, _, image = self.total_errors()
+        return model / image
 
     @property
-    def recall_over_chance(self) -> float:
+    def recall_over_chance(self) -> float | None:
         """Mean R@1 of both directions over chance, which is 1 / clips."""
+        if self.recall_video_to_audio is None or self.recall_audio_to_video is None:
+            return None
         return (self.recall_video_to_audio + self.recall_audio_to_video) / 2 * self.clips
 
     def ratios(self) -> dict[str, float]:
-        """Return the three ratios by the names that curves and the console show."""
+        """Return the ratios by the names that curves and the console show."""
         ratios = {"mse/mean patch": self.mean_patch_ratio, "mse/mean image": self.mean_image_ratio}
-        return ratios | {"R@1/chance": self.recall_over_chance}
+        recall = self.recall_over_chance
+        return ratios if recall is None else ratios | {"R@1/chance": recall}
 
 
 class ValidationClips:
@@ -106,63 +129,81 @@ class ValidationClips:
             raise ValueError("these clips were read without the training shards, so they can be drawn but not scored")
         training = model.training
         model.eval()
-        geometry = self.config.geometry
-        video_mean_NP, audio_mean_NP = (means_NP.to(self.device) for means_NP in self._means)
-        errors, features = [], []
+        errors: list[dict[str, Tensor]] = []
+        features: list[tuple[Tensor, Tensor]] = []
         for stored in self._batches:
             batch = stored.to(self.device)
-            video, audio = pretraining_input(batch, geometry)
-            out, masks = model(video, audio, batch.masks), batch.masks
-            assert out.video_BMP is not None
-            assert out.audio_BMP is not None
-            video_BMP = video_targets(video, masks.video_target_BM, geometry, self.config.targets)
-            audio_BMP = audio_targets(audio, masks.audio_target_BM, geometry, self.config.targets)
-            pairs = (
-                (out.video_BMP, video_BMP, masks.video_weight_BM),
-                (video_mean_NP.mean(0), video_BMP, masks.video_weight_BM),
-                (video_mean_NP[masks.video_target_BM], video_BMP, masks.video_weight_BM),
-                (out.audio_BMP, audio_BMP, masks.audio_weight_BM),
-                (audio_mean_NP.mean(0), audio_BMP, masks.audio_weight_BM),
-                (audio_mean_NP[masks.audio_target_BM], audio_BMP, masks.audio_weight_BM),
-            )
-            errors.append(torch.stack([masked_mse(*pair) for pair in pairs]).cpu() * len(batch))
-            levels = model.level_features(video, audio)
-            features.append(tuple(torch.stack(side, 1).cpu() for side in zip(*levels, strict=True)))
+            video, audio = pretraining_input(batch, self.config.geometry, self.config.modalities)
+            errors.append(self._errors(model, batch, video, audio))
+            if video is not None and audio is not None and self.config.skips:
+                levels = model.level_features(video, audio)
+                video_BLC, audio_BLC = (torch.stack(side, 1).cpu() for side in zip(*levels, strict=True))
+                features.append((video_BLC, audio_BLC))
         model.train(training)
-        video_BLC, audio_BLC = (F.normalize(torch.cat(side), dim=-1) for side in zip(*features, strict=True))
-        scores_BB = torch.einsum("vlc,alc->va", video_BLC, audio_BLC)
-        clips = len(scores_BB)
-        to_audio, to_video = (
-            matrix.argmax(1).eq(torch.arange(clips)).float().mean().item() for matrix in (scores_BB, scores_BB.T)
-        )
-        video, video_patch, video_image, audio, audio_patch, audio_image = (torch.stack(errors).sum(0) / clips).tolist()
-        return ValidationScores(
-            clips=clips,
-            video_mse=video,
-            video_mean_patch_mse=video_patch,
-            video_mean_image_mse=video_image,
-            audio_mse=audio,
-            audio_mean_patch_mse=audio_patch,
-            audio_mean_image_mse=audio_image,
-            recall_video_to_audio=to_audio,
-            recall_audio_to_video=to_video,
-        )
+        clips = sum(len(batch) for batch in self._batches)
+        means = {name: float(sum(part[name] for part in errors)) / clips for name in errors[0]}
+        return ValidationScores(clips=clips, **means, **_recalls(features))
 
-    def first(self) -> tuple[str, Tensor, Tensor]:
+    def _errors(
+        self, model: MaskedAutoencoder, batch: PretrainingBatch, video: Tensor | None, audio: Tensor | None
+    ) -> dict[str, Tensor]:
+        """Return the errors of a batch by the names of `ValidationScores`, times its clips."""
+        assert self._means is not None
+        out, masks = model(video, audio, batch.masks), batch.masks
+        geometry, targets = self.config.geometry, self.config.targets
+        errors: dict[str, Tensor] = {}
+        if out.video_BMP is not None and video is not None:
+            true_BMP = video_targets(video, masks.video_target_BM, geometry, targets)
+            mean_NP = self._means["video"].to(self.device)
+            for name, predicted in _predictions("video", out.video_BMP, mean_NP, masks.video_target_BM):
+                errors[name] = masked_mse(predicted, true_BMP, masks.video_weight_BM).cpu() * len(batch)
+        if out.audio_BMP is not None and audio is not None:
+            true_BMP = audio_targets(audio, masks.audio_target_BM, geometry, targets)
+            mean_NP = self._means["audio"].to(self.device)
+            for name, predicted in _predictions("audio", out.audio_BMP, mean_NP, masks.audio_target_BM):
+                errors[name] = masked_mse(predicted, true_BMP, masks.audio_weight_BM).cpu() * len(batch)
+        return errors
+
+    def first(self) -> tuple[str, Tensor | None, Tensor | None]:
         """Return (key, video, audio) of the first clip, as input of the model."""
-        video, audio = pretraining_input(self._batches[0].to(self.device), self.config.geometry)
-        return self._batches[0].keys[0], video[:1], audio[:1]
+        video, audio = pretraining_input(self._batches[0].to(self.device), self.config.geometry, self.config.modalities)
+        return self._batches[0].keys[0], None if video is None else video[:1], None if audio is None else audio[:1]
 
 
-def _mean_targets(config: ModelConfig, batches: Iterator[PretrainingBatch]) -> tuple[Tensor, Tensor]:
-    """Return the mean patch at each position, (N, P), of video and of audio."""
+def _predictions(modality: str, model_BMP: Tensor, mean_NP: Tensor, target_BM: Tensor) -> list[tuple[str, Tensor]]:
+    """Return the predictions of the model and of the mean-patch and the mean-image predictor, by name."""
+    return [
+        (f"{modality}_mse", model_BMP),
+        (f"{modality}_mean_patch_mse", mean_NP.mean(0)),
+        (f"{modality}_mean_image_mse", mean_NP[target_BM]),
+    ]
+
+
+def _recalls(features: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
+    """Return the recalls of retrieval among all clips, from each batch's video and audio (B, L, C)."""
+    if not features:
+        return {}
+    video_BLC, audio_BLC = (F.normalize(torch.cat(side), dim=-1) for side in zip(*features, strict=True))
+    scores_BB = torch.einsum("vlc,alc->va", video_BLC, audio_BLC)
+    own_B = torch.arange(len(scores_BB))
+    to_audio, to_video = (matrix.argmax(1).eq(own_B).float().mean().item() for matrix in (scores_BB, scores_BB.T))
+    return {"recall_video_to_audio": to_audio, "recall_audio_to_video": to_video}
+
+
+def _mean_targets(config: ModelConfig, batches: Iterator[PretrainingBatch]) -> dict[str, Tensor]:
+    """Return the mean patch at each position, (N, P), by modality."""
     geometry, count = config.geometry, 0
-    sums = [torch.zeros(()), torch.zeros(())]
+    sums: dict[str, Tensor] = {}
     for batch in batches:
-        video, audio = pretraining_input(batch, geometry)
-        modalities = (video_targets, video, geometry.video_tokens), (audio_targets, audio, geometry.audio_tokens)
-        for index, (targets, clips, tokens) in enumerate(modalities):
-            tokens_BN = torch.arange(tokens).expand(len(batch), -1)
-            sums[index] = sums[index] + targets(clips, tokens_BN, geometry, config.targets).sum(0)
+        video, audio = pretraining_input(batch, geometry, config.modalities)
+        for name, targets, clips, tokens in (
+            ("video", video_targets, video, geometry.video_tokens),
+            ("audio", audio_targets, audio, geometry.audio_tokens),
+        ):
+            if clips is not None:
+                tokens_BN = torch.arange(tokens).expand(len(batch), -1)
+                sums[name] = sums.get(name, torch.zeros(())) + targets(clips, tokens_BN, geometry, config.targets).sum(
+                    0
+                )
         count += len(batch)
-    return sums[0] / count, sums[1] / count
+    return {name: total / count for name, total in sums.items()}

@@ -35,7 +35,8 @@ class StudyRow:
     recipe: str  # name of a recipe that each stage has
     stages: tuple[StudyStage, ...]  # in the order of STAGES; the last is finetune
     start: str | None = None  # name of a model given with --model
-    modalities: str = "av"  # of post-pre-training and fine-tuning: av, a (audio) or v (video)
+    # Of every stage that the row trains: av, a (audio) or v (video). A row that starts from a model takes its part.
+    modalities: str = "av"
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # stage -> fields, as --set has them
     variant: Mapping[str, Any] = field(default_factory=dict)  # fields of the model preset that every stage changes
     gpus: Mapping[str, int] = field(default_factory=dict)  # stage -> GPUs of a run, one process on each; default: 1
@@ -277,7 +278,7 @@ class _Chain:
         settings = {**shared, **self.row.settings.get(stage, {}), "seed": self.seed}
         if self.row.variant:
             settings["variant"] = self.row.variant
-        if stage != "pretrain" and self.row.modalities != "av":
+        if self.row.modalities != "av":
             settings["modalities"] = self.row.modalities
         texts = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
         texts += [text for text in self.inputs.overrides if _applies_to(text, stage)]
