@@ -57,6 +57,7 @@ def main(names: list[str]) -> None:
     if unknown:
         sys.exit(f"unknown benchmark {', '.join(sorted(unknown))}; known are {', '.join(NAMES)}")
     limit_threads()
+    sys.path.append(str(PAGE.parents[1] / "tests"))  # several benchmarks run on the tests' runs and shards
     for name in names or NAMES:
         sections: list[Section] = importlib.import_module(f"benchmarks.{name}").run()
         body = "\n".join(section.markdown() for section in sections)

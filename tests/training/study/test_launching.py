@@ -113,7 +113,8 @@ OMP = "W1127 08:06:57.708000 {0} torch/distributed/run.py:851] "
 ENDS = (
     "W1127 08:07:03.645000 {0} torch/distributed/elastic/multiprocessing/api.py:1012] Sending process 7 closing signal"
 )
-FAILED = "E1127 08:07:03.680000 {0} torch/distributed/elastic/multiprocessing/api.py:986] failed (exitcode: 2) rank: 0"
+# torchrun names its file as Python's path has it: from the working folder, or from the folder of the packages.
+FAILED = "E1127 08:07:03.680000 {0} .venv/lib/torch/distributed/elastic/api.py:986] failed (exitcode: 2) rank: 0"
 REPORT = f"{FAILED}\nTraceback (most recent call last):\nChildFailedError: \n{60 * '='}\nmain FAILED\n{60 * '='}\n"
 
 
@@ -124,9 +125,8 @@ REPORT = f"{FAILED}\nTraceback (most recent call last):\nChildFailedError: \n{60
         ("avf-train: epoch 1\nTraceback\nOutOfMemoryError: 2 GB\n\n", "OutOfMemoryError: 2 GB"),
         (f"{OMP}\navf-train: no shards\n{ENDS}\navf-train: stopped\n{REPORT}", "avf-train: no shards"),
         (f"{OMP}\navf-train: epoch 1\nOutOfMemoryError: 2 GB\n{ENDS}\n{REPORT}", "OutOfMemoryError: 2 GB"),
-        (f"avf-train: no shards\n{REPORT.format(4)}{OMP}\navf-train: no model\n{REPORT}", "avf-train: no model"),
-        (f"avf-train: epoch 1\n{ENDS.format(4)}\n{OMP}\navf-train: no model\n{REPORT}", "avf-train: no model"),
-        (f"avf-train: no shards\n{REPORT.format(4)}avf-train: no model", "avf-train: no model"),
+        (f"avf-train: no shards{ENDS}\n{REPORT}resource_tracker: 1 leaked\n", "avf-train: no shards"),
+        (f"{ENDS}\nSignalException: Process 9 got signal: 15\n", "SignalException: Process 9 got signal: 15"),
     ],
 )
 def test_the_message_of_a_failed_run_is_what_it_wrote_before_the_report_of_torchrun(
@@ -134,6 +134,9 @@ def test_the_message_of_a_failed_run_is_what_it_wrote_before_the_report_of_torch
 ) -> None:
     (tmp_path / "run.log").write_text(log.format(9))
     assert log_tail(tmp_path / "run.log") == message
+    earlier = f"avf-train: an earlier start\n{REPORT.format(4)}"
+    (tmp_path / "run.log").write_text(earlier + log.format(9))
+    assert log_tail(tmp_path / "run.log", len(earlier.encode())) == message
 
 
 @pytest.mark.slow

@@ -24,10 +24,9 @@ from avf_training.study.plan import Job
 
 log = logging.getLogger(__name__)
 _POLL_S = 0.2
-# A line with which torchrun begins to end the processes of a run, or to report that one of them failed.
-_TORCHRUN_ENDS = re.compile(
-    r"[A-Z]\d{4} \S+ (?P<process>\d+) torch/distributed/.*\] (Sending process \d+|failed \(exitcode)"
-)
+# What torchrun writes when it begins to end the processes of a run, or reports that one of them failed. The processes
+# share the log with it, so that it may stand behind a line that one of them has not ended.
+_TORCHRUN_ENDS = re.compile(r"[A-Z]\d{4} \S+ \d+ \S*torch/distributed/\S+\] (Sending process \d+|failed \(exitcode)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +74,7 @@ def run_all(jobs: Sequence[Job], launcher: JobLauncher, report: Callable[[str], 
     report(f"{len(jobs)} runs, {len(jobs) - len(waiting)} done already")
     started_s, planned = time.monotonic(), len(waiting)
     running: list[tuple[Job, Any]] = []
+    start_bytes: dict[Path, int] = {}  # of each log, when its run was started
     failures: list[JobFailure] = []
     failed: set[Path] = set()  # folders of runs that failed, or that need one that failed
     try:
@@ -83,7 +83,7 @@ def run_all(jobs: Sequence[Job], launcher: JobLauncher, report: Callable[[str], 
                 log.warning("%s: not started, a run that it needs has failed", job.name)
                 waiting.remove(job)
                 failed.add(job.out)
-            _start_ready(waiting, running, launcher, report)
+            start_bytes |= _start_ready(waiting, running, launcher, report)
             time.sleep(_POLL_S)
             for job, handle in list(running):
                 status = launcher.poll(handle)
@@ -97,7 +97,8 @@ def run_all(jobs: Sequence[Job], launcher: JobLauncher, report: Callable[[str], 
                     report(f"done    {job.name}; {remaining} to do, about {format_wait(left_s)} left")
                 else:
                     failed.add(job.out)
-                    failures.append(JobFailure(job=job, status=status, message=log_tail(log_path(job))))
+                    message = log_tail(log_path(job), start_bytes[job.out])
+                    failures.append(JobFailure(job=job, status=status, message=message))
                     report(f"FAILED  {job.name}: {failures[-1].message}")
     except BaseException:
         launcher.stop()
@@ -107,15 +108,22 @@ def run_all(jobs: Sequence[Job], launcher: JobLauncher, report: Callable[[str], 
 
 def _start_ready(
     waiting: list[Job], running: list[tuple[Job, Any]], launcher: JobLauncher, report: Callable[[str], None]
-) -> None:
-    """Move jobs from `waiting` to `running` whose needs are done, as long as there are free slots."""
+) -> dict[Path, int]:
+    """Move jobs from `waiting` to `running` whose needs are done, as long as there are free slots.
+
+    Returns:
+        The size in bytes of each started run's log, by the run's folder.
+    """
+    start_bytes: dict[Path, int] = {}
     unfinished = {job.out for job in waiting} | {job.out for job, _ in running}
     for job in [job for job in waiting if not unfinished & set(job.needs)]:
         if not launcher.has_free_slot(job):
-            return  # in order, so that a run that needs many GPUs is not overtaken for ever
+            break  # in order, so that a run that needs many GPUs is not overtaken for ever
         waiting.remove(job)
+        start_bytes[job.out] = log_path(job).stat().st_size if log_path(job).is_file() else 0
         running.append((job, launcher.start(job)))
         report(f"started {job.name}")
+    return start_bytes
 
 
 def log_path(job: Job) -> Path:
@@ -123,17 +131,22 @@ def log_path(job: Job) -> Path:
     return job.out.with_name(f"{job.out.name}.log")
 
 
-def log_tail(path: Path) -> str:
-    """Return the last line that a run wrote to its log; torchrun's report of a process that failed comes after it."""
-    text = path.read_text("utf-8", "replace") if path.is_file() else ""
-    lines = [line for line in text.splitlines() if line.strip()]
-    ends = {number: match["process"] for number, line in enumerate(lines) if (match := _TORCHRUN_ENDS.match(line))}
-    # The log goes on where a run is started again: only a report at its end is of the start that failed.
-    if ends and not lines[-1].strip("="):
-        last = list(ends.values())[-1]
-        lines = lines[: min(number for number, process in ends.items() if process == last)]
-    messages = [line for line in lines if line.strip("=")]
-    return messages[-1] if messages else "its log is empty"
+def log_tail(path: Path, start_byte: int = 0) -> str:
+    """Return the last line that a run wrote to its log before torchrun reported the end of its processes.
+
+    Args:
+        start_byte: size of the log when the run was started; the log goes on where a run is started again.
+    """
+    log_bytes = path.read_bytes()[start_byte:] if path.is_file() else b""
+    text = log_bytes.decode("utf-8", "replace")
+    own_lines = _message_lines(text[: report.start()]) if (report := _TORCHRUN_ENDS.search(text)) else []
+    lines = own_lines or _message_lines(text)
+    return lines[-1] if lines else "its log is empty"
+
+
+def _message_lines(text: str) -> list[str]:
+    """Return the lines of a log that say something."""
+    return [line for line in text.splitlines() if line.strip().strip("=")]
 
 
 def _command(job: Job) -> list[str]:
