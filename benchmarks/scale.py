@@ -14,6 +14,7 @@ from avf_curation.recipe import load_recipe
 from avf_curation.runs.plan import make_plan
 from avf_curation.runs.plan_table import encode_plan
 from avf_curation.sources.folder import list_folder_videos
+from avf_curation.sources.listing import Listing
 from avf_curation.sources.types import SkippedInput
 from avf_shards.format.run_identity import RunIdentity
 from avf_shards.packing.near_duplicates import NearDuplicateConfig, NearDuplicateIndex
@@ -56,7 +57,7 @@ def _plan() -> tuple[float, int]:
                 os.mknod(root / f"id{folder:05d}" / f"{number:05d}.mp4")
         skipped_inputs: list[SkippedInput] = []
         start = time.perf_counter()
-        table = make_plan(list_folder_videos(root, "synthetic", config, skipped_inputs), {"synthetic": config})
+        table = make_plan(list_folder_videos(Listing("synthetic", root, skipped_inputs), config), {"synthetic": config})
         encode_plan(table)
         return time.perf_counter() - start, int(table["unit"].to_numpy().max()) + 1
 

@@ -18,7 +18,7 @@ from avf_curation.sources.types import Video
 from ray.cluster_utils import Cluster as RayCluster
 from support.curation_runs import EMBEDDED, make_recipe, stub_curate
 from support.demo_files import DemoFiles
-from support.ray_runs import QUICK_SETTINGS, link_demo_videos
+from support.ray_runs import QUICK_SETTINGS, copy_demo_videos
 from support.runs import make_inputs
 from support.stages import single_step
 from support.trees import result_digests
@@ -135,7 +135,7 @@ def test_screening_and_refining_on_separate_pools_give_the_same_bytes(
 ) -> None:
     source = tmp_path / "in"
     source.mkdir()
-    link_demo_videos(corpus, source)
+    copy_demo_videos(corpus, source)
     settings = make_recipe(*QUICK_SETTINGS)
     inline_run = curate(settings, EMBEDDED, {"s": source}, tmp_path / "inline", RunOptions(engine="inline"))
     cluster = ClusterConfig(workers=2, refiners=1)
@@ -180,7 +180,7 @@ def test_refiners_request_their_share_of_a_gpu(nodes: RayCluster, tmp_path: Path
 def test_prometheus_receives_the_time_of_each_stage(nodes: RayCluster, corpus: DemoFiles, tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.mkdir()
-    link_demo_videos(corpus, source)
+    copy_demo_videos(corpus, source)
     curate(
         make_recipe(*QUICK_SETTINGS),
         EMBEDDED,

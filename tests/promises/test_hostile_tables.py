@@ -36,7 +36,7 @@ def test_deep_json_is_an_error_that_readers_expect() -> None:
         _read_tasks,
         read_model_config,
         lambda path: load_model_folder(path.parent),
-        lambda path: list(celebvhq.list_videos(path.parent, [])),
+        lambda path: list(celebvhq.list_videos(Listing("celebvhq", path.parent, []))),
     ],
     ids=["verdicts", "label studio", "model config", "saved model", "celebvhq"],
 )

@@ -17,14 +17,14 @@ from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
 from support.curation_runs import EMBEDDED, make_recipe
 from support.demo_files import DemoFiles
-from support.ray_runs import QUICK_SETTINGS, curate_command, link_demo_videos
+from support.ray_runs import QUICK_SETTINGS, copy_demo_videos, curate_command
 from support.trees import result_digests
 from support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
 def source(corpus: DemoFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return link_demo_videos(corpus, tmp_path_factory.mktemp("source"))
+    return copy_demo_videos(corpus, tmp_path_factory.mktemp("source"))
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,10 @@ QUICK_SETTINGS = (
 )
 
 
-def link_demo_videos(corpus: DemoFiles, folder: Path) -> Path:
-    """Link four files of the demo corpus into `folder`; return the folder."""
+def copy_demo_videos(corpus: DemoFiles, folder: Path) -> Path:
+    """Copy four files of the demo corpus into `folder`; return the folder."""
     for name in ("studio/talk_0.mp4", "studio/talk_1.mp4", "archive/truncated.mp4", "archive/notes.mp4"):
-        (folder / Path(name).name).symlink_to(corpus.draw(name))
+        (folder / Path(name).name).write_bytes(corpus.draw(name).read_bytes())
     return folder
 
 

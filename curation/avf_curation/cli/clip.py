@@ -9,7 +9,7 @@ from avf_shards.errors import UserError
 from avf_shards.text import count_noun, printable
 from avf_shards.timeline import FRAMES_PER_SECOND
 
-from avf_curation.cli.options import add_set_option, add_weights_option, weights_folder
+from avf_curation.cli.options import add_follow_option, add_set_option, add_weights_option, weights_folder
 
 _LOG = logging.getLogger(__name__)
 
@@ -27,6 +27,7 @@ def add(commands: Any) -> None:
         "--out", metavar="DIR", type=output_folder, required=True, help="a new folder, or the folder of the same videos"
     )
     add_set_option(parser, "one setting of the recipe `clip`; repeat for more")
+    add_follow_option(parser)
     add_weights_option(parser)
     add_json_option(parser)
 
@@ -41,6 +42,7 @@ def _run(options: argparse.Namespace) -> int:
             options.out,
             settings=options.set,
             weights=weights_folder(options),
+            follow_symlinks=options.follow_symlinks,
             on_progress=display,
         )
     missed = [

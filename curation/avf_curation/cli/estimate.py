@@ -89,6 +89,9 @@ def _plan_sample(options: argparse.Namespace, inputs: Any) -> None:
         options.out,
         device=options.device,
         choice=InputChoice(
-            allow_unreadable=options.allow_unreadable, deny=read_deny_files(options.deny), select=select
+            allow_unreadable=options.allow_unreadable,
+            follow_symlinks=options.follow_symlinks,
+            deny=read_deny_files(options.deny),
+            select=select,
         ),
     )

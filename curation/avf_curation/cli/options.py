@@ -201,8 +201,19 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="plan without folders that cannot be read, and count them; without this option they stop the plan",
     )
+    add_follow_option(parser)
     add_deny_option(parser)
     add_weights_option(parser)
+
+
+def add_follow_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--follow-symlinks`."""
+    parser.add_argument(
+        "--follow-symlinks",
+        action="store_true",
+        help="follow links that lead out of a source's folder; without this option they are counted and named as "
+        "skipped. Links inside the folder are always followed",
+    )
 
 
 def load_inputs(options: argparse.Namespace) -> Any:
@@ -256,6 +267,7 @@ def run_curation(options: argparse.Namespace, recipe: Any, backends: Any, source
                 fail_unreadable=options.fail_unreadable,
                 min_free_gb=options.min_free_gb,
                 allow_unreadable=options.allow_unreadable,
+                follow_symlinks=options.follow_symlinks,
                 deny=deny,
                 device=options.device,
             ),

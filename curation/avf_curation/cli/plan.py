@@ -30,7 +30,11 @@ def _run(options: argparse.Namespace) -> int:
     from avf_curation.runs.planning import InputChoice, plan_run
 
     recipe, backends, sources = load_inputs(options)
-    choice = InputChoice(allow_unreadable=options.allow_unreadable, deny=read_deny_files(options.deny))
+    choice = InputChoice(
+        allow_unreadable=options.allow_unreadable,
+        follow_symlinks=options.follow_symlinks,
+        deny=read_deny_files(options.deny),
+    )
     plan = plan_run(recipe, backends, sources, options.out, choice=choice)
     skipped = [vars(item) for item in plan.skipped_inputs]
     if not write_answer(options, {"sources": plan_rows(plan), "skipped_inputs": skipped}):

@@ -6,6 +6,8 @@ from typing import Any
 
 from avf_shards.cli.common import add_command, add_command_group, add_json_option, write_answer
 
+from avf_curation.cli.options import add_follow_option
+
 
 def add(commands: Any) -> None:
     """Add `sources` with `ls` and `check`."""
@@ -21,6 +23,7 @@ def add(commands: Any) -> None:
         help="Check copies of corpora: missing videos, duplicates, rows that cannot be read.",
     )
     verb.add_argument("sources", metavar="NAME=DIR", nargs="+", help="name of a corpus and folder of the copy")
+    add_follow_option(verb)
     add_json_option(verb)
 
 
@@ -48,7 +51,7 @@ def _run_check(options: argparse.Namespace) -> int:
 
     recipe = load_recipe()
     checks = [
-        check_source(name, root, recipe.settings_for(name).plan)
+        check_source(name, root, recipe.settings_for(name).plan, follow_symlinks=options.follow_symlinks)
         for name, root in parse_sources(options.sources).items()
     ]
     if not write_answer(options, [asdict(check) | {"kinds": check.kinds} for check in checks]):

@@ -47,6 +47,7 @@ class RunOptions:
     max_fault_share: float = DEFAULT_MAX_FAULT_SHARE
     fail_unreadable: bool = False  # inputs that three tries of their unit could not read fail; else the run stops
     allow_unreadable: bool = False  # plan without the folders that cannot be read
+    follow_symlinks: bool = False  # also take what links name outside the sources' folders
     deny: Denylist = NOTHING_DENIED  # is added to the denylist of the run
     min_free_gb: float = 0.0  # stop before the disk of the run has less
     stages: PipelineStages = _FULL_PIPELINE  # the work on a video; tests and benchmarks pass cheaper functions
@@ -71,7 +72,9 @@ def curate(
         InfrastructureError: the machine failed; the same call continues where the run stopped.
     """
     run = RunFolder(out.resolve())
-    choice = InputChoice(allow_unreadable=options.allow_unreadable, deny=options.deny)
+    choice = InputChoice(
+        allow_unreadable=options.allow_unreadable, follow_symlinks=options.follow_symlinks, deny=options.deny
+    )
     plan: RunPlan | None = plan_run(recipe, backends, sources, run.root, device=options.device, choice=choice)
     roots = {name: root.resolve() for name, root in sources.items()}
     emit = EventLog(run.log_folder)

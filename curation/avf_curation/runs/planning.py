@@ -23,11 +23,13 @@ from avf_curation.runs.frozen_plan import RunPlan, planned_videos, read_plan
 from avf_curation.runs.identity import freeze_identity, remember_roots, run_identity
 from avf_curation.runs.plan import make_plan
 from avf_curation.runs.plan_table import encode_plan, encode_skipped_inputs
+from avf_curation.sources.listing import OUTSIDE
 from avf_curation.sources.registry import list_inputs
 from avf_curation.sources.types import SkippedInput, Video
 
 log = logging.getLogger(__name__)
 _SHOWN_UNREADABLE = 10
+_SHOWN_LINKS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,7 @@ class InputChoice:
     """Which of the inputs of its sources a run takes."""
 
     allow_unreadable: bool = False  # plan without folders that cannot be read; they are counted as skipped inputs
+    follow_symlinks: bool = False  # also take what links name outside the sources' folders
     deny: Denylist = NOTHING_DENIED  # is added to the denylist of the run: of what it names, nothing is kept
     select: Callable[[list[Video]], list[Video]] = lambda videos: videos  # of all that are there, as an estimate does
 
@@ -65,9 +68,11 @@ def plan_run(
         skipped: list[SkippedInput] = []
         videos: list[Video] = []
         for name, root in sorted(roots.items()):
-            videos += list_inputs(name, root, recipe.settings_for(name).plan, skipped)
+            config = recipe.settings_for(name).plan
+            videos += list_inputs(name, root, config, skipped, follow_symlinks=choice.follow_symlinks)
         if not choice.allow_unreadable:
             _refuse_unreadable(skipped)
+        _warn_about_links(skipped)
         table = make_plan(choice.select(videos), {name: recipe.settings_for(name).plan for name in roots})
         freeze_identity(run, identity)  # only now: a source that cannot be listed leaves no folder behind
         run.deny(choice.deny)  # before the plan: no start continues a run that lacks it
@@ -86,6 +91,18 @@ def _refuse_unreadable(skipped: Sequence[SkippedInput]) -> None:
             f"no plan was made: it would lack what cannot be read, {count_noun(len(unreadable), 'path')}:"
             f"\n  {shown}{f' and {more} more' if more > 0 else ''}\n"
             "mend the disk or the permissions, or leave them out with --allow-unreadable"
+        )
+
+
+def _warn_about_links(skipped: Sequence[SkippedInput]) -> None:
+    """Say how many links lead out of the sources' folders, and name the first: the plan lacks what they name."""
+    links = [f"{item.source}: {item.path}" for item in skipped if item.kind == OUTSIDE]
+    if links:
+        log.warning(
+            "not followed, because what they name lies outside the source's folder: %s, such as %s; --follow-symlinks "
+            "follows them, and the skipped inputs of the plan name all",
+            count_noun(len(links), "link"),
+            ", ".join(links[:_SHOWN_LINKS]),
         )
 
 

@@ -43,6 +43,7 @@ def clip_videos(
     *,
     settings: Sequence[str] = (),
     weights: Path | None = None,
+    follow_symlinks: bool = False,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> VideoClips:
     """Cut a clip of each person in each shot of a video, or of every video in a folder, into the folder `out`.
@@ -52,13 +53,16 @@ def clip_videos(
     Args:
         settings: settings of the recipe `clip`, as "track.min_present=0.5".
         weights: folder of model files; None: the default folder.
+        follow_symlinks: take also what links name outside the folder `videos`.
     """
     if not videos.exists():
         raise UserError(f"{videos}: no such file or folder")
     recipe = load_recipe(Path("clip"), settings)
     backends = resolve_backends(recipe, weights or default_weights_folder())
     source = videos if videos.is_dir() else _link_video(videos, out / "in")
-    options = RunOptions(engine="inline", max_fault_share=1.0)  # a video that fails is missed, with its reason
+    # The folder with the link to a single video is ours. A video that fails is missed, with its reason.
+    follow = follow_symlinks or not videos.is_dir()
+    options = RunOptions(engine="inline", max_fault_share=1.0, follow_symlinks=follow)
     run = curate(recipe, backends, {SOURCE: source}, out / "run", options, on_progress=on_progress)
     decisions = table_to_decisions(run.ledger())
     keys = tuple(key for decision in decisions for key in decision.clips)

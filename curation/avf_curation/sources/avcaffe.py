@@ -8,7 +8,7 @@ from avf_shards.schema.labels import Labels
 from avf_shards.system.storage_faults import raise_machine_fault, read_text
 
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.types import SkippedInput, Video
+from avf_curation.sources.types import Video
 
 NAME = "avcaffe"
 ABOUT = "AVCAffe: segments of video calls; the labels (arousal and valence) belong to a participant and a task."
@@ -22,19 +22,18 @@ LABELS = {
 _SEGMENTS = "videos/shorter_segments"
 
 
-def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+def list_videos(listing: Listing) -> Iterator[Video]:
     """Yield every segment of a participant's task that has labels.
 
     Raises:
         UserError: there is no folder of segments, or a label file cannot be read.
     """
-    listing = Listing(NAME, root, skipped_inputs)
     base = listing.find_base("avcaffe", _SEGMENTS)
     labels: dict[str, dict[str, str]] = {}
     for name in LABELS:
         for key, label in _read_labels(listing, f"{base}ground_truths/{name}.txt", name):
             labels.setdefault(key, {})[name] = label
-    silent = _read_names(root / base / "info/no_audio_files.txt")
+    silent = _read_names(listing.locate(f"{base}info/no_audio_files.txt"))
     used: set[str] = set()
     for participant in listing.list_entries(f"{base}{_SEGMENTS}", r"aiim\d{3}", "participant (aiim and three digits)"):
         for task in listing.list_entries(participant.path, r"task_\d", "task (task_1 to task_9)"):
@@ -63,7 +62,7 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
 def _read_labels(listing: Listing, path: str, name: str) -> Iterator[tuple[str, str]]:
     """Yield (PARTICIPANT_task_N, label) of lines such as `aiim001_task_1, Neutral`; headings have no comma."""
     try:
-        lines = read_text(listing.root / path, "utf-8", "replace").splitlines()
+        lines = read_text(listing.locate(path), "utf-8", "replace").splitlines()
     except OSError as error:
         raise UserError(f"{listing.root / path}: cannot be read ({error.strerror})") from None
     for number, line in enumerate(lines, 1):

@@ -10,14 +10,13 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Origin
 
 from avf_curation.sources.listing import ListedFile, Listing
 from avf_curation.sources.spreadsheet import open_csv
-from avf_curation.sources.types import SkippedInput, Video
+from avf_curation.sources.types import Video
 from avf_curation.sources.youtube import YOUTUBE_ID, is_youtube_id
 
 NAME = "avspeech"
@@ -50,16 +49,17 @@ class _DownloadedVideo:
     complete: ListedFile | None = None  # the file ID.mp4, which holds every row
 
 
-def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+def list_videos(listing: Listing) -> Iterator[Video]:
     """Yield the rows that have a media file.
 
     Raises:
         UserError: the folder has neither of the owners' lists.
     """
-    listing = Listing(NAME, root, skipped_inputs)
-    lists = [name for name in LISTS if (root / name).is_file()]
+    lists = [name for name in LISTS if listing.has_file(name)]
     if not lists:
-        raise UserError(f"--source {NAME}={root}: neither {' nor '.join(LISTS)} is in it; the corpus is these lists")
+        raise UserError(
+            f"--source {NAME}={listing.root}: neither {' nor '.join(LISTS)} is in it; the corpus is these lists"
+        )
     videos: dict[str, _DownloadedVideo] = {}
     for name in lists:
         _read_list(listing, name, videos)
@@ -69,7 +69,7 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
 
 
 def _read_list(listing: Listing, name: str, videos: dict[str, _DownloadedVideo]) -> None:
-    with open_csv(listing.root / name, f"--source {listing.source}={listing.root}") as file:
+    with open_csv(listing.locate(name), f"--source {listing.source}={listing.root}") as file:
         for number, row in enumerate(csv.reader(file), 1):
             if not row:
                 continue

@@ -1,11 +1,10 @@
 """CASME II: CASME2_RAW_selected/sub01/EP02_01f/img46.jpg, 200 images per second, labels in a coding table."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.micro_expression import coded_sample_input, find_coding_table, read_coded_samples
-from avf_curation.sources.types import SkippedInput, Video
+from avf_curation.sources.types import Video
 
 NAME = "casme2"
 ABOUT = "CASME II: micro-expressions as folders of images, 200 per second, with a coding table; without sound."
@@ -19,13 +18,12 @@ _CORRECTED_OFFSETS = {60: 91}  # in this row of the owners' table the offset lie
 _EXCLUDED = ("sub04", "EP12_01f")  # by the three-emotion protocol
 
 
-def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+def list_videos(listing: Listing) -> Iterator[Video]:
     """Yield every row of the table that has images.
 
     Raises:
         UserError: there is no coding table.
     """
-    listing = Listing(NAME, root, skipped_inputs)
     table = find_coding_table(listing, _TABLES)
     folder = next((name for name in _FOLDERS if listing.has_folder(name)), _FOLDERS[0])
     for sample in read_coded_samples(listing, table, "onsetframe", "offsetframe", _CORRECTED_OFFSETS):

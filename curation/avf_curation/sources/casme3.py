@@ -1,12 +1,11 @@
 """CAS(ME)^3, part A: Part_A_ME_clip/frame/spNO.10_a_116/116.jpg, named by subject, video and onset."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.micro_expression import ImageSequence, find_coding_table, image_sequence_input
 from avf_curation.sources.spreadsheet import parse_integer, read_rows
-from avf_curation.sources.types import SkippedInput, Video
+from avf_curation.sources.types import Video
 
 NAME = "casme3"
 ABOUT = (
@@ -22,18 +21,17 @@ _IMAGES_PER_S = 30
 _FRAME_FOLDERS = ("Part_A_ME_clip/frame", "frame", "")
 
 
-def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+def list_videos(listing: Listing) -> Iterator[Video]:
     """Yield every row of the table that has a clip.
 
     Raises:
         UserError: there is no label table.
     """
-    listing = Listing(NAME, root, skipped_inputs)
     table = find_coding_table(listing, (_TABLE, f"annotation/{_TABLE}"))
     base = next(name for name in _FRAME_FOLDERS if not name or listing.has_folder(name))
     # The table and the folders differ in case, so clips are compared in lower case.
     clips = {entry.name.lower(): entry for entry in listing.list_entries(base, r"(?i)spno\.\d+_\w+_\d+", "clip")}
-    for number, row in read_rows(table, _COLUMNS, f"--source {NAME}={root}"):
+    for number, row in read_rows(table, _COLUMNS, f"--source {NAME}={listing.root}"):
         where = f"{table.name}: row {number}"
         onset = parse_integer(row["onset"])
         if onset is None:

@@ -6,7 +6,6 @@ video in raw/. The JSON has no identities, so the YouTube videos are the groups.
 
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from avf_shards.errors import UserError
@@ -15,7 +14,7 @@ from avf_shards.system.storage_faults import read_text
 from avf_shards.text import load_json
 
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.types import SkippedInput, Video
+from avf_curation.sources.types import Video
 from avf_curation.sources.youtube import YOUTUBE_ID, is_youtube_id
 
 NAME = "celebvhq"
@@ -31,13 +30,12 @@ INFO = "celebvhq_info.json"
 _COMPLETE = rf"{YOUTUBE_ID}\.(mp4|mkv|webm)"
 
 
-def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+def list_videos(listing: Listing) -> Iterator[Video]:
     """Yield the clips that have a cut file or a complete video.
 
     Raises:
         UserError: the owners' JSON is missing or cannot be read.
     """
-    listing = Listing(NAME, root, skipped_inputs)
     clips = _read_clips(listing)
     base = "downloaded_celebvhq/" if listing.has_folder("downloaded_celebvhq") else ""
     complete_videos = listing.files_by_stem(f"{base}raw", _COMPLETE, "video (a YouTube id)")
@@ -69,7 +67,7 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
 
 def _read_clips(listing: Listing) -> dict[str, Origin]:
     """Return key -> origin of the clips in the owners' JSON."""
-    path = listing.root / INFO
+    path = listing.locate(INFO)
     duplicates: list[str] = []
 
     def note_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -9,7 +9,6 @@ CN-Celeb 1 and 2 (OpenSLR 82, FLAC) hold audio without video and are no source o
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from avf_shards.errors import UserError
@@ -19,7 +18,7 @@ from avf_shards.text import load_json
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_curation.sources.listing import ListedFile, Listing
-from avf_curation.sources.types import SkippedInput, Video
+from avf_curation.sources.types import Video
 
 NAME = "cncvs"
 ABOUT = (
@@ -35,13 +34,12 @@ _BRANCHES = {"news": r"n\d{3,}", "speech": r"s\d{3,}"}
 _TIME = re.compile(r"(\d+):(\d\d):(\d\d):(\d\d)")
 
 
-def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+def list_videos(listing: Listing) -> Iterator[Video]:
     """Yield the clips of every part that the folder has.
 
     Raises:
         UserError: the folder has no part, or holds the audio of CN-Celeb alone.
     """
-    listing = Listing(NAME, root, skipped_inputs)
     base = "cncvs/" if listing.has_folder("cncvs") else ""
     branches = [branch for branch in _BRANCHES if listing.has_folder(base + branch)]
     celeb_av = listing.has_folder("final_video")
@@ -49,10 +47,10 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
     if not branches and not celeb_av:
         if audio_only:
             raise UserError(
-                f"--source {NAME}={root}: this is CN-Celeb ({audio_only[0]}/), audio without video; "
+                f"--source {NAME}={listing.root}: this is CN-Celeb ({audio_only[0]}/), audio without video; "
                 "the video corpora of the series are CN-CVS and CN-Celeb-AV"
             )
-        raise UserError(f"--source {NAME}={root}: no news/ or speech/ (CN-CVS), no final_video/ (CN-Celeb-AV)")
+        raise UserError(f"--source {NAME}={listing.root}: no news/ or speech/ (CN-CVS), no final_video/ (CN-Celeb-AV)")
     for name in audio_only:
         listing.skip("excluded", name, "CN-Celeb holds audio without video")
     for branch in branches:
@@ -115,7 +113,7 @@ def _list_celeb_av_videos(listing: Listing, speaker: ListedFile) -> Iterator[Vid
 def _read_origins(listing: Listing, path: str) -> dict[str, Origin]:
     """Return clip -> the range of the video from which it was cut, as a collector's JSON tells."""
     try:
-        entries = load_json(read_text(listing.root / path, "utf-8"))
+        entries = load_json(read_text(listing.locate(path), "utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

@@ -2,13 +2,12 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
 
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.types import SkippedInput, Video
+from avf_curation.sources.types import Video
 
 NAME = "crema_d"
 ABOUT = "CREMA-D: acted sentences; the label is the intended emotion. The audio always comes from AudioWAV/."
@@ -21,13 +20,12 @@ _POINTER = b"version https://git-lfs"
 _POINTER_MAX_BYTES = 1000
 
 
-def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+def list_videos(listing: Listing) -> Iterator[Video]:
     """Yield every clip; the audio always comes from the WAV, as 28 of the videos have none.
 
     Raises:
         UserError: the files are git-lfs pointers.
     """
-    listing = Listing(NAME, root, skipped_inputs)
     base = listing.find_base("CREMA-D", "VideoFlash")
     audio_files = listing.files_by_stem(f"{base}AudioWAV", rf"{_STEM.pattern}\.wav", "audio of a clip")
     clips = listing.files_by_stem(
@@ -35,10 +33,11 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
     )
     first = next(iter(clips.values()), None)
     if first is not None and first.size_bytes < _POINTER_MAX_BYTES:
-        with open(root / first.path, "rb") as media:
+        with open(listing.root / first.path, "rb") as media:
             if media.read(len(_POINTER)) == _POINTER:
                 raise UserError(
-                    f"--source {NAME}={root}: {first.path} is a git-lfs pointer; fetch the media with git lfs pull"
+                    f"--source {NAME}={listing.root}: {first.path} is a git-lfs pointer; "
+                    "fetch the media with git lfs pull"
                 )
     for stem, clip in clips.items():
         matched = _STEM.fullmatch(stem)

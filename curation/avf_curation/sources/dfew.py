@@ -2,14 +2,13 @@
 
 import csv
 from collections.abc import Iterator
-from pathlib import Path
 
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
 
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.spreadsheet import open_csv
-from avf_curation.sources.types import SkippedInput, Video
+from avf_curation.sources.types import Video
 from avf_curation.sources.ungrouped_clips import ungrouped_clip_input
 
 NAME = "dfew"
@@ -24,16 +23,15 @@ LABELS = ("happy", "sad", "neutral", "angry", "surprise", "disgust", "fear")  # 
 _SPLIT = "EmoLabel_DataSplit"
 
 
-def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+def list_videos(listing: Listing) -> Iterator[Video]:
     """Yield the clips with a single label.
 
     Raises:
         UserError: the source has no lists or no clips.
     """
-    listing = Listing(NAME, root, skipped_inputs)
     if not listing.has_folder(_SPLIT) or not listing.has_folder("Clip/original"):
         raise UserError(
-            f"--source {NAME}={root}: {_SPLIT}/ and Clip/original/ must be in it; only the originals have sound"
+            f"--source {NAME}={listing.root}: {_SPLIT}/ and Clip/original/ must be in it; only the originals have sound"
         )
     labels: dict[str, str] = {}
     test_folds: dict[str, int] = {}
@@ -66,11 +64,11 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
 def _read_list(listing: Listing, part: str, number: int) -> Iterator[tuple[str, str]]:
     """Yield (stem, label) of one list, `video_name,label` with numbers for both."""
     names = [f"{_SPLIT}/{part}({spelling})/set_{number}.csv" for spelling in ("single-labeled", "single_labeled")]
-    path = next((name for name in names if (listing.root / name).is_file()), None)
+    path = next((name for name in names if listing.has_file(name)), None)
     if path is None:
         listing.skip("missing", names[0], "this list of the owners is not there")
         return
-    with open_csv(listing.root / path, f"--source {listing.source}={listing.root}") as file:
+    with open_csv(listing.locate(path), f"--source {listing.source}={listing.root}") as file:
         for line, row in enumerate(csv.reader(file), 1):
             try:
                 name, label = int(row[0]), int(row[1])

@@ -8,6 +8,7 @@ from avf_shards.timeline import FRAMES_PER_SECOND
 
 # The shares are rounded to three decimals, so X + W may exceed 1 by a thousandth.
 _MAX_SHARE = 1.001
+_MAX_FRAME = 100 * 3600 * FRAMES_PER_SECOND  # of a video of a hundred hours
 _MAX_BYTES = 10_000_000  # ten thousand times the size of a track; a file from outside may be anything
 
 
@@ -29,7 +30,8 @@ def parse_face_track(text: str, youtube_id: str) -> Origin:
     ignored.
 
     Raises:
-        ValueError: there is no header or no frame, or a line is not FRAME X Y W H; the message names the line.
+        ValueError: there is no header or no frame, or a line is not FRAME X Y W H, or its frame lies in no
+            video; the message names the line.
     """
     lines = text.splitlines()
     headers = [number for number, line in enumerate(lines) if line.split()[:1] == ["FRAME"]]
@@ -44,6 +46,8 @@ def parse_face_track(text: str, youtube_id: str) -> Origin:
             frame, x, y, width, height = int(fields[0]), *(float(value) for value in fields[1:5])
         except (ValueError, IndexError):
             raise ValueError(f"line {number + 1} is not FRAME X Y W H") from None
+        if not 0 <= frame <= _MAX_FRAME:
+            raise ValueError(f"line {number + 1} has no frame number of a video")
         rows.append((frame, x, y, x + width, y + height))
     if not rows:
         raise ValueError("no frame")

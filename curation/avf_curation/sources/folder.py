@@ -3,27 +3,25 @@
 import os
 import re
 from collections.abc import Container, Iterator
-from pathlib import Path
 
 from avf_shards.system.storage_faults import is_machine_fault
 
 from avf_curation.recipe import PlanConfig
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.media_names import describe_non_media
-from avf_curation.sources.types import SkippedInput, Video, utf8_name
+from avf_curation.sources.types import Video, utf8_name
 
 
-def list_folder_videos(
-    root: Path, source: str, config: PlanConfig, skipped_inputs: list[SkippedInput], named: Container[str] = ()
-) -> Iterator[Video]:
-    """Yield every file below `root` that is video or audio, folder by folder in the order of names; follow links.
+def list_folder_videos(listing: Listing, config: PlanConfig, named: Container[str] = ()) -> Iterator[Video]:
+    """Yield every file below the source's root that is video or audio, folder by folder in the order of names.
 
-    Hidden files and folders are skipped, and so are folders that a link leads into a second time.
+    Hidden files and folders are skipped, and so are links that lead out of the corpus, and folders that a link leads
+    into a second time.
 
     Args:
-        named: Files that are inputs whatever they hold, as UTF-8 names below `root`.
+        named: Files that are inputs whatever they hold, as UTF-8 names below the root.
     """
-    listing = Listing(source, root, skipped_inputs)
+    root, source = listing.root, listing.source
     pattern = None if config.group_by in ("file", "directory") else re.compile(config.group_by)
     try:
         seen = {_identity(os.stat(root))}
@@ -43,6 +41,8 @@ def list_folder_videos(
             path = f"{below}/{entry.name}" if below else entry.name
             if entry.name.startswith(".") and not entry.name.startswith(".."):
                 listing.skip("hidden", path, "hidden")
+                continue
+            if entry.is_symlink() and listing.skips_link(path):
                 continue
             try:
                 stat = entry.stat()

@@ -5,13 +5,12 @@ The actor with the markers (sixth letter of the dialogue's name) sits on the lef
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from avf_shards.schema.labels import Labels
 from avf_shards.system.storage_faults import read_text
 
 from avf_curation.sources.listing import ListedFile, Listing
-from avf_curation.sources.types import Side, SkippedInput, Video
+from avf_curation.sources.types import Side, Video
 
 NAME = "iemocap"
 ABOUT = (
@@ -26,13 +25,12 @@ _DIALOGUE = r"Ses0[1-5][FM]_(?:impro\d\d|script\d\d_\d)[a-z]?"
 _LINE = re.compile(rf"\[(\d+\.\d+) - (\d+\.\d+)\]\t(({_DIALOGUE})_([FM])\d{{3}})\t(\w{{3}})\t\[([\d., ]+)\]")
 
 
-def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+def list_videos(listing: Listing) -> Iterator[Video]:
     """Yield every labelled turn of the dialogues that have a video.
 
     Raises:
         UserError: there is no folder Session1/.
     """
-    listing = Listing(NAME, root, skipped_inputs)
     base = listing.find_base("IEMOCAP_full_release", "Session1")
     for session in range(1, 6):
         dialog = f"{base}Session{session}/dialog"
@@ -50,7 +48,7 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
 
 
 def _read_turns(listing: Listing, table: ListedFile, video: ListedFile, session: str, number: str) -> Iterator[Video]:
-    text = read_text(listing.root / table.path, "utf-8", "replace")
+    text = read_text(listing.locate(table.path), "utf-8", "replace")
     for line_number, line in enumerate(text.splitlines(), 1):
         if not line.startswith("["):
             continue  # a heading, or the answer of a single rater

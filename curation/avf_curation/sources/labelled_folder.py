@@ -20,7 +20,7 @@ from avf_shards.system.storage_faults import read_text
 from avf_curation.recipe import PlanConfig
 from avf_curation.sources.folder import list_folder_videos
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.types import SkippedInput, Video, utf8_name
+from avf_curation.sources.types import Video, utf8_name
 
 TABLE = "labels.csv"
 _OTHER_COLUMNS = ("file", "subject", "session", "fold", "speaker", "language")
@@ -31,17 +31,14 @@ def has_labels(root: Path) -> bool:
     return (root / TABLE).is_file()
 
 
-def list_labelled_videos(
-    root: Path, source: str, config: PlanConfig, skipped_inputs: list[SkippedInput]
-) -> Iterator[Video]:
+def list_labelled_videos(listing: Listing, config: PlanConfig) -> Iterator[Video]:
     """Yield every file below the folder that the table names.
 
     Raises:
         UserError: the table cannot be read, or has no column `file` or no column of labels.
     """
-    listing = Listing(source, root, skipped_inputs)
     rows = _read_rows(listing)
-    for video in list_folder_videos(root, source, config, skipped_inputs, {TABLE, *rows}):
+    for video in list_folder_videos(listing, config, {TABLE, *rows}):
         if video.path == TABLE:
             continue
         row = rows.pop(utf8_name(video.path), None)
@@ -60,7 +57,7 @@ def _read_rows(listing: Listing) -> dict[str, dict[str, str]]:
     """Return file -> row of the table."""
     where = f"--source {listing.source}={listing.root}: {TABLE}"
     try:
-        reader = csv.DictReader(io.StringIO(read_text(listing.root / TABLE, "utf-8-sig")), strict=True)
+        reader = csv.DictReader(io.StringIO(read_text(listing.locate(TABLE), "utf-8-sig")), strict=True)
         names = [name.strip() for name in reader.fieldnames or ()]
         rows: dict[str, dict[str, str]] = {}
         for number, values in enumerate(reader, 2):  # row 1 is the header, as a spreadsheet numbers rows

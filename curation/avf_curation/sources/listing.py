@@ -1,11 +1,15 @@
-"""Listings of a source's folders: links are followed, and every entry that a corpus should not hold is noted."""
+"""Listings of a source's folders, in which every entry that a corpus should not hold is noted.
+
+Links inside the corpus are followed. One that leads out of it is noted and left alone unless the user allows it: what
+came from outside could else name any file of this machine.
+"""
 
 import logging
 import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from avf_shards.errors import UserError
@@ -15,6 +19,7 @@ from avf_curation.sources.types import SkippedInput, utf8_name
 
 log = logging.getLogger(__name__)
 
+OUTSIDE = "outside"  # kind of a link that leads out of the corpus, which was not followed
 _ARCHIVE = re.compile(r"\.(zip|tar|tgz|gz|rar|7z)$|_part", re.IGNORECASE)
 
 
@@ -41,8 +46,18 @@ class ListedFile:
 class Listing:
     """Lists the folders of one source and appends every entry that is no input to `skipped_inputs`."""
 
-    def __init__(self, source: str, root: Path, skipped_inputs: list[SkippedInput]) -> None:
+    def __init__(
+        self, source: str, root: Path, skipped_inputs: list[SkippedInput], *, follow_symlinks: bool = False
+    ) -> None:
+        """Prepare to list a source.
+
+        Args:
+            root: the source's folder, which may itself be a link.
+            follow_symlinks: also follow links that lead out of `root`.
+        """
         self.source, self.root, self._skipped_inputs = source, root, skipped_inputs
+        self._follow_symlinks, self._real_root = follow_symlinks, os.path.realpath(root)
+        self.outside_links: set[str] = set()  # noted, and not followed
 
     def skip(self, kind: str, path: str, reason: str) -> None:
         """Note a file or a row that is no input; `kind` is one of those of SkippedInput."""
@@ -61,9 +76,47 @@ class Listing:
             )
         self.skip("unreadable", path, f"cannot be read ({error.strerror})")
 
+    def skips_link(self, path: str) -> bool:
+        """Return whether a link on the way to `path`, below the source's root, leads out of it and is not followed.
+
+        The link is noted, once. One that is broken or leads to itself counts by what it names.
+        """
+        link = self._find_outside_link(path)
+        if link is not None and link not in self.outside_links:  # sources ask for some folders more than once
+            self.outside_links.add(link)
+            self.skip(OUTSIDE, link, "a link that leads out of the corpus; --follow-symlinks follows it")
+        return link is not None
+
+    def _find_outside_link(self, path: str) -> str | None:
+        """Return the first link on the way to `path` that leads out of the corpus; None where such are followed."""
+        if self._follow_symlinks:
+            return None
+        below = PurePosixPath(path)
+        for step in (*reversed(below.parents[:-1]), below):  # without the root itself
+            real = os.path.realpath(self.root / step) if os.path.islink(self.root / step) else self._real_root
+            if not Path(real).is_relative_to(self._real_root):
+                return str(step)
+        return None
+
+    def locate(self, path: str) -> Path:
+        """Return where a list or table of the corpus lies.
+
+        Raises UserError for a link that leads out of the corpus: what it names would be read, and shown in errors.
+        """
+        if self._find_outside_link(path) is not None:
+            raise UserError(
+                f"--source {self.source}={self.root}: {path} is a link that leads out of the corpus; put the file "
+                "there itself, or allow such links with --follow-symlinks"
+            )
+        return self.root / path
+
+    def has_file(self, path: str) -> bool:
+        """Return whether there is a file `path` below the source's root."""
+        return (self.root / path).is_file()
+
     def has_folder(self, path: str) -> bool:
-        """Return whether there is a folder `path` below the source's root."""
-        return (self.root / path).is_dir()
+        """Return whether there is a folder `path` below the source's root, and no link to one outside."""
+        return (self.root / path).is_dir() and not self.skips_link(path)
 
     def list_entries(self, folder: str, pattern: str, expected: str) -> Iterator[ListedFile]:
         """Yield the entries of `folder` whose name matches `pattern`, sorted by name; note all others.
@@ -72,6 +125,8 @@ class Listing:
             pattern: regular expression that must match the complete name.
             expected: name of the entries that belong into the folder, for the reason of an entry that does not match.
         """
+        if folder and self.skips_link(folder):
+            return
         matcher = re.compile(pattern)
         try:
             with os.scandir(self.root / folder) as entries:
@@ -81,6 +136,8 @@ class Listing:
             return
         for entry in ordered:
             path = f"{folder}/{entry.name}" if folder else entry.name
+            if entry.is_symlink() and self.skips_link(path):
+                continue
             if matcher.fullmatch(entry.name):
                 try:
                     yield _make_listed_file(entry, path)

@@ -5,14 +5,13 @@ the subjects are not known.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
 from avf_shards.system.storage_faults import raise_machine_fault, read_text
 
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.types import SkippedInput, Video
+from avf_curation.sources.types import Video
 from avf_curation.sources.ungrouped_clips import ungrouped_clip_input
 
 NAME = "mafw"
@@ -27,16 +26,15 @@ _SPLITS = ("Train & Test Set", "Train_Test_Set")  # a space in a path breaks som
 _FOLDS = range(1, 6)
 
 
-def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+def list_videos(listing: Listing) -> Iterator[Video]:
     """Yield the clips that a list names.
 
     Raises:
         UserError: the source has no lists or no clips.
     """
-    listing = Listing(NAME, root, skipped_inputs)
     split = next((name for name in _SPLITS if listing.has_folder(name)), None)
     if split is None or not listing.has_folder("data/clips"):
-        raise UserError(f"--source {NAME}={root}: {_SPLITS[0]}/ and data/clips/ must be in it")
+        raise UserError(f"--source {NAME}={listing.root}: {_SPLITS[0]}/ and data/clips/ must be in it")
     labels: dict[str, dict[str, str]] = {}
     folds: dict[str, dict[str, int]] = {}
     for scheme in ("single", "compound"):
@@ -65,7 +63,7 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
 def _read_list(listing: Listing, path: str) -> Iterator[tuple[str, str]]:
     """Yield (stem, label) of a list without captions: `00025.mp4 anger`."""
     try:
-        lines = read_text(listing.root / path, "utf-8", "replace").splitlines()
+        lines = read_text(listing.locate(path), "utf-8", "replace").splitlines()
     except OSError as error:
         raise_machine_fault(error)
         listing.skip("missing", path, f"a list of the owners cannot be read ({error.strerror})")

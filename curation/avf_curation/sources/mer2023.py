@@ -41,7 +41,7 @@ def read_part(listing: Listing, folder: str, table: str, test_fold: int | None) 
 def _read_rows(listing: Listing, path: str) -> Iterator[tuple[str, str, str]]:
     """Yield (name, label, valence) of a table `name,discrete[,valence]`."""
     seen: set[str] = set()
-    with open_csv(listing.root / path, f"--source {listing.source}={listing.root}") as file:
+    with open_csv(listing.locate(path), f"--source {listing.source}={listing.root}") as file:
         rows = csv.DictReader(file)
         if not {"name", "discrete"} <= set(rows.fieldnames or ()):
             raise UserError(

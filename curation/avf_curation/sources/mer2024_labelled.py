@@ -1,11 +1,10 @@
 """MER24-T&V: MER2024's video-labeled/ with label-disdim.csv; the four labelled sets of MER2023 together."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.mer2023 import read_part
-from avf_curation.sources.types import SkippedInput, Video
+from avf_curation.sources.types import Video
 
 NAME = "mer24"
 ABOUT = (
@@ -17,12 +16,11 @@ OWNERS_COUNT = 5_030
 LAYOUT = "video-labeled/sample_00000000.mp4, label-disdim.csv (MER2024)"
 
 
-def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+def list_videos(listing: Listing) -> Iterator[Video]:
     """Yield all labelled clips.
 
     Raises:
         UserError: there is no folder video-labeled/.
     """
-    listing = Listing(NAME, root, skipped_inputs)
     base = listing.find_base("mer2024-dataset", "video-labeled")
     yield from read_part(listing, f"{base}video-labeled", f"{base}label-disdim.csv", test_fold=None)

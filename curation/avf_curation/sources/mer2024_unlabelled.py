@@ -6,11 +6,10 @@ clips are for evaluation: this reader excludes them and their list.
 
 import csv
 from collections.abc import Iterator
-from pathlib import Path
 
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.spreadsheet import open_csv
-from avf_curation.sources.types import SkippedInput, Video
+from avf_curation.sources.types import Video
 from avf_curation.sources.ungrouped_clips import ungrouped_clip_input
 
 NAME = "mer2024"
@@ -25,19 +24,18 @@ LAYOUT = "video-unlabeled-with-test2noise/samplenew_00000000.mp4; video-labeled/
 _POOL, _LABELLED, _LIST = "video-unlabeled-with-test2noise", "video-labeled", "label-disdim.csv"
 
 
-def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+def list_videos(listing: Listing) -> Iterator[Video]:
     """Yield the clips of the unlabelled pool.
 
     Raises:
         UserError: the source has no unlabelled pool.
     """
-    listing = Listing(NAME, root, skipped_inputs)
     base = listing.find_base("mer2024-dataset", _POOL)
     labelled: set[str] = set()
     if listing.has_folder(f"{base}{_LABELLED}"):
         labelled = set(listing.files_by_stem(f"{base}{_LABELLED}", r"(?!\.).*\.\w+", "clip"))
         listing.skip("excluded", f"{base}{_LABELLED}", f"{len(labelled)} labelled clips: for evaluation")
-    if (root / base / _LIST).is_file():
+    if listing.has_file(f"{base}{_LIST}"):
         _note_bad_rows(listing, f"{base}{_LIST}", labelled)
     for stem, clip in listing.files_by_stem(f"{base}{_POOL}", r"(?!\.).*\.(mp4|avi|mkv|mov)", "clip").items():
         if stem in labelled:
@@ -48,7 +46,7 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
 
 def _note_bad_rows(listing: Listing, path: str, labelled: set[str]) -> None:
     """Note the rows of the labelled list that have no clip or no name."""
-    with open_csv(listing.root / path, f"--source {listing.source}={listing.root}") as file:
+    with open_csv(listing.locate(path), f"--source {listing.source}={listing.root}") as file:
         rows = csv.DictReader(file)
         if "name" not in (rows.fieldnames or ()):
             listing.skip("bad_row", f"{path}:1", "no column `name`")

@@ -1,11 +1,10 @@
 """MER-MULTI: MER2023's train to train on, test1 to test on."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.mer2023 import read_part
-from avf_curation.sources.types import SkippedInput, Video
+from avf_curation.sources.types import Video
 
 NAME = "mer_multi"
 ABOUT = "MER-MULTI (MER2023): `train` to train on, `test1` to test on."
@@ -14,13 +13,12 @@ OWNERS_COUNT = 3_784
 LAYOUT = "train/sample_00000000.mp4, test1/..., train-label.csv, test1-label.csv (MER2023)"
 
 
-def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+def list_videos(listing: Listing) -> Iterator[Video]:
     """Yield the clips of train and test1.
 
     Raises:
         UserError: there is no folder train/.
     """
-    listing = Listing(NAME, root, skipped_inputs)
     base = listing.find_base("mer2023-dataset", "train")
     for name, test_fold in (("train", 0), ("test1", 1)):
         yield from read_part(listing, f"{base}{name}", f"{base}{name}-label.csv", test_fold)

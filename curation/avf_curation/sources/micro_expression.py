@@ -22,8 +22,8 @@ def find_coding_table(listing: Listing, names: tuple[str, ...]) -> Path:
     """
     for name in names:
         for file in (name, f"{name.rpartition('.')[0]}.csv"):
-            if (listing.root / file).is_file():
-                return listing.root / file
+            if listing.has_file(file):
+                return listing.locate(file)
     raise UserError(f"--source {listing.source}={listing.root}: none of the tables {', '.join(names)} is in it")
 
 
@@ -93,6 +93,8 @@ def image_sequence_input(listing: Listing, sequence: ImageSequence) -> Video | N
     if path.is_absolute() or ".." in path.parts or "\0" in sequence.folder:  # the names come from the owners' table
         listing.skip("bad_row", sequence.folder, "the table names a folder outside the corpus")
         return None
+    if listing.skips_link(sequence.folder):
+        return None
     try:
         images = list_images(listing.root / sequence.folder)
     except OSError as error:
@@ -101,6 +103,8 @@ def image_sequence_input(listing: Listing, sequence: ImageSequence) -> Video | N
         return None
     if not images.names:
         listing.skip("missing", sequence.folder, "a folder without numbered images")
+        return None
+    if any(listing.skips_link(f"{sequence.folder}/{name}") for name in images.names):
         return None
     first = images.numbers[0] if sequence.onset is None else sequence.onset
     last = images.numbers[-1] if sequence.offset is None else sequence.offset

@@ -1,13 +1,12 @@
 """MMEW: Micro_Expression/anger/S01-02-003/1.jpg, 90 images per second; the folder is the label."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from avf_shards.errors import UserError
 
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.micro_expression import ImageSequence, image_sequence_input
-from avf_curation.sources.types import SkippedInput, Video
+from avf_curation.sources.types import Video
 
 NAME = "mmew"
 ABOUT = (
@@ -23,16 +22,15 @@ _IMAGES_PER_S = 90
 _SUBJECT_LETTERS = 3  # S01 of S01-02-003
 
 
-def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+def list_videos(listing: Listing) -> Iterator[Video]:
     """Yield every clip of a micro-expression with all its images, which the owners cut from onset to offset.
 
     Raises:
         UserError: there is no folder of an emotion.
     """
-    listing = Listing(NAME, root, skipped_inputs)
     base = f"{listing.find_base('MMEW', _FOLDER)}{_FOLDER}"
     if not any(listing.has_folder(f"{base}/{emotion}") for emotion in _EMOTIONS):
-        raise UserError(f"--source {NAME}={root}: no folder such as {_FOLDER}/anger in it")
+        raise UserError(f"--source {NAME}={listing.root}: no folder such as {_FOLDER}/anger in it")
     for emotion in _EMOTIONS:
         folder = f"{base}/{emotion}"
         if not listing.has_folder(folder):

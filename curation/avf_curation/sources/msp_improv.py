@@ -6,14 +6,13 @@ names the videos UTD-..., the files are named MSP-....
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
 from avf_shards.system.storage_faults import read_text
 
 from avf_curation.sources.listing import ListedFile, Listing
-from avf_curation.sources.types import SkippedInput, Video
+from avf_curation.sources.types import Video
 
 NAME = "msp_improv"
 ABOUT = (
@@ -30,16 +29,17 @@ _FILE = re.compile(rf"MSP-IMPROV-({_NAME})\.(avi|wav|mp4)")
 _NUMBER = re.compile(r"([AVDN]):\s*([-\d.]+)")
 
 
-def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+def list_videos(listing: Listing) -> Iterator[Video]:
     """Yield every video whose raters agreed on one of four emotions.
 
     Raises:
         UserError: there is no table of labels.
     """
-    listing = Listing(NAME, root, skipped_inputs)
-    table = next((name for name in ("Evalution.txt", "Evaluation.txt") if (root / name).is_file()), None)
+    table = next((name for name in ("Evalution.txt", "Evaluation.txt") if listing.has_file(name)), None)
     if table is None:
-        raise UserError(f"--source {NAME}={root}: there is no Evalution.txt in it (the owners spell the name so)")
+        raise UserError(
+            f"--source {NAME}={listing.root}: there is no Evalution.txt in it (the owners spell the name so)"
+        )
     labels = _read_labels(listing, table)
     videos: dict[str, ListedFile] = {}
     audio_files: dict[str, ListedFile] = {}
@@ -92,7 +92,7 @@ def _make_video(
 def _read_labels(listing: Listing, table: str) -> dict[str, dict[str, str]]:
     """Return name -> consensus and mean ratings of the lines that begin with UTD-; single raters' lines lie between."""
     rows: dict[str, dict[str, str]] = {}
-    for number, line in enumerate(read_text(listing.root / table, "utf-8", "replace").splitlines(), 1):
+    for number, line in enumerate(read_text(listing.locate(table), "utf-8", "replace").splitlines(), 1):
         if not line.startswith("UTD-"):
             continue
         matched = _LINE.match(line)

@@ -5,13 +5,12 @@ Modality 01 has video and audio; 02 is the same take without audio, which then c
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
 
 from avf_curation.sources.listing import ListedFile, Listing
-from avf_curation.sources.types import SkippedInput, Video
+from avf_curation.sources.types import Video
 
 NAME = "ravdess"
 ABOUT = (
@@ -25,16 +24,15 @@ LABELS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "sur
 _STEM = re.compile(r"(0[123])-(0[12])-(0[1-8])-(0[12])-(0[12])-(0[12])-(\d\d)")
 
 
-def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+def list_videos(listing: Listing) -> Iterator[Video]:
     """Yield each take of speech once.
 
     Raises:
         UserError: there is no folder of an actor.
     """
-    listing = Listing(NAME, root, skipped_inputs)
     actors = list(listing.list_entries("", r"Actor_\d\d", "folder of an actor"))
     if not actors:
-        raise UserError(f"--source {NAME}={root}: no folder such as Actor_01 in it")
+        raise UserError(f"--source {NAME}={listing.root}: no folder such as Actor_01 in it")
     for actor in actors:
         takes: dict[str, dict[str, ListedFile]] = {}
         for file in listing.list_entries(actor.path, rf"{_STEM.pattern}\.(mp4|wav)", "take (seven fields)"):

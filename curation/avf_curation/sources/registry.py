@@ -43,6 +43,7 @@ from avf_curation.sources import (
 from avf_curation.sources.face_track import read_face_track
 from avf_curation.sources.folder import list_folder_videos
 from avf_curation.sources.globs import first_match
+from avf_curation.sources.listing import Listing
 from avf_curation.sources.types import SkippedInput, Video, utf8_name
 
 log = logging.getLogger(__name__)
@@ -57,8 +58,8 @@ class CorpusReader:
     layout: str  # example paths below the corpus' folder
     clips: int | None  # as the owners count them; None where they publish no number
     labelled: bool  # whether its videos have labels
-    #: Yields the inputs below a folder and appends the other files to the list.
-    list_videos: Callable[[Path, list[SkippedInput]], Iterator[Video]]
+    #: Yields the inputs of a source; its other files are noted in the listing.
+    list_videos: Callable[[Listing], Iterator[Video]]
 
 
 def make_corpus_reader(module: ModuleType) -> CorpusReader:
@@ -151,8 +152,18 @@ def _normalize_name(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower()).replace("o", "0")
 
 
-def list_inputs(source: str, root: Path, config: PlanConfig, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+def list_inputs(
+    source: str,
+    root: Path,
+    config: PlanConfig,
+    skipped_inputs: list[SkippedInput],
+    *,
+    follow_symlinks: bool = False,
+) -> Iterator[Video]:
     """Yield every input of a source; files and rows that are no input go to `skipped_inputs`.
+
+    Args:
+        follow_symlinks: also take files to which links lead out of the source's folder.
 
     Raises:
         UserError: the folder has another layout than the corpus, a file of it cannot be read, or the source's name only
@@ -161,15 +172,16 @@ def list_inputs(source: str, root: Path, config: PlanConfig, skipped_inputs: lis
     corpus = corpus_reader(source)
     already_skipped = len(skipped_inputs)
     count = 0
+    listing = Listing(source, root, skipped_inputs, follow_symlinks=follow_symlinks)
     if corpus is not None:
-        layout, videos = f"the corpus {corpus.name}", corpus.list_videos(root, skipped_inputs)
+        layout, videos = f"the corpus {corpus.name}", corpus.list_videos(listing)
     elif labelled_folder.has_labels(root):
         layout = f"a folder with {labelled_folder.TABLE}"
-        videos = labelled_folder.list_labelled_videos(root, source, config, skipped_inputs)
+        videos = labelled_folder.list_labelled_videos(listing, config)
     else:
-        layout, videos = "a plain folder", list_folder_videos(root, source, config, skipped_inputs)
+        layout, videos = "a plain folder", list_folder_videos(listing, config)
     log.info("%s: reading %s as %s", source, root, layout)
-    for video in _translate_faults(source, root, videos):
+    for video in _translate_faults(listing, videos):
         reason = _describe_exclusion(video.path, config)
         if reason is not None:
             path = utf8_name(video.path)
@@ -182,17 +194,27 @@ def list_inputs(source: str, root: Path, config: PlanConfig, skipped_inputs: lis
     log.info("%s: %s inputs, skipped %s", source, f"{count:,}", skipped)
 
 
-def _translate_faults(source: str, root: Path, videos: Iterator[Video]) -> Iterator[Video]:
-    """Yield the videos. Raises UserError where a folder, a table or a list cannot be read because of the machine."""
+def _translate_faults(listing: Listing, videos: Iterator[Video]) -> Iterator[Video]:
+    """Yield the videos. Raises UserError where a folder, a table or a list cannot be read because of the machine.
+
+    A refusal of the source names a link that was not followed: what the source lacks may lie behind it.
+    """
     try:
         yield from videos
     except OSError as error:
         if not is_machine_fault(error):
             raise
         raise UserError(
-            f"--source {source}={root}: cannot be listed: {describe_fault(error)}; no plan was made, and the same "
-            "command tries again"
+            f"--source {listing.source}={listing.root}: cannot be listed: {describe_fault(error)}; no plan was made, "
+            "and the same command tries again"
         ) from error
+    except UserError as error:
+        if not listing.outside_links:
+            raise
+        link = min(listing.outside_links)
+        raise UserError(
+            f"{error}; {link} is a link that leads out of the corpus: --follow-symlinks follows it"
+        ) from None
 
 
 def _describe_exclusion(path: str, config: PlanConfig) -> str | None:
@@ -230,14 +252,17 @@ class SourceCheck:
         return _count_kinds(self.skipped_inputs)
 
 
-def check_source(source: str, root: Path, config: PlanConfig) -> SourceCheck:
+def check_source(source: str, root: Path, config: PlanConfig, *, follow_symlinks: bool = False) -> SourceCheck:
     """List a source as a run would, and read the owners' face tracks too.
+
+    Args:
+        follow_symlinks: as of `list_inputs`.
 
     Raises:
         UserError: as `list_inputs` does.
     """
     skipped_inputs: list[SkippedInput] = []
-    videos = list(list_inputs(source, root, config, skipped_inputs))
+    videos = list(list_inputs(source, root, config, skipped_inputs, follow_symlinks=follow_symlinks))
     corpus = corpus_reader(source)
     bad_tracks = {}
     for video in videos:

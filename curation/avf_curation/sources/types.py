@@ -41,7 +41,8 @@ class SkippedInput:
     reason: str  # words for people
     #: hidden, unexpected, not_media (no video or audio), excluded (by protocol, plan.include or plan.exclude), packed
     #: (an archive), unreadable (a folder that cannot be listed, or a file whose size or kind cannot be told), missing
-    #: (listed, but no such file), unlisted (a file that no list names), duplicate or bad_row
+    #: (listed, but no such file), unlisted (a file that no list names), duplicate, bad_row or outside (a link that
+    #: leads out of the corpus)
     kind: str = "unexpected"
 
 

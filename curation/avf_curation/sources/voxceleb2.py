@@ -5,12 +5,11 @@ the frames: then the file of the same name in aac/ is used. txt/ holds the owner
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from avf_shards.schema.labels import Origin
 
 from avf_curation.sources.listing import ListedFile, Listing
-from avf_curation.sources.types import SkippedInput, Video
+from avf_curation.sources.types import Video
 from avf_curation.sources.youtube import YOUTUBE_ID
 
 NAME = "voxceleb2"
@@ -25,13 +24,12 @@ LAYOUT = "dev/mp4/id00012/21Uxsk56VDQ/00001.mp4, dev/aac/.../00001.m4a, dev/txt/
 _SPEAKER = r"id\d{5}"
 
 
-def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
-    """Yield the clips of the dev split, or of `root` where this folder is a split.
+def list_videos(listing: Listing) -> Iterator[Video]:
+    """Yield the clips of the dev split, or of the source's folder where this is a split.
 
     Raises:
         UserError: there is no folder mp4/.
     """
-    listing = Listing(NAME, root, skipped_inputs)
     base = listing.find_base("dev", "mp4")
     if base and listing.has_folder("test"):
         listing.skip("excluded", "test", "the test split; to read it, give test/ as the source's folder")

@@ -5,14 +5,13 @@ The owners publish no listing of their archives, so videos are searched by name 
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
 
 from avf_curation.sources.listing import ListedFile, Listing
 from avf_curation.sources.spreadsheet import read_rows
-from avf_curation.sources.types import SkippedInput, Video
+from avf_curation.sources.types import Video
 
 NAME = "werewolf_xl"
 ABOUT = (
@@ -28,7 +27,7 @@ PLAYERS = "players.csv"
 _AXES = (("arousal", "a"), ("valence", "p"), ("dominance", "d"))
 
 
-def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Video]:
+def list_videos(listing: Listing) -> Iterator[Video]:
     """Yield every clip that the table names.
 
     players.csv (session, seat, player) names who played in several sessions. Without this file each seat of a session
@@ -37,10 +36,9 @@ def list_videos(root: Path, skipped_inputs: list[SkippedInput]) -> Iterator[Vide
     Raises:
         UserError: there is no folder of clips or no table.
     """
-    listing = Listing(NAME, root, skipped_inputs)
     folder = next((name for name in _FOLDERS if listing.has_folder(name)), None)
     if folder is None:
-        raise UserError(f"--source {NAME}={root}: there is none of the folders {', '.join(_FOLDERS)} in it")
+        raise UserError(f"--source {NAME}={listing.root}: there is none of the folders {', '.join(_FOLDERS)} in it")
     videos = _find_videos(listing, folder)
     table, labels = _read_labels(listing)
     players = _read_players(listing)
@@ -76,9 +74,10 @@ def _find_videos(listing: Listing, folder: str) -> dict[str, ListedFile]:
 
 def _read_labels(listing: Listing) -> tuple[str, dict[str, dict[str, str]]]:
     where = f"--source {NAME}={listing.root}"
-    for path in sorted(listing.root.glob("*.csv")):
-        if path.name == PLAYERS:
+    for name in sorted(path.name for path in listing.root.glob("*.csv")):
+        if name == PLAYERS:
             continue
+        path = listing.locate(name)
         rows: dict[str, dict[str, str]] = {}
         for number, row in read_rows(path, ("videoname",), where):
             axes = {axis: _mean_rating(row, letter) for axis, letter in _AXES}
@@ -104,7 +103,7 @@ def _mean_rating(row: dict[str, str], letter: str) -> str | None:
 
 
 def _read_players(listing: Listing) -> dict[tuple[int, int], str]:
-    path = listing.root / PLAYERS
+    path = listing.locate(PLAYERS)
     if not path.is_file():
         listing.skip(
             "missing", PLAYERS, "players in several sessions are unknown: each seat of a session counts as a person"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.demo_files import DemoFiles
-from support.ray_runs import curate_command, link_demo_videos
+from support.ray_runs import copy_demo_videos, curate_command
 
 # As the real one does at its start: it changes the settings of the terminal on its standard input (and this one also of
 # the controlling terminal). In a background process group the kernel stops a process that does so (SIGTTOU).
@@ -66,7 +66,7 @@ def read_until(terminal: int, end: str, timeout_s: float) -> str:
 def test_a_run_finishes_in_an_interactive_shell(engine: str, corpus: DemoFiles, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
-    words = [*curate_command(link_demo_videos(corpus, source), tmp_path / "run", 1), "--engine", engine]
+    words = [*curate_command(copy_demo_videos(corpus, source), tmp_path / "run", 1), "--engine", engine]
     output, touched = run_in_bash(words, tmp_path, 200)
     assert "\nstatus=0=" in output, output[-2000:]
     assert set(touched) == {"started"}, "ffmpeg ran, with no terminal on its standard input and none in the background"
@@ -76,7 +76,7 @@ def test_a_pool_that_cannot_start_names_the_reason(corpus: DemoFiles, tmp_path: 
     source = tmp_path / "source"
     source.mkdir()
     words = [
-        *curate_command(link_demo_videos(corpus, source), tmp_path / "run", 1),
+        *curate_command(copy_demo_videos(corpus, source), tmp_path / "run", 1),
         "--gpus-per-refiner",
         "1",
         "--device",

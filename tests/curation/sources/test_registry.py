@@ -60,6 +60,12 @@ def test_a_face_track_gives_the_time_range_and_the_median_box() -> None:
         parse_face_track("nothing", "x")
 
 
+@pytest.mark.parametrize("frame", ["9" * 400, "-1", "9" * 12])
+def test_a_frame_that_no_video_has_is_a_bad_face_track(frame: str) -> None:
+    with pytest.raises(ValueError, match="line 8 has no frame number of a video"):
+        parse_face_track(corpora.TRACK.replace("000149", frame), "x")
+
+
 def test_avspeech_layout_is_read(tmp_path: Path) -> None:
     videos, kinds, skipped_inputs = list_corpus("avspeech", corpora.avspeech(tmp_path))
     assert set(videos) == {

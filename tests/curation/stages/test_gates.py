@@ -134,7 +134,7 @@ def test_the_scored_sample_does_not_change_the_overlay_of_its_group(corpus: Demo
     source = tmp_path / "in"
     source.mkdir()
     for name in ("channel/news/0.mp4", "channel/news/1.mp4", "street/two faces.mp4", "channel/clean/moving.mp4"):
-        (source / name.replace("/", "_")).symlink_to(corpus.draw(name))
+        (source / name.replace("/", "_")).write_bytes(corpus.draw(name).read_bytes())
     result = {}
     for share in (0, 1):
         settings = make_recipe(*QUICK, "plan.group_by=directory", f"gates.score_all={share}")
