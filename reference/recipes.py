@@ -15,6 +15,7 @@ from avf_training.config.finetune import FinetuneRecipe
 from avf_training.config.pretrain import PretrainRecipe
 from avf_training.models.config import ModelConfig
 from avf_training.study.plan import Study, StudyRow
+from avf_training.study.sweep import SweepRange
 from avf_training.tasks.catalog import Dataset
 
 from reference.field_comments import FieldNote, field_notes, unit_of
@@ -62,6 +63,7 @@ def write_training_recipes() -> str:
         ("Post-pre-training and fine-tuning", FinetuneRecipe),
         ("Studies", Study),
         ("A row of a study", StudyRow),
+        ("A range of a sweep", SweepRange),
         ("Fields of a model preset (`variant`)", ModelConfig),
     ):
         parts.append(f"## {title}\n\n{_class_table(cls)}")

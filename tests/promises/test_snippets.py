@@ -26,6 +26,7 @@ from avf_training.cli.main import main as train_main
 from avf_training.models.classifier import Classifier, OutputSpec
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.presets import preset
+from avf_training.study.plan import load_study
 from avf_training.tasks.catalog import find_dataset
 from support.docs_blocks import PAGES, ROOT, CodeBlock, blocks
 from support.labelled import make_label_rows, make_labelled_shards
@@ -109,6 +110,8 @@ def test_settings_load(block: CodeBlock, tmp_path: Path) -> None:
         assert load_selection(path).sources
     elif "labels" in yaml.safe_load(block.text):
         assert find_dataset(str(path)).labels
+    elif "rows" in yaml.safe_load(block.text):
+        assert load_study(str(path)).rows
     else:
         assert load_recipe(path) != load_recipe()
 

@@ -25,8 +25,13 @@ class Mixture:
     quotas: Mapping[str, int] = field(default_factory=dict)  # source -> clips in an epoch
     weights: Mapping[str, float] = field(default_factory=dict)  # source -> share of an epoch, relative to the others'
     clips_per_epoch: int | None = None  # of all sources, with weights; None: the clips of the weighted sources
+    # Share of each source's clips that are ever taken; those of a share are among those of a larger one, whatever the
+    # seed. An epoch stays as long as without it: to compare amounts of data, the steps of training must be the same.
+    share: float = 1.0
 
     def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise ValueError(f"share {self.share:g} must be above 0 and at most 1")
         if self.quotas and self.weights:
             raise ValueError("quotas and weights are both given; a mix has one of them")
         if self.clips_per_epoch is not None and (not self.weights or self.clips_per_epoch < 1):

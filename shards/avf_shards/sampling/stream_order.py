@@ -67,6 +67,10 @@ class EpochwiseOrder(ABC):
             return np.empty(0, np.int64), np.empty(0, np.int16)
         return np.concatenate(clips), np.concatenate(sources)
 
+    def takes(self, clips: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Return for each clip of the sources in an epoch whether the order may ever come to it."""
+        return np.ones(len(clips), bool)
+
     @abstractmethod
     def substitute(self, source: int, epoch: int, position: int, attempt: int) -> int:
         """Return the clip that replaces an unreadable one: of the same source, by position and attempt (1, 2, ...)."""
@@ -85,10 +89,35 @@ class StreamOrder(EpochwiseOrder):
             raise UserError("the mix takes no clip of any source")
         self._source_P = interleave(self.quotas)  # every epoch's: which source comes when is not shuffled
         named = {source.name: quota for source, quota in zip(corpus.sources, self.quotas, strict=True)}
-        self.digest = hashlib.sha256(f"{corpus.digest} {sorted(named.items())} {seed}".encode()).hexdigest()
+        share = f" share {mix.share}" if mix.share < 1 else ""
+        self.digest = hashlib.sha256(f"{corpus.digest} {sorted(named.items())} {seed}{share}".encode()).hexdigest()
+        # source -> its clips that are ever taken, rising; None: all of them
+        self._taken = {source.name: self._take_share(source) for source in corpus.sources} if mix.share < 1 else None
+
+    def takes(self, clips: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        taken = None if self._taken is None else np.concatenate(list(self._taken.values()))
+        return super().takes(clips) if taken is None else np.isin(clips, taken)
+
+    def _all_clips(self, source: Source) -> npt.NDArray[np.int64]:
+        firsts = self.corpus.first_clip[source.shards]
+        ends = np.cumsum(source.clips)
+        clips: npt.NDArray[np.int64] = np.arange(source.count) + np.repeat(firsts - (ends - source.clips), source.clips)
+        clips.sort()
+        return clips
+
+    def _take_share(self, source: Source) -> npt.NDArray[np.int64]:
+        """Return the mix's share of a source's clips, at least one, in rising order; no seed changes which."""
+        clips = self._all_clips(source)
+        shuffled = position_random("share", self.corpus.digest, source.name).permutation(clips)
+        taken: npt.NDArray[np.int64] = np.sort(shuffled[: max(1, round(self.mix.share * len(clips)))])
+        return taken
 
     def substitute(self, source: int, epoch: int, position: int, attempt: int) -> int:
         source_entry = self.corpus.sources[source]
+        if self._taken is not None:
+            taken = self._taken[source_entry.name]
+            random = position_random(self.digest, "substitute", epoch, position, attempt)
+            return int(taken[random.integers(len(taken))])
         index_in_source = int(
             position_random(self.digest, "substitute", epoch, position, attempt).integers(source_entry.count)
         )
@@ -105,13 +134,14 @@ class StreamOrder(EpochwiseOrder):
 
     def _stretch(self, source: Source, start: int, stop: int) -> npt.NDArray[np.int64]:
         """Return clips [start, stop) of the endless sequence of a source's shuffled passes."""
-        passes = range(start // source.count, -(-stop // source.count))
+        count = source.count if self._taken is None else len(self._taken[source.name])
+        passes = range(start // count, -(-stop // count))
         row: npt.NDArray[np.int64] = np.concatenate([self._pass(source, number) for number in passes])
-        first = passes.start * source.count
+        first = passes.start * count
         return row[start - first : stop - first]
 
     def _pass(self, source: Source, number: int) -> npt.NDArray[np.int64]:
-        """Return all clips of a source once: shards in random order, clips shuffled within each block of shards."""
+        """Return each clip of a source that is taken: shards in random order, clips shuffled within a block of them."""
         random = position_random(self.digest, "pass", source.name, number)
         shuffled = random.permutation(len(source.shards))
         firsts, counts = self.corpus.first_clip[source.shards[shuffled]], source.clips[shuffled]
@@ -120,7 +150,7 @@ class StreamOrder(EpochwiseOrder):
         for block in range(0, len(counts), BLOCK_SHARDS):
             upto = ends[min(block + BLOCK_SHARDS, len(counts)) - 1]
             random.shuffle(row[ends[block] - counts[block] : upto])
-        return row
+        return row if self._taken is None else row[np.isin(row, self._taken[source.name])]
 
 
 def position_random(*parts: object) -> np.random.Generator:

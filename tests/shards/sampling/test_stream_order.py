@@ -167,3 +167,24 @@ def test_invalid_requests_are_refused_with_the_reason(
 def test_a_folder_without_shards_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["order", str(tmp_path)]) == 2
     assert "has no manifest.json" in capsys.readouterr().err
+
+
+def test_a_share_of_the_clips_is_nested_and_leaves_the_epoch_as_long() -> None:
+    clips = corpus(90, 31, 14)
+    whole = StreamOrder(clips, Mixture(), 0)
+    taken = {}
+    for share in (0.1, 0.3, 1.0):
+        order = StreamOrder(clips, Mixture(share=share), 0)
+        assert len(order) == len(whole)
+        epochs = np.concatenate([order.epoch(number).clip_P for number in range(2)])
+        taken[share] = set(epochs.tolist())
+        assert {clip for clip in range(135) if order.takes(np.array([clip]))[0]} == taken[share]
+        assert {order.substitute(0, 0, position, 1) for position in range(50)} <= taken[share]
+        counts = np.bincount(epochs[epochs < 90], minlength=90)
+        assert np.ptp(counts[counts > 0]) <= 1, "no clip comes again before all came"
+    assert taken[0.1] < taken[0.3] < taken[1.0] == set(range(135))
+    assert [len(taken[0.1] & set(range(*ends))) for ends in ((0, 90), (90, 121), (121, 135))] == [9, 3, 1]
+    assert {*StreamOrder(clips, Mixture(share=0.3), 5).epoch(0).clip_P.tolist()} == taken[0.3], "whatever the seed"
+    assert StreamOrder(clips, Mixture(share=1.0), 0).digest == whole.digest
+    with pytest.raises(ValueError, match="share 0 must be above 0"):
+        Mixture(share=0.0)

@@ -53,7 +53,10 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the page of a study of two rows on two folds, without charts of features."""
     folder = tmp_path_factory.mktemp("study")
     data = make_dataset(labels=LABELS, title="Acted feelings")
-    rows = {name: StudyRow(recipe="nano", stages=("finetune",)) for name in ("both", "<i>face")}
+    rows = {
+        name: StudyRow(recipe="nano", stages=("finetune",), swept_from="small", point={"train_share": share})
+        for name, share in (("both", 0.125), ("<i>face", 1.0))
+    }
     study = Study(title="Small & quick", rows=rows, datasets=("lab",))
     cells = []
     for number, row in enumerate(rows):
@@ -82,6 +85,7 @@ def test_scores_are_percent_and_intervals_are_over_people(page: Path) -> None:
     assert len(values) == 12, "six metrics of two rows"
     assert max(values) > 20, "percent, not shares"
     assert "<i>face" not in text
+    assert "small: UAR by train_share" in text
     assert "https://" not in text.split("<script>")[0]
 
 
@@ -94,7 +98,7 @@ def test_every_chart_is_drawn_and_axe_finds_nothing_serious(page: Path, scheme: 
         for number in range(charts.count()):
             charts.nth(number).scroll_into_view_if_needed()
             opened.wait_for_function("n => document.querySelectorAll('.chart')[n].dataset.drawn === ''", arg=number)
-        assert charts.count() == 1 + 2 * (5 + 2)
+        assert charts.count() == 2 + 2 * (5 + 2), "all rows and the curve of the sweep, then each row"
         assert opened.locator(".chart .picture", has_text="cannot be drawn").count() == 0
         assert opened.evaluate("document.documentElement.scrollWidth") <= width
         assert serious_findings(opened) == []

@@ -39,7 +39,7 @@ def test_every_run_of_every_study_builds_its_recipe_and_model(name: str) -> None
     matrix = study_matrix(
         study, Path("out"), StudyInputs(shards=["L"], unlabelled=["U"], starts=STARTS, folds_of=folds)
     )
-    assert len(matrix.cells) == len(study.rows) * len(study.datasets) * len(study.folds or (1, 2))
+    assert len(matrix.cells) == len(study.rows) * len(study.datasets) * len(study.folds or (1, 2)) * len(study.seeds)
     built = {
         (job.stage, job.argv[job.argv.index("--recipe") + 1], tuple(b for a, b in pairwise(job.argv) if a == "--set"))
         for job in matrix.jobs

@@ -1,5 +1,7 @@
 """Sampling by class has the promised counts in every epoch, and is a pure function of the position in the stream."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from avf_shards.errors import UserError
@@ -9,7 +11,9 @@ from avf_training.data.storage import StorageConfig
 from avf_training.tasks.class_imbalance import ClassSampling, class_weights, epoch_counts, log_priors
 from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.tasks.sampling import ClassOrder, TrainingOrder
-from support.labelled import make_label_rows, make_labelled_shards
+from avf_training.tasks.task import fold_task
+from avf_training.tasks.train_share import take_share
+from support.labelled import make_dataset, make_label_rows, make_labelled_shards
 
 COUNTS = [20, 3, 1]  # clips of each class
 
@@ -98,3 +102,21 @@ def test_runs_of_earlier_versions_keep_their_identity() -> None:
     assert changed.frozen()["score_test"] is False
     with pytest.raises(UserError, match="focal -1 must be 0 to 10"):
         load_finetune_recipe("finetune", "nano", ["imbalance.focal=-1"])
+
+
+def test_a_share_of_the_training_clips_is_nested_and_has_every_class(shards: LabelledShards) -> None:
+    task = fold_task(make_dataset(), shards, 1, "av", 0.0)
+    parts = [take_share(task, share) for share in (0.01, 0.25, 0.5, 1.0)]
+    for smaller, larger in pairwise(parts):
+        assert set(smaller.train) < set(larger.train)
+    assert parts[-1] is task
+    assert sorted(task.truth[key] for key in parts[0].train) == [0, 1]
+    assert len(parts[2].train) == len(task.train) // 2
+    assert [part.epoch_clips for part in parts[:-1]] == [len(task.train)] * 3
+    assert all(part.test == task.test for part in parts)
+
+
+def test_an_epoch_of_a_share_is_as_long_as_of_all_clips(shards: LabelledShards) -> None:
+    order = ClassOrder(shards.corpus, dict.fromkeys([3, 5, 8], 0), [24], 7)
+    assert len(order) == 24
+    assert np.bincount(order.epoch(1).clip_P).tolist() == [0, 0, 0, 8, 0, 8, 0, 0, 8]

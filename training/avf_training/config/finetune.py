@@ -29,7 +29,7 @@ FREE = ("workers", "threads", "log_every", "checkpoint_keep", "wandb", "activati
 
 # Settings that came later: left out of a run's identity where they have their default, so that runs of earlier versions
 # go on.
-_LATER = ("imbalance", "score_test")
+_LATER = ("imbalance", "score_test", "train_share")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,9 @@ class FinetuneRecipe:
     augment: AugmentConfig = field(default_factory=AugmentConfig)  # random changes of single clips
     mix: MixConfig = field(default_factory=MixConfig)  # mixup and cutmix of two clips
     imbalance: ImbalanceConfig = field(default_factory=ImbalanceConfig)  # against classes of very different size
+    # Share of the training clips of each class that are learned from; those of a share are among those of a larger one,
+    # whatever the seed. An epoch stays as long as without it, so that curves over amounts of data compare equal steps.
+    train_share: float = 1.0
     repeats: int = 1  # samples of each clip in an epoch (repeated augmentation)
     segments: int = 2  # windows of a clip that the test averages over; training and validation take one
     validation_share: float = 0.1  # of the training fold, to select the epoch by; with 0 the last epoch is selected
@@ -90,6 +93,7 @@ class FinetuneRecipe:
             (not 0 <= self.drop_path < 1, f"drop_path {self.drop_path} must be at least 0 and less than 1"),
             (not 0 <= self.smoothing <= 1, f"smoothing {self.smoothing} must lie between 0 and 1"),
             (not 0 <= self.validation_share <= 0.5, f"validation_share {self.validation_share} must be 0 to 0.5"),
+            (not 0 < self.train_share <= 1, f"train_share {self.train_share:g} must be above 0 and at most 1"),
             (self.epochs <= 0, f"epochs {self.epochs:g} must be above 0"),
             (self.steps is not None and self.steps < 1, f"steps {self.steps} must be at least 1"),
         )

@@ -160,6 +160,8 @@ def resolve_recipe(values: Mapping[str, Any], free: Sequence[str]) -> dict[str, 
     resolved = {key: value for key, value in values.items() if key not in free and (key not in optional or value)}
     if isinstance(contrastive := values.get("contrastive"), Mapping) and not contrastive.get("clips"):
         resolved["contrastive"] = {key: value for key, value in contrastive.items() if key != "clips"}
+    if isinstance(mix := values.get("mix"), Mapping) and mix.get("share") == 1:
+        resolved["mix"] = {key: value for key, value in mix.items() if key != "share"}
     return resolved
 
 

@@ -50,6 +50,7 @@ from avf_training.tasks.class_imbalance import epoch_counts
 from avf_training.tasks.learned_clips import LearnedClips, copy_list
 from avf_training.tasks.sampling import ClassOrder, TrainingOrder
 from avf_training.tasks.task import Task
+from avf_training.tasks.train_share import take_share
 from avf_training.trainer.checkpoint import Checkpoints
 from avf_training.trainer.metrics_writer import MetricsWriter
 from avf_training.trainer.optimizer import adamw, layer_scale, schedule
@@ -73,6 +74,7 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
     """
     # Before any folder is made: a refused start must leave no empty run folder.
     _refuse_imbalance(recipe, task)
+    task = take_share(task, recipe.train_share)
     inherited = LearnedClips() if start is None else inherit_learned(start, task)
     identity: dict[str, Any] = {
         "start": None if start is None else start_digest(start),
@@ -263,11 +265,16 @@ def _make_loader(
 
 def _training_order(recipe: FinetuneRecipe, task: Task) -> TrainingOrder:
     """Return the order of the training clips, in which each class has the share that the recipe gives it."""
-    corpus, sampling = task.shards.corpus, recipe.imbalance.sampling
-    if sampling == "natural":
-        return TrainingOrder(corpus, [task.index_of[key] for key in task.train], recipe.seed, recipe.repeats)
-    class_of = {task.index_of[key]: int(task.truth[key]) for key in task.train}
-    return ClassOrder(corpus, class_of, epoch_counts(class_counts(task), sampling), recipe.seed, recipe.repeats)
+    corpus, sampling, repeats = task.shards.corpus, recipe.imbalance.sampling, recipe.repeats
+    index_of = {key: task.index_of[key] for key in task.train}
+    epoch = task.epoch_clips or len(index_of)
+    if sampling == "natural" and epoch == len(index_of):
+        return TrainingOrder(corpus, list(index_of.values()), recipe.seed, repeats)
+    # Dimensions have no classes: all clips are one.
+    classes = task.is_classification
+    class_of = {index: int(task.truth[key]) if classes else 0 for key, index in index_of.items()}
+    counts = class_counts(task) if classes else [len(class_of)]
+    return ClassOrder(corpus, class_of, epoch_counts(counts, sampling, epoch), recipe.seed, repeats)
 
 
 def _refuse_imbalance(recipe: FinetuneRecipe, task: Task) -> None:

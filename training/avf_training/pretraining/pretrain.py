@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from avf_shards.errors import FaultError, UserError
 from avf_shards.sampling.stream_order import EpochwiseOrder
@@ -162,12 +163,14 @@ def make_train_step(
 
 
 def _list_clips(order: EpochwiseOrder, reader: ClipSource, threads: int) -> LearnedClips:
-    """Return the list of all clips of the sources that an epoch draws from, by their keys alone."""
+    """Return the list of all clips that the order may come to, by their keys alone."""
 
     def read_keys(shard: int) -> list[str]:
         first, stop = order.corpus.first_clip[shard : shard + 2].tolist()
+        clips = np.arange(first, stop)
         try:
-            return [key for clip in range(first, stop) if (key := reader.key(clip))]  # "" for a deleted clip
+            taken = clips[order.takes(clips)].tolist()
+            return [key for clip in taken if (key := reader.key(clip))]  # "" for a deleted clip
         except FaultError:  # an index that cannot be read; the loader reports it where it comes to the shard
             return []
 

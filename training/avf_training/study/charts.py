@@ -66,6 +66,39 @@ def scores_chart(metric: str, rows: Sequence[Mapping[str, Any]]) -> Chart:
     return Chart(title=metric, label=f"{metric} of each row in percent: {said}", spec=spec, height=28 * len(rows) + 50)
 
 
+def curve_chart(metric: str, setting: str, row: str, points: Sequence[Mapping[str, Any]]) -> Chart:
+    """Chart a metric by the value of the setting that a sweep of a row varies, with intervals.
+
+    Args:
+        points: values of `setting` (a number), `value`, `low` and `high` in percent; the last two may be None.
+    """
+    numbers = [point["setting"] for point in points]
+    # Values over a wide range are doublings or powers of ten, as of shares of data and of learning rates.
+    log = min(numbers) > 0 and max(numbers) / min(numbers) >= 8
+    scale = {"type": "log", "base": 2} if log else {"zero": False}
+    x = {"field": "setting", "type": "quantitative", "title": setting, "scale": scale, "axis": {"tickCount": 5}}
+    y = {"field": "value", "type": "quantitative", "title": f"{metric}, percent", "scale": {"zero": False}}
+    layers = [
+        {
+            "transform": [{"filter": "isValid(datum.low)"}],
+            "mark": {"type": "rule", "strokeWidth": 3, "color": "var(--series-1)"},
+            "encoding": {"y": y | {"field": "low"}, "y2": {"field": "high"}},
+        },
+        {
+            "mark": {"type": "line", "point": True, "color": "var(--series-1)"},
+            "encoding": {"y": y, "tooltip": _tooltip("setting", "value", "low", "high")},
+        },
+    ]
+    spec = {"data": {"values": list(points)}, "height": 220, "encoding": {"x": x}, "layer": layers}
+    said = ", ".join(f"{point['setting']:g}: {point['value']:.1f}" for point in points)
+    return Chart(
+        title=f"{row}: {metric} by {setting}",
+        label=f"{metric} of {row} in percent by {setting}: {said}",
+        spec=spec,
+        height=290,
+    )
+
+
 def confusion_chart(title: str, names: Sequence[str], counts_CC: npt.NDArray[np.int64]) -> Chart:
     """Chart the share of each true class that is predicted as each class, with counts where there is room."""
     support_C1 = counts_CC.sum(1, keepdims=True)

@@ -19,6 +19,7 @@ from avf_shards.settings.yaml_settings import read_settings
 from avf_training.config.finetune import load_finetune_recipe
 from avf_training.config.pretrain import FOLDER
 from avf_training.finetuning.model_selection import SelectionProtocol
+from avf_training.study.sweep import Sweep, nest_settings, point_name
 from avf_training.tasks.catalog import Dataset, find_dataset
 from avf_training.tasks.task import transfer_dataset
 from avf_training.trainer.run_folder import MODEL
@@ -43,6 +44,9 @@ class StudyRow:
     train_on: str | None = None  # another data set to train on, for a transfer
     without: str | None = None  # row that lacks one thing of this row; the two are compared
     published_as: str | None = None  # table of the papers to print beside
+    sweep: Sweep | None = None  # settings that take several values; each combination becomes a row of its own
+    swept_from: str | None = None  # row whose sweep made this one; not for files
+    point: Mapping[str, Any] = field(default_factory=dict)  # values of a sweep that this row has; not for files
 
     def __post_init__(self) -> None:
         in_order = [stage for stage in STAGES if stage in self.stages]
@@ -56,6 +60,10 @@ class StudyRow:
                 self.start is not None and "pretrain" in self.stages,
                 f"start {self.start!r} and a stage `pretrain` exclude each other; a row starts from a model or "
                 "pre-trains its own",
+            ),
+            (
+                self.sweep is not None and self.sweep.stage not in self.stages,
+                f"sweep of {self.sweep and self.sweep.stage}, which is none of the stages {', '.join(self.stages)}",
             ),
             *((stage not in STAGES, f"settings of {stage!r}, which is no stage") for stage in sorted(self.settings)),
             *((stage not in STAGES, f"gpus of {stage!r}, which is no stage") for stage in sorted(self.gpus)),
@@ -80,7 +88,8 @@ class Study:
 
     def __post_init__(self) -> None:
         refuse(*((not getattr(self, name), f"{name} must not be empty") for name in ("rows", "datasets", "seeds")))
-        compared = {name: row.without for name, row in self.rows.items() if row.without is not None}
+        sweeps = any(row.sweep is not None for row in self.rows.values())  # `expand_sweeps` comes here again
+        compared = {name: row.without for name, row in self.rows.items() if row.without is not None and not sweeps}
         refuse(
             *(
                 (
@@ -95,17 +104,46 @@ class Study:
 def select_rows(study: Study, names: Sequence[str]) -> Study:
     """Return a study of some of its rows, or of all where none is named; a row that is compared needs both.
 
+    The name of a row with a sweep stands for all its combinations.
+
     Raises UserError that names the nearest known row.
     """
+    swept = {row.swept_from for row in study.rows.values() if row.swept_from is not None}
     for name in names:
-        if name not in study.rows:
-            raise UserError(describe_unknown_key("--row", name, list(study.rows), f"row {name!r}"))
+        if name not in study.rows and name not in swept:
+            raise UserError(describe_unknown_key("--row", name, [*study.rows, *swept], f"row {name!r}"))
+    chosen = {name: row for name, row in study.rows.items() if name in names or row.swept_from in names}
     rows = {
-        name: row if row.without is None or row.without in names else replace(row, without=None)
-        for name, row in study.rows.items()
-        if name in names
+        name: row if row.without is None or row.without in chosen else replace(row, without=None)
+        for name, row in chosen.items()
     }
     return replace(study, rows=rows) if names else study
+
+
+def expand_sweeps(study: Study) -> Study:
+    """Return a study in which each row with a sweep is a row for each of its combinations.
+
+    Raises UserError where rows would have the same name, and where a row is compared with one that is no row any more.
+    """
+    rows: dict[str, StudyRow] = {}
+    for name, row in study.rows.items():
+        points = [{}] if row.sweep is None else row.sweep.points()
+        for point in points:
+            made = row
+            if row.sweep is not None:
+                settings = {
+                    **row.settings,
+                    row.sweep.stage: nest_settings(row.settings.get(row.sweep.stage, {}), point),
+                }
+                made = replace(row, settings=settings, sweep=None, swept_from=name, point=point)
+            full_name = point_name(name, point)
+            if full_name in rows:
+                raise UserError(f"rows.{full_name}: two rows have this name; name one of them otherwise")
+            rows[full_name] = made
+    try:
+        return replace(study, rows=rows)
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +202,7 @@ def load_study(name: str) -> Study:
     path = known.get(name) or Path(name)
     if not path.is_file():
         raise UserError(f"{name}: no such file, and none of {', '.join(known)}")
-    return read_settings(path, path.name if path.is_relative_to(FOLDER) else None).bind(Study)
+    return expand_sweeps(read_settings(path, path.name if path.is_relative_to(FOLDER) else None).bind(Study))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,6 +229,7 @@ def study_matrix(study: Study, out: Path, inputs: StudyInputs) -> Matrix:
             raise UserError(f"rows.{name}: starts from {row.start!r}; give it with --model {row.start}=MODEL")
         if "pretrain" in row.stages and len(inputs.unlabelled) != 1:
             raise UserError(f"rows.{name}: has a stage pretrain; give its shards with --unlabelled SHARDS, once")
+        _refuse_unscored(name, _Chain(out=out, inputs=inputs, study=study, row=row, seed=study.seeds[0]))
     for dataset in study.datasets:
         data = find_dataset(dataset)
         for fold in study.folds or range(1, inputs.folds_of[dataset] + 1):
@@ -202,8 +241,6 @@ def study_matrix(study: Study, out: Path, inputs: StudyInputs) -> Matrix:
                     before = inputs.starts[row.start] if row.start is not None else None
                     for stage in row.stages:
                         job = chain.job(stage, dataset, data, fold, before=before)
-                        if job.out not in jobs:
-                            _refuse_unscored(study, name, job)
                         jobs.setdefault(job.out, job)
                         before = job.out
                     assert before is not None
@@ -212,13 +249,13 @@ def study_matrix(study: Study, out: Path, inputs: StudyInputs) -> Matrix:
     return Matrix(jobs=tuple(in_order), cells=tuple(cells))
 
 
-def _refuse_unscored(study: Study, row: str, job: Job) -> None:
-    """Raise UserError where a study is compared by the epoch that is best on the test clips, and no run scores them."""
-    if job.stage != "finetune" or study.selected_by != "test_best":
+def _refuse_unscored(name: str, chain: "_Chain") -> None:
+    """Raise UserError where a study selects epochs by the test clips, and the runs of a row do not score them."""
+    if chain.study.selected_by != "test_best":
         return
-    if not load_finetune_recipe(job.stage, job.recipe, job.overrides).score_test:
+    if not load_finetune_recipe("finetune", chain.row.recipe, chain.settings("finetune")).score_test:
         raise UserError(
-            f"rows.{row}: score_test false leaves nothing to select by test_best; set selected_by to validation or last"
+            f"rows.{name}: score_test false leaves nothing to select by test_best; take selected_by: validation"
         )
 
 
@@ -246,7 +283,7 @@ class _Chain:
         Args:
             before: the model or run that it starts from.
         """
-        options = ["--recipe", self.row.recipe, *self._overrides(stage)]
+        options = ["--recipe", self.row.recipe, *_repeat_option("--set", self.settings(stage))]
         if stage == "pretrain":
             options += ["--shards", self.inputs.unlabelled[0]]
         else:
@@ -272,8 +309,8 @@ class _Chain:
             gpus=0 if self.inputs.device == "cpu" else self.row.gpus.get(stage, 1),
         )
 
-    def _overrides(self, stage: StudyStage) -> list[str]:
-        """Return the --set options of a stage: those of the row first, then the user's, which win."""
+    def settings(self, stage: StudyStage) -> list[str]:
+        """Return the values of the --set options of a stage: those of the row first, then the user's, which win."""
         shared = {} if stage == "pretrain" or self.study.selected_by == "validation" else {"validation_share": 0}
         settings = {**shared, **self.row.settings.get(stage, {}), "seed": self.seed}
         if self.row.variant:
@@ -282,7 +319,7 @@ class _Chain:
             settings["modalities"] = self.row.modalities
         texts = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
         texts += [text for text in self.inputs.overrides if _applies_to(text, stage)]
-        return _repeat_option("--set", [text.partition(":")[2] if _names_stage(text) else text for text in texts])
+        return [text.partition(":")[2] if _names_stage(text) else text for text in texts]
 
 
 def _repeat_option(option: str, values: Sequence[str]) -> list[str]:

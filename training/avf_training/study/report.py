@@ -24,6 +24,7 @@ from avf_training.study import charts
 from avf_training.study.charts import Chart
 from avf_training.study.plan import Cell, Matrix, Study
 from avf_training.study.results import RowComparison, cell_predictions
+from avf_training.study.sweep import swept_number
 from avf_training.study.tables import PROTOCOL_TEXTS, dataset_table
 from avf_training.tasks.catalog import Dataset
 from avf_training.tasks.labelled_shards import LabelledShards
@@ -62,7 +63,9 @@ def write_report(
         planned=len(matrix.cells),
         protocols=list(PROTOCOL_TEXTS.values()),
         tables=[
-            dataset_table(study, matrix, name) | {"chart": _scores_chart(matrix, name, panels)} for name in datasets
+            dataset_table(study, matrix, name)
+            | {"chart": _scores_chart(matrix, name, panels), "curves": _curves(study, matrix, name, panels)}
+            for name in datasets
         ],
         compared=[comparison.cells() for comparison in compared],
         protocol=PROTOCOL_TEXTS[study.selected_by][0],
@@ -79,6 +82,21 @@ def _scores_chart(matrix: Matrix, dataset: str, panels: Sequence[_Panel]) -> Cha
     data = next(cell.data for cell in matrix.cells if cell.data.name == dataset)
     rows = [panel.first for panel in panels if panel.dataset == dataset and panel.first is not None]
     return charts.scores_chart(data.metrics[0], rows) if rows else None
+
+
+def _curves(study: Study, matrix: Matrix, dataset: str, panels: Sequence[_Panel]) -> list[Chart]:
+    """Return a curve for each row whose sweep varies one number, from two points with a score on."""
+    data = next(cell.data for cell in matrix.cells if cell.data.name == dataset)
+    scored = {panel.row: panel.first for panel in panels if panel.dataset == dataset and panel.first is not None}
+    drawn = []
+    for base in dict.fromkeys(row.swept_from for row in study.rows.values() if row.swept_from is not None):
+        points = {name: row.point for name, row in study.rows.items() if row.swept_from == base and name in scored}
+        setting = swept_number(list(points.values()))
+        if setting is not None:
+            values = [{"setting": point[setting], **(scored[name] or {})} for name, point in points.items()]
+            values.sort(key=lambda each: each["setting"])
+            drawn.append(charts.curve_chart(data.metrics[0], setting, base, values))
+    return drawn
 
 
 def _panel(study: Study, matrix: Matrix, shards: LabelledShards, row: str, dataset: str) -> _Panel | None:

@@ -47,11 +47,16 @@ class ImbalanceConfig:
         return self != ImbalanceConfig()
 
 
-def epoch_counts(counts: Sequence[int], sampling: ClassSampling) -> list[int]:
-    """Return the clips of each class in an epoch as long as all clips together; a class without a clip has none."""
-    if sampling == "natural":
-        return list(counts)
-    return shares([count**0.5 if sampling == "square_root" else float(count > 0) for count in counts], sum(counts))
+def epoch_counts(counts: Sequence[int], sampling: ClassSampling, total: int | None = None) -> list[int]:
+    """Return the clips of each class in an epoch; a class without a clip has none.
+
+    Args:
+        counts: clips of each class that there are.
+        sampling: what their shares of an epoch follow.
+        total: clips of the epoch; None: as many as there are.
+    """
+    power = {"natural": 1.0, "square_root": 0.5, "balanced": 0.0}[sampling]
+    return shares([count**power if count else 0.0 for count in counts], sum(counts) if total is None else total)
 
 
 def class_weights(counts: Sequence[int], kind: ClassWeights) -> npt.NDArray[np.float64]:

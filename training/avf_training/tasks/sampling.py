@@ -58,7 +58,7 @@ class ClassOrder(TrainingOrder):
         Args:
             corpus: what the clips are of.
             class_of: number of a clip in the corpus -> its class.
-            quotas: clips of each class in an epoch, before repeats; together as many as there are clips.
+            quotas: clips of each class in an epoch, before repeats.
             seed: of the order.
             repeats: samples of each clip that an epoch has.
         """
@@ -76,7 +76,7 @@ class ClassOrder(TrainingOrder):
             if quota:
                 counts = np.bincount(self._sources[members], minlength=len(corpus.sources))
                 expected += counts * quota / len(members)
-        self.quotas = shares(expected.tolist(), len(self._clips) * repeats)
+        self.quotas = shares(expected.tolist(), sum(quotas) * repeats)
 
     def _shuffled(self, epoch: int) -> npt.NDArray[np.int64]:
         parts = [

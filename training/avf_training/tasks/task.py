@@ -37,6 +37,7 @@ class Task:
     test: tuple[str, ...]  # may be empty
     group_of: Mapping[str, str] = field(default_factory=dict)  # key -> clips whose predictions are averaged
     identity_of: Mapping[str, ClipIdentity] = field(default_factory=dict)  # key -> what it shares with other corpora
+    epoch_clips: int | None = None  # of an epoch, where `train` is a share of the clips (train_share.py); None: all
     summary: Mapping[str, Any] = field(default_factory=dict)  # counts for the run folder
 
     @property
