@@ -5,7 +5,7 @@ them, so it holds MER-MULTI's test clips.
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
@@ -19,11 +19,13 @@ LABELS = ("neutral", "angry", "happy", "sad", "worried", "surprise")
 _CLIP = r"sample(new)?_\d{8}\.(mp4|avi|mkv|mov)"
 
 
-def read_part(listing: Listing, folder: str, table: str, test_fold: int | None) -> Iterator[Video]:
+def read_part(
+    listing: Listing, folder: str, table: str, folds_of: Callable[[str], Mapping[str, int]]
+) -> Iterator[Video]:
     """Yield the clips of one folder with the labels of one table.
 
     Args:
-        test_fold: test fold of the scheme `multi` (0: only for training), or None for clips outside that scheme.
+        folds_of: returns for a clip's name the test fold in each scheme (0: only for training).
     """
     clips = listing.files_by_stem(folder, _CLIP, "clip (sample_ or samplenew_ and eight digits)")
     for stem, label, valence in _read_rows(listing, table):
@@ -32,7 +34,7 @@ def read_part(listing: Listing, folder: str, table: str, test_fold: int | None) 
             listing.skip("missing", f"{table}: {stem}", f"no such clip in {folder}/")
             continue
         values = {"emotion": label} | ({"valence": valence} if valence else {})
-        labels = Labels(values=values, folds={} if test_fold is None else {"multi": test_fold})
+        labels = Labels(values=values, folds=dict(folds_of(stem)))
         yield ungrouped_clip_input(listing, clip, language="zh", labels=labels)
     for clip in clips.values():
         listing.skip("unlisted", clip.path, f"{table} has no such row")

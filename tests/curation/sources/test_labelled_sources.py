@@ -69,7 +69,21 @@ def test_mer_multi_and_mer24_layouts_are_read(tmp_path: Path) -> None:
     write_file(tmp_path, "b/label-disdim.csv", "name,discrete,valence\n" + rows)
     videos, kinds = read_corpus("mer24", tmp_path / "b")
     assert set(videos) == {"samplenew_00000003"}
+    assert labels_of(videos["samplenew_00000003"]).folds == {}
     assert kinds == {"duplicate": 1, "missing": 1}
+
+
+def test_a_list_of_val_makes_the_train_and_val_of_mer24(tmp_path: Path) -> None:
+    names = [f"sample_0000000{number}" for number in range(4)]
+    for name in names:
+        write_file(tmp_path, f"video-labeled/{name}.mp4")
+    write_file(tmp_path, "label-disdim.csv", "name,discrete\n" + "".join(f"{name},sad\n" for name in names))
+    write_file(tmp_path, "val.csv", f"name\n{names[1]}\nsample_00000009\n")
+    videos, kinds = read_corpus("mer24", tmp_path)
+    assert {name: labels_of(video).folds for name, video in videos.items()} == {
+        name: {"train_val": int(name == names[1])} for name in names
+    }
+    assert kinds == {"missing": 1}
 
 
 def test_crema_d_layout_is_read(tmp_path: Path) -> None:

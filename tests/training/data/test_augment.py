@@ -1,5 +1,7 @@
 """Augmentation of fine-tuning agrees with Pillow, and mixing agrees with each clip by hand."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -214,3 +216,22 @@ def test_mixing_follows_the_configured_probabilities() -> None:
         == {1.0}
         == {mix.share for mix in draw_mixes(probability=0)}
     )
+
+
+def test_colour_jitter_changes_three_colours_within_its_reach_and_shifts_no_other_number() -> None:
+    plain, jittered = (
+        [sample_augment(np.random.default_rng(seed), AugmentConfig(colour_jitter=reach), SIZE) for seed in range(200)]
+        for reach in (0.0, 0.4)
+    )
+    orders = set()
+    for without, with_jitter in zip(plain, jittered, strict=True):
+        count = len(without.operations)
+        assert replace(with_jitter, operations=with_jitter.operations[:count]) == without
+        added = with_jitter.operations[count:]
+        assert sorted(each.name for each in added) == ["brightness", "color", "contrast"]
+        assert all(0.6 <= each.value <= 1.4 for each in added)
+        orders.add(tuple(each.name for each in added))
+    assert len(orders) == 6
+    values = [each.value for params in jittered for each in params.operations[-3:]]
+    assert min(values) < 0.65
+    assert max(values) > 1.35

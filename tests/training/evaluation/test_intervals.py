@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from avf_training.evaluation.intervals import Interval, mcnemar, metric_interval, paired_difference
+from avf_training.evaluation.intervals import Interval, mcnemar, metric_interval, paired_difference, unit_nouns
 from avf_training.evaluation.scoring import Predictions
 from support.labelled import make_dataset
 
@@ -36,7 +36,7 @@ def test_few_people_have_no_interval_but_a_reason() -> None:
     interval = metric_interval(make_dataset(), predictions, "WAR", people)
     assert interval == Interval(reason="too few: 4 people, 5 are needed")
     by_session = metric_interval(
-        replace(make_dataset(), split="session"), predictions, "WAR", dict.fromkeys(people, "x")
+        replace(make_dataset(), split="session"), predictions, "WAR", dict.fromkeys(people, "session x")
     )
     assert by_session.reason == "too few: 1 session, 5 are needed"
     assert metric_interval(make_dataset(), *make_predictions(6, 2)[:1], "WAR", people).low is not None
@@ -184,3 +184,15 @@ def test_a_correlation_that_one_person_makes_has_no_interval() -> None:
     assert (difference.interval, difference.p_value) == (Interval(reason=reason), None)
     constant = replace(predictions, truth=np.full((10, 1), 0.5))
     assert metric_interval(data, constant, "PCC", {}) == Interval(reason="the metric is undefined")
+
+
+def test_units_are_called_what_they_are() -> None:
+    predictions = Predictions(keys=("a", "b", "c"), truth=np.zeros(3), scores_NJ=np.eye(3))
+    people = {key: f"person corpus/{key}" for key in "abc"}
+    assert unit_nouns(predictions, people) == ("person", "people")
+    assert unit_nouns(predictions, dict.fromkeys("abc", "recording corpus/1")) == ("recording", "recordings")
+    mixed = people | {"c": "recording corpus/1"}
+    assert unit_nouns(predictions, mixed) == ("person or recording", "people or recordings")
+    unnamed = {key: f"recording dfew/{key}" for key in "abc"}
+    interval = metric_interval(DATA, predictions, "WAR", unnamed)
+    assert interval.reason == "too few: 3 recordings, 5 are needed"

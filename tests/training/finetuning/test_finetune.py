@@ -27,6 +27,7 @@ from avf_training.tasks.learned_clips import LEARNED, read_learned
 from avf_training.tasks.relations import assert_no_leakage
 from avf_training.tasks.task import Task, fold_task
 from avf_training.trainer.metrics_writer import read_lines
+from avf_training.trainer.optimizer import schedule
 from support.labelled import LABELS, make_dataset, make_label_rows, make_labelled_shards
 from support.waiting import wait_until
 
@@ -384,7 +385,9 @@ def test_fine_tuning_recipes_hold_the_values_of_table_6() -> None:
         assert (recipe.optim.base_lr, recipe.optim.weight_decay, recipe.optim.betas) == (rate, 0.05, (0.9, 0.999))
         assert (recipe.epochs, recipe.optim.warmup_epochs, recipe.batch, recipe.repeats) == (100, 5, 32, 2)
         assert (recipe.drop_path, recipe.layer_decay, recipe.mix.mixup, recipe.smoothing) == (0.1, 0.75, 0.8, 0.1)
-        assert recipe.segments == 2
+        assert (recipe.segments, recipe.augment.colour_jitter) == (2, 0.4)
+        assert recipe.samples == 64, "32 different clips, each twice"
+        assert schedule(recipe.optim, recipe.batch, 100, 5).peak == pytest.approx(rate * 32 / 256), "it counts 32"
     hicmae = load_finetune_recipe("finetune", "hicmae_b")
     assert (hicmae.batch, hicmae.optim.base_lr, hicmae.repeats) == (56, 1e-3, 1)
     for name in ("avfmaepp_l", "avfmaepp_h", "hicmae_s", "hicmae_t", "nano"):

@@ -13,7 +13,9 @@ from avf_training.tasks.label_alignment import ALIGNED, HYBRID_LABELS, micro_exp
 
 
 def test_the_catalog_has_seventeen_consistent_data_sets() -> None:
-    assert len({data.name for data in DATASETS}) == len(DATASETS) == 18, "seventeen sets, and AVCAffe's two axes"
+    assert len({data.name for data in DATASETS}) == len(DATASETS) == 20, (
+        "seventeen sets, AVCAffe's two axes, two ways to split MER24 and Werewolf-XL"
+    )
     for data in DATASETS:
         assert len(set(data.labels)) == len(data.labels)
         assert bool(data.labels) != bool(data.dimensions)
@@ -115,7 +117,34 @@ def test_the_command_lists_data_sets(capsys: pytest.CaptureFixture[str]) -> None
     assert main(["datasets", "--alignment"]) == 0
     output = capsys.readouterr().out
     assert re.search(r"happy +happiness +happy +happy +happy +hap\+exc +HAP +HAP +happy", output)
-    assert "in no hybrid: mafw_43, msp_improv, werewolf_xl, avcaffe_arousal, avcaffe_valence" in output
+    assert (
+        "in no hybrid: mafw_43, msp_improv, werewolf_xl, werewolf_xl_subjects, avcaffe_arousal, avcaffe_valence"
+        in output
+    )
     assert main(["datasets", "--json", "-"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in rows] == [data.name for data in DATASETS]
+
+
+def test_players_of_werewolf_xl_are_apart_by_subject_and_return_by_session() -> None:
+    clips = [
+        FoldClip(key=f"{session}-{player}", label="", subject=player, session=f"{session:02d}")
+        for session in range(1, 31)
+        for player in (f"p{session % 10}", f"q{session}")  # the first plays in three sessions
+    ]
+    folds = make_folds(find_dataset("werewolf_xl_subjects"), clips)
+    assert sum(len(fold.test) for fold in folds) == len(clips)
+    for fold in folds:
+        assert not {key.split("-")[1] for key in fold.train} & {key.split("-")[1] for key in fold.test}
+    by_session = make_folds(find_dataset("werewolf_xl"), clips)
+    assert [{key.split("-")[0] for key in fold.test} for fold in by_session] == [
+        {str(session) for session in range(first, first + 6)} for first in range(1, 31, 6)
+    ]
+
+
+def test_train_and_val_of_mer24_are_those_of_the_list() -> None:
+    clips = [FoldClip(key=f"k{number}", label="sad", folds={"train_val": int(number < 3)}) for number in range(9)]
+    (fold,) = make_folds(find_dataset("mer24_tv"), clips)
+    assert fold.test == ("k0", "k1", "k2")
+    with pytest.raises(UserError, match=r"no fold 'train_val' of mer24_tv; .* the owners' list of its folds"):
+        make_folds(find_dataset("mer24_tv"), [FoldClip(key="k0", label="sad")])

@@ -27,7 +27,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> LabelledShards:
 def make_order(shards: LabelledShards, sampling: ClassSampling = "balanced", repeats: int = 1) -> ClassOrder:
     class_P = np.repeat(range(len(COUNTS)), COUNTS).tolist()
     class_of = dict(zip(range(sum(COUNTS)), class_P, strict=True))
-    return ClassOrder(shards.corpus, class_of, epoch_counts(COUNTS, sampling), 7, repeats)
+    return ClassOrder(shards.corpus, class_of, epoch_counts(COUNTS, sampling), 7, repeats=repeats, batch=8)
 
 
 def class_of(clips: np.ndarray) -> list[int]:
@@ -60,6 +60,27 @@ def test_repeats_of_a_clip_belong_to_the_epoch_of_its_class(shards: LabelledShar
     assert np.bincount(class_of(twice)).tolist() == [16, 16, 16]
 
 
+@pytest.mark.parametrize(("clips", "batch", "repeats"), [(24, 8, 2), (23, 6, 2), (20, 7, 3), (24, 5, 1)])
+def test_a_step_has_each_of_its_clips_as_often_as_it_is_repeated(
+    shards: LabelledShards, clips: int, batch: int, repeats: int
+) -> None:
+    order = TrainingOrder(shards.corpus, range(clips), 7, repeats=repeats, batch=batch)
+    steps = 3 * clips // batch
+    whole, _ = order.clips_between(0, steps * batch * repeats)
+    distinct = [step[:batch] for step in whole.reshape(steps, batch * repeats)]
+    for step, first in zip(whole.reshape(steps, repeats, batch), distinct, strict=True):
+        assert (step == first).all(), "the same clips in the same order"
+    sequence = np.concatenate(distinct)
+    for number in range(len(sequence) // clips):
+        assert sorted(sequence[number * clips : (number + 1) * clips]) == list(range(clips)), "each clip once a pass"
+    if batch * repeats % 2 == 0:
+        pairs = whole[: len(whole) // 2 * 2].reshape(-1, 2)
+        inside = np.arange(len(pairs)) * 2 // (batch * repeats)
+        crossing = sequence.reshape(-1, batch)
+        for (first, second), step in zip(pairs.tolist(), inside.tolist(), strict=True):
+            assert first != second or len(set(crossing[step].tolist())) < batch, "no clip is mixed with itself"
+
+
 @pytest.mark.parametrize("world", [1, 2, 4])
 def test_any_world_and_any_start_read_the_same_clips(shards: LabelledShards, world: int) -> None:
     whole, _ = make_order(shards).clips_between(0, 60)
@@ -73,7 +94,7 @@ def test_any_world_and_any_start_read_the_same_clips(shards: LabelledShards, wor
 
 
 def test_another_sampling_is_another_order(shards: LabelledShards) -> None:
-    plain = TrainingOrder(shards.corpus, range(24), 7, 1)
+    plain = TrainingOrder(shards.corpus, range(24), 7)
     digests = {plain.digest, make_order(shards).digest, make_order(shards, "square_root").digest}
     assert len(digests) == 3
 

@@ -19,6 +19,7 @@ from avf_training.tasks.relations import (
     ClipIdentity,
     ExcludedClips,
     assert_no_leakage,
+    group_related,
     identify_clip,
     namespace_of,
     open_relations,
@@ -183,3 +184,28 @@ def test_two_clips_of_a_recording_are_in_one_random_fold() -> None:
         tested = {key[:38] for key in fold.test}
         assert tested
         assert not tested & {key[:38] for key in fold.train}
+
+
+def test_clips_that_share_any_name_are_one_group_also_over_others() -> None:
+    names = [
+        ("a", "ann", "f1"),  # one film with ben
+        ("b", "ben", "f1"),
+        ("c", "ben", None),  # ben alone
+        ("d", None, "f2"),
+        ("e", "eve", None),
+        ("a", None, None),  # the first recording, without its people
+    ]
+    clips = [
+        ClipIdentity(key=str(number), recording=recording, person=person, film=film)
+        for number, (recording, person, film) in enumerate(names)
+    ]
+    groups = group_related(clips)
+    assert sorted(sorted(clip.key for clip in group) for group in groups.values()) == [
+        ["0", "1", "2", "5"],
+        ["3"],
+        ["4"],
+    ]
+    assert set(groups) == {"a", "f2", "eve"}, "the least unit names a group"
+    assert {name: set(map(id, group)) for name, group in group_related(clips[::-1]).items()} == {
+        name: set(map(id, group)) for name, group in groups.items()
+    }

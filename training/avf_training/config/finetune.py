@@ -37,8 +37,8 @@ class FinetuneRecipe:
     """Settings of post-pre-training and of fine-tuning."""
 
     model: str  # name of a preset
-    batch: int  # clips of one step of all ranks
-    micro_batch: int  # clips of one rank at once; gradients are accumulated up to the batch
+    batch: int  # different clips of one step of all ranks, each of which is in it `repeats` times
+    micro_batch: int  # samples of one rank at once; gradients are accumulated up to the batch
     epochs: float  # passes over the training clips
     optim: OptimConfig  # AdamW and its schedule
     precision: Precision  # number types of the forward pass
@@ -52,7 +52,7 @@ class FinetuneRecipe:
     # Share of the training clips of each class that are learned from; those of a share are among those of a larger one,
     # whatever the seed. An epoch stays as long as without it, so that curves over amounts of data compare equal steps.
     train_share: float = 1.0
-    repeats: int = 1  # samples of each clip in an epoch (repeated augmentation)
+    repeats: int = 1  # samples of each clip in a step (repeated augmentation); the learning rate does not count them
     segments: int = 2  # windows of a clip that the test averages over; training and validation take one
     validation_share: float = 0.1  # of the training fold, to select the epoch by; with 0 the last epoch is selected
     evaluate_every: int = 1  # epochs between two evaluations
@@ -121,9 +121,14 @@ class FinetuneRecipe:
         """Return the mixing of clips: classes are mixed, dimensions are not, as in the authors' code."""
         return MixConfig(mixup=0.0, cutmix=0.0, probability=0.0) if data.task == "dimensions" else self.mix
 
+    @property
+    def samples(self) -> int:
+        """Samples of one step of all ranks."""
+        return self.batch * self.repeats
+
     def accumulation(self, world: int) -> int:
         """Return the micro-batches of a step of each rank. Raises UserError if they do not fill the batch."""
-        return accumulation(self.batch, self.micro_batch, world)
+        return accumulation(self.samples, self.micro_batch, world)
 
 
 def _default(setting: "Field[Any]") -> Any:

@@ -162,6 +162,8 @@ def resolve_recipe(values: Mapping[str, Any], free: Sequence[str]) -> dict[str, 
         resolved["contrastive"] = {key: value for key, value in contrastive.items() if key != "clips"}
     if isinstance(mix := values.get("mix"), Mapping) and mix.get("share") == 1:
         resolved["mix"] = {key: value for key, value in mix.items() if key != "share"}
+    if isinstance(augment := values.get("augment"), Mapping) and not augment.get("colour_jitter"):
+        resolved["augment"] = {key: value for key, value in augment.items() if key != "colour_jitter"}
     return resolved
 
 

@@ -57,10 +57,13 @@ def print_alignment() -> None:
     """Print the labels of the labelled hybrid and the labels of each data set that count as them."""
     table = Table(box=None, header_style="bold", title="labelled hybrid of categorical emotions", title_style="")
     table.add_column("hybrid")
-    for name in ALIGNED:
+    # Rows that differ in their folds alone have one column.
+    columns = {(data.source, str(ALIGNED[data.name])): data.name for data in reversed(DATASETS) if data.name in ALIGNED}
+    names = [data.name for data in DATASETS if data.name in columns.values()]
+    for name in names:
         table.add_column(name)
     for label in HYBRID_LABELS:
-        cells = ("+".join(native for native, to in each.items() if to == label) for each in ALIGNED.values())
+        cells = ("+".join(native for native, to in ALIGNED[name].items() if to == label) for name in names)
         table.add_row(label, *cells)
     console = make_console(130)  # a table cut to the terminal would lose data sets
     console.print(table)

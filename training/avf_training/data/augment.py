@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from avf_shards.settings.config import refuse
 from torch import Tensor
 
 _LEVELS = 10  # RandAugment's scale of magnitudes
@@ -22,17 +23,22 @@ _TRIES = 10  # to find a rectangle that fits, before the full frame (crop) or no
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
-    """Settings of RandAugment (rand-m7-n4-mstd0.5-inc1), the random resized crop, the flip and random erasing."""
+    """Settings of RandAugment (rand-m7-n4-mstd0.5-inc1), colour jitter, random resized crop, flip and erasing."""
 
     layers: int = 4  # operations sampled per clip; 0 turns RandAugment off
     magnitude: float = 7.0  # mean strength of an operation, out of 10
     magnitude_std: float = 0.5  # standard deviation of the strength
+    # Brightness, contrast and saturation are multiplied by 1 - colour_jitter to 1 + colour_jitter; 0 turns it off.
+    colour_jitter: float = 0.0
     crop_area: tuple[float, float] = (0.08, 1.0)  # range of the crop's area, as a share of the frame
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)  # range of the crop's width divided by its height
     flip_probability: float = 0.5  # of a horizontal flip
     erase_probability: float = 0.25  # of erasing one rectangle
     erase_area: tuple[float, float] = (0.02, 1 / 3)  # range of the erased area, as a share of the frame
     erase_ratio: tuple[float, float] = (0.3, 1 / 0.3)  # range of the erased width divided by its height
+
+    def __post_init__(self) -> None:
+        refuse((self.colour_jitter < 0, f"colour_jitter {self.colour_jitter} must be at least 0"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +63,7 @@ class Rectangle:
 class AugmentParams:
     """The augmentation sampled for one clip."""
 
-    operations: tuple[Operation, ...]  # applied in this order
+    operations: tuple[Operation, ...]  # of RandAugment and the colour jitter, applied in this order
     crop: Rectangle  # of the frame, resized to the model's size afterwards
     flipped: bool  # horizontally, after the crop
     erased: Rectangle | None  # in the cropped and resized frame; None: nothing is erased
@@ -83,13 +89,26 @@ def sample_augment(random: np.random.Generator, config: AugmentConfig, size_px: 
     if random.random() < config.erase_probability:
         erased = _sample_rectangle(random, size_px, config.erase_area, config.erase_ratio)
     full_frame = Rectangle(left=0, top=0, width=size_px, height=size_px)
+    erase_seed = int(random.integers(2**63))
     return AugmentParams(
-        operations=operations,
+        operations=(*operations, *_sample_jitter(erase_seed, config.colour_jitter)),
         crop=crop or full_frame,
         flipped=flipped,
         erased=erased,
-        erase_seed=int(random.integers(2**63)),
+        erase_seed=erase_seed,
     )
+
+
+def _sample_jitter(seed: int, reach: float) -> list[Operation]:
+    """Sample the colour jitter in a random order of its three operations.
+
+    From a generator of its own, so that turning it on does not shift the other numbers.
+    """
+    if not reach:
+        return []
+    random = np.random.Generator(np.random.Philox(key=[seed, 1]))
+    names = random.permutation(["brightness", "contrast", "color"])
+    return [Operation(name=str(name), value=float(random.uniform(max(0.0, 1 - reach), 1 + reach))) for name in names]
 
 
 def _sample_operation(random: np.random.Generator, name: str, config: AugmentConfig) -> Operation:

@@ -26,6 +26,7 @@ _OF_COUNTS = {"UAR": uar, "WAR": war, "weighted_F1": weighted_f1, "macro_F1": ma
 # Without a class, these are the scores of an easier test.
 _OF_EACH_CLASS = ("UAR", "macro_F1", "UF1", "AUC")
 
+_PLURALS = {"person": "people", "session": "sessions", "recording": "recordings"}
 _UNDEFINED_WITHOUT_SOME = "the metric is undefined without some people"
 
 Rows = npt.NDArray[np.int64]
@@ -72,19 +73,26 @@ def group_rows(predictions: Predictions, unit_of: Mapping[str, str]) -> list[Row
     return [np.array(rows) for _, rows in sorted(rows_of.items())]
 
 
+def unit_nouns(predictions: Predictions, unit_of: Mapping[str, str]) -> tuple[str, str]:
+    """Return what the units of these clips are called, one and several: people, sessions, recordings."""
+    kinds = {unit_of.get(key, "").partition(" ")[0] for key in predictions.keys}
+    nouns = [noun for noun in _PLURALS if noun in kinds] or ["person"]
+    return " or ".join(nouns), " or ".join(_PLURALS[noun] for noun in nouns)
+
+
 def metric_interval(data: Dataset, predictions: Predictions, name: str, unit_of: Mapping[str, str]) -> Interval:
     """Return the interval of a metric over units.
 
     It says how precise the people of the test set allow the metric to be, not how much it varies between trainings.
 
     Args:
-        unit_of: key of a clip -> its person or session, as `LabelledShards.units` returns them.
+        unit_of: key of a clip -> its person, session or recording, as `LabelledShards.units` returns them.
     """
     without, groups = _metric_without(data, predictions, name), group_rows(predictions, unit_of)
     value = without(_NO_ROWS)
     if np.isnan(value):
         return Interval(reason="the metric is undefined")
-    if reason := _missing_reason(data, [predictions], groups, name):
+    if reason := _missing_reason(data, [predictions], groups, name, unit_nouns(predictions, unit_of)):
         return Interval(reason=reason)
     bottom = -1.0 if data.task == "dimensions" else 0.0
     scale = _LogOdds(bottom=bottom, margin=0.5 / len(predictions.keys))
@@ -116,7 +124,8 @@ def paired_difference(
     value = difference(_NO_ROWS)
     if np.isnan(value):
         return None
-    if reason := _missing_reason(data, [each for pair in aligned for each in pair], groups, name):
+    nouns = unit_nouns(aligned[0][0], unit_of)
+    if reason := _missing_reason(data, [each for pair in aligned for each in pair], groups, name, nouns):
         interval = Interval(reason=reason)
         return PairedDifference(difference=value, interval=interval, p_value=None, units=len(groups))
     error = _jackknife_error(groups, difference, lambda value: value)
@@ -176,9 +185,11 @@ def _take_rows(predictions: Predictions, rows: Rows) -> Predictions:
     )
 
 
-def _missing_reason(data: Dataset, all_predictions: Sequence[Predictions], groups: Sequence[Rows], name: str) -> str:
+def _missing_reason(
+    data: Dataset, all_predictions: Sequence[Predictions], groups: Sequence[Rows], name: str, nouns: tuple[str, str]
+) -> str:
     """Return why units are too few for an interval of this metric; empty where they are not."""
-    noun, plural = ("session", "sessions") if data.split == "session" else ("person", "people")
+    noun, plural = nouns
     if len(groups) < MIN_UNITS:
         count = f"{len(groups)} {noun if len(groups) == 1 else plural}"
         return f"too few: {count}, {MIN_UNITS} are needed"

@@ -162,13 +162,14 @@ def finish_stage(recipe: FinetuneRecipe, task: Task, out: Path, context: Distrib
 class _StageLengths:
     """Lengths of a stage in optimizer steps."""
 
+    clips: int  # different ones of an epoch
     steps: int  # of the whole stage
     per_epoch: int  # steps of one pass over the training clips, rounded down
     warmup: int  # steps in which the learning rate rises
 
 
 def training_steps(recipe: FinetuneRecipe, clips: int) -> tuple[int, int]:
-    """Return the optimizer steps of a stage on so many clips an epoch, and the whole epochs in them."""
+    """Return the optimizer steps of a stage on so many different clips an epoch, and the whole epochs in them."""
     lengths = _stage_lengths(recipe, clips)
     return lengths.steps, lengths.steps // lengths.per_epoch
 
@@ -176,6 +177,7 @@ def training_steps(recipe: FinetuneRecipe, clips: int) -> tuple[int, int]:
 def _stage_lengths(recipe: FinetuneRecipe, clips: int) -> _StageLengths:
     per_epoch = max(1, clips // recipe.batch)
     return _StageLengths(
+        clips=clips,
         steps=recipe.steps or max(1, int(recipe.epochs * clips / recipe.batch)),
         per_epoch=per_epoch,
         warmup=int(recipe.optim.warmup_epochs * per_epoch) if recipe.warmup_steps is None else recipe.warmup_steps,
@@ -195,11 +197,11 @@ def _train(
     out = checkpoints.run
     sampler = FinetuningSampler(geometry=model.config.geometry, augment=recipe.augment, mix=recipe.mixing(task.data))
     loader = _make_loader(recipe, task, sampler, context, out)
-    lengths = _stage_lengths(recipe, len(loader.stream.order))
+    lengths = _stage_lengths(recipe, task.epoch_clips or len(task.train))
     if context.rank == 0:
         log_hints(
             recipe,
-            clips=len(loader.stream.order),
+            clips=lengths.clips,
             steps=lengths.steps,
             warmup_steps=lengths.warmup,
             device_type=context.device.type,
@@ -221,8 +223,8 @@ def _train(
         board = TensorBoardLogger(out, start, recipe.wandb, recipe.frozen())
         metrics.say(_describe_stage(recipe, task, lengths, initialization))
     cost = StepCost(
-        clips=recipe.batch,
-        flops=training_flops(model.config, task.outputs) * recipe.batch,
+        clips=recipe.samples,
+        flops=training_flops(model.config, task.outputs) * recipe.samples,
         peak=NO_PEAK if context.rank else peak_flops(context.device, recipe.precision),
         devices=context.size,
     )
@@ -265,16 +267,16 @@ def _make_loader(
 
 def _training_order(recipe: FinetuneRecipe, task: Task) -> TrainingOrder:
     """Return the order of the training clips, in which each class has the share that the recipe gives it."""
-    corpus, sampling, repeats = task.shards.corpus, recipe.imbalance.sampling, recipe.repeats
+    corpus, sampling, seed = task.shards.corpus, recipe.imbalance.sampling, recipe.seed
     index_of = {key: task.index_of[key] for key in task.train}
     epoch = task.epoch_clips or len(index_of)
     if sampling == "natural" and epoch == len(index_of):
-        return TrainingOrder(corpus, list(index_of.values()), recipe.seed, repeats)
+        return TrainingOrder(corpus, list(index_of.values()), seed, repeats=recipe.repeats, batch=recipe.batch)
     # Dimensions have no classes: all clips are one.
     classes = task.is_classification
     class_of = {index: int(task.truth[key]) if classes else 0 for key, index in index_of.items()}
-    counts = class_counts(task) if classes else [len(class_of)]
-    return ClassOrder(corpus, class_of, epoch_counts(counts, sampling, epoch), recipe.seed, repeats)
+    quotas = epoch_counts(class_counts(task) if classes else [len(class_of)], sampling, epoch)
+    return ClassOrder(corpus, class_of, quotas, seed, repeats=recipe.repeats, batch=recipe.batch)
 
 
 def _refuse_imbalance(recipe: FinetuneRecipe, task: Task) -> None:

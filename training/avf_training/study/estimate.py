@@ -100,12 +100,12 @@ def _labelled_work(job: Job, shards: LabelledShards, tasks: dict[tuple[str | Non
     if key not in tasks:
         tasks[key] = _task(job, recipe, shards)
     task = tasks[key]
-    steps, epochs = training_steps(recipe, len(task.train) * recipe.repeats)
+    steps, epochs = training_steps(recipe, task.epoch_clips or len(task.train))
     scored = len(task.validation) + (len(task.test) if recipe.score_test else 0)
     protocols = 1 + bool(task.validation) + recipe.score_test
     tested = len(task.test) * recipe.segments * protocols
     views = scored * (epochs // recipe.evaluate_every) + tested
-    clips = steps * recipe.batch + int(views * _FORWARD_SHARE)
+    clips = steps * recipe.samples + int(views * _FORWARD_SHARE)
     return clips, clips * training_flops(recipe.model_config(), task.outputs)
 
 

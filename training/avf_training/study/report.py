@@ -14,7 +14,7 @@ from avf_shards.pages.render import make_page_environment
 from avf_shards.schema.versions import read_json
 from avf_shards.system import durable_io
 
-from avf_training.evaluation.intervals import MIN_UNITS, Interval, group_rows, metric_interval
+from avf_training.evaluation.intervals import MIN_UNITS, Interval, group_rows, metric_interval, unit_nouns
 from avf_training.evaluation.metrics import MetricValue
 from avf_training.evaluation.results import RESULT
 from avf_training.evaluation.scoring import Predictions, concat_predictions, score_predictions
@@ -121,7 +121,7 @@ def _panel(study: Study, matrix: Matrix, shards: LabelledShards, row: str, datas
     drawn += [*(chart for chart in curves if chart is not None), *_feature_charts(cell, shards, protocol)]
     unit_of = shards.units(data)
     estimates = _estimates(data, combined, unit_of)
-    units = f"{len(group_rows(combined, unit_of))} {'sessions' if data.split == 'session' else 'people'}"
+    units = f"{len(group_rows(combined, unit_of))} {unit_nouns(combined, unit_of)[1]}"
     unreadable = f", {len(combined.unreadable)} unreadable" if combined.unreadable else ""
     numbers = ", ".join(str(cell.fold) for cell, _ in folds)
     name, meaning = PROTOCOL_TEXTS[protocol]

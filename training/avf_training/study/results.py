@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from avf_shards.schema.versions import stamp
 
-from avf_training.evaluation.intervals import McNemar, PairedDifference, mcnemar, paired_difference
+from avf_training.evaluation.intervals import McNemar, PairedDifference, mcnemar, paired_difference, unit_nouns
 from avf_training.evaluation.results import PREDICTIONS, RESULT, read_predictions
 from avf_training.evaluation.scoring import Predictions, concat_predictions, score_predictions
 from avf_training.finetuning.model_selection import PROTOCOLS, SelectionProtocol
@@ -51,7 +51,7 @@ class RowComparison:
     paired: PairedDifference | None  # of all test clips together, over people; None where the metric is undefined
     mcnemar: McNemar | None  # of the first seed; None for dimensions
     pooled: bool = False  # a difference is of all subjects together
-    unit: str = "people"  # that the interval is over: people or sessions
+    unit: str = "people"  # that the interval is over: people, sessions or recordings
 
     @property
     def above(self) -> int:
@@ -204,6 +204,7 @@ def _compare(
         tuple(score_predictions(data, predictions)[metric].value for predictions in pair)
         for pair in (together if pooled else [pair for _, pair in pairs])
     ]
+    unit_of = shards.units(data)
     differences = [first - second for first, second in scored if first is not None and second is not None]
     if not differences:
         return None
@@ -213,10 +214,10 @@ def _compare(
         dataset=dataset,
         metric=metric,
         differences=tuple(differences),
-        paired=paired_difference(data, together, metric, shards.units(data)),
+        paired=paired_difference(data, together, metric, unit_of),
         mcnemar=None if data.task == "dimensions" else mcnemar(*together[0]),
         pooled=pooled,
-        unit="sessions" if data.split == "session" else "people",
+        unit=unit_nouns(together[0][0], unit_of)[1],
     )
 
 

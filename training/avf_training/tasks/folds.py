@@ -89,7 +89,8 @@ def _predefined_fold(data: Dataset, clip: FoldClip) -> int:
     number = (clip.folds or {}).get(data.scheme)
     if number is None or not 0 <= number <= data.folds:
         raise UserError(
-            f"{clip.key}: its record has no fold {data.scheme!r} of {data.name}; curate with that source's name"
+            f"{clip.key}: its record has no fold {data.scheme!r} of {data.name}; curate with that source's name and "
+            "the owners' list of its folds"
         )
     return number
 

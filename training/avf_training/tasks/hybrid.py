@@ -17,7 +17,7 @@ from avf_training.tasks.catalog import Dataset, find_dataset
 from avf_training.tasks.label_alignment import ALIGNED, HYBRID_LABELS, MICRO_DATASETS, MICRO_LABELS
 from avf_training.tasks.labelled_clips import LabelledClips, read_labelled_clips, usable_keys
 from avf_training.tasks.labelled_shards import LabelledShards
-from avf_training.tasks.relations import ClipIdentity, ExcludedClips, assert_no_leakage
+from avf_training.tasks.relations import ClipIdentity, ExcludedClips, assert_no_leakage, group_related
 from avf_training.tasks.task import Task, find_fold, split_validation
 
 log = logging.getLogger(__name__)
@@ -125,14 +125,12 @@ class _Pool:
         Args:
             name: of the fold, which seeds the order.
         """
-        keys_of: dict[str, list[str]] = {}
-        for key in sorted(self.label_of):
-            keys_of.setdefault(self.identity_of[key].unit, []).append(key)
+        groups = group_related(self.identity_of[key] for key in sorted(self.label_of))
         validation: set[str] = set()
-        for unit in sorted(keys_of, key=lambda unit: position_random("hybrid", name, unit).random())[1:]:
+        for group in sorted(groups, key=lambda group: position_random("hybrid", name, group).random())[1:]:
             if len(validation) >= round(share * len(self.label_of)):
                 break
-            validation |= set(keys_of[unit])
+            validation |= {clip.key for clip in groups[group]}
         return validation
 
     def used_labels(self) -> tuple[str, ...]:

@@ -75,14 +75,15 @@ class LabelledShards:
         """Return the unit of each clip by its key, over which intervals of a data set's scores are taken.
 
         A unit is a person, or the session where folds are made of sessions, or the recording where the corpus names
-        neither. Sessions have an entry too, because predictions of some data sets are averaged over them. Raises
-        FaultError.
+        neither; its first word says which. Sessions have an entry too, because predictions of some data sets are
+        averaged over them. Raises FaultError.
         """
         units: dict[str, str] = {}
         for clip in self.clips():
             labels = clip.labels
-            name = labels and (labels.session if data.split == "session" else labels.subject)
-            unit = f"{clip.source}/{name or clip.group_id}"
+            kind = "session" if data.split == "session" else "person"
+            name = labels and (labels.session if kind == "session" else labels.subject)
+            unit = f"{kind} {clip.source}/{name}" if name else f"recording {clip.source}/{clip.group_id}"
             units[clip.key] = unit
             if labels and labels.session:
                 units.setdefault(labels.session, unit)

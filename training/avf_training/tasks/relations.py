@@ -151,6 +151,31 @@ class ExcludedClips:
         return None
 
 
+def group_related(clips: Iterable[ClipIdentity]) -> dict[str, list[ClipIdentity]]:
+    """Return the groups of clips that share a recording, a person or a film, also over other clips.
+
+    Two people of one film are one group, and so is all that either of them is in. A group is named by the least of its
+    clips' units, so that a group of one unit has the name of that unit.
+    """
+    first_of: dict[tuple[Shared, str], int] = {}  # the first clip with a name
+    listed, above = list(clips), list[int]()  # above: a clip of the same group, itself for the group's first
+
+    def top(number: int) -> int:
+        while above[number] != number:
+            above[number] = above[above[number]]
+            number = above[number]
+        return number
+
+    for number, clip in enumerate(listed):
+        above.append(number)
+        for pair in clip.shared_names().items():
+            above[top(number)] = top(first_of.setdefault(pair, number))
+    groups: dict[int, list[ClipIdentity]] = {}
+    for number, clip in enumerate(listed):
+        groups.setdefault(top(number), []).append(clip)
+    return {min(clip.unit for clip in group): group for group in groups.values()}
+
+
 def assert_no_leakage(trained: Iterable[ClipIdentity], tested: Iterable[ClipIdentity], target: str) -> None:
     """Check that no clip to train on shares its key, recording, person or film with a tested clip.
 

@@ -12,20 +12,32 @@ from avf_shards.format.corpus import Corpus
 from avf_shards.sampling.mixture import shares
 from avf_shards.sampling.stream_order import EpochOrder, EpochwiseOrder, position_random
 
-# Repeats of a clip lie within a block of this many clips, never side by side: mixup mixes neighbours of a batch, and a
-# clip mixed with itself is no mixture.
-_BLOCK_CLIPS = 16
-
 
 class TrainingOrder(EpochwiseOrder):
-    """`clips` of `corpus`, each `repeats` times in an epoch (repeated augmentation), shuffled anew each epoch."""
+    """`clips` of `corpus`, shuffled anew each epoch, each `repeats` times in one step (repeated augmentation).
 
-    def __init__(self, corpus: Corpus, clips: Sequence[int], seed: int, repeats: int = 1) -> None:
-        self._clips, self._repeats = np.array(sorted(clips), np.int64), repeats
+    A step has `batch` different clips one after the other, then the same again: repeats of a clip are never side by
+    side, because mixup mixes neighbours, and a clip mixed with itself is no mixture.
+    """
+
+    def __init__(self, corpus: Corpus, clips: Sequence[int], seed: int, *, repeats: int = 1, batch: int = 1) -> None:
+        """Make the order.
+
+        Args:
+            corpus: what the clips are of.
+            clips: numbers of the clips in the corpus.
+            seed: of the order.
+            repeats: samples of each clip in a step.
+            batch: different clips of a step; without repeats it changes nothing.
+        """
+        self._clips, self._repeats, self._batch = np.array(sorted(clips), np.int64), repeats, batch
         self._sources = sources_of(corpus, self._clips)
         counts = np.bincount(self._sources, minlength=len(corpus.sources)) * repeats
         super().__init__(corpus, counts.tolist())
-        self.digest = _digest(corpus, self._clips, f"training {seed} {repeats}")
+        self.digest = _digest(corpus, self._clips, f"training {self._describe(seed)}")
+
+    def _describe(self, seed: int) -> str:
+        return f"{seed} {self._repeats}" + (f" in steps of {self._batch}" if self._repeats > 1 else "")
 
     def substitute(self, source: int, epoch: int, position: int, attempt: int) -> int:
         candidates = self._clips[self._sources == source]
@@ -37,9 +49,14 @@ class TrainingOrder(EpochwiseOrder):
         return position_random(self.digest, "epoch", epoch).permutation(len(self._clips))
 
     def _make(self, epoch: int) -> EpochOrder:
-        shuffled = self._shuffled(epoch)
-        blocks = [shuffled[start : start + _BLOCK_CLIPS] for start in range(0, len(shuffled), _BLOCK_CLIPS)]
-        order = np.concatenate([np.tile(block, self._repeats) for block in blocks])
+        # Steps go on over the ends of epochs, so positions are counted in the endless sequence of shuffled passes.
+        position_P = np.arange(epoch * len(self), (epoch + 1) * len(self))
+        step_P, inside_P = np.divmod(position_P, self._batch * self._repeats)
+        different = len(self) // self._repeats  # in an epoch
+        pass_P, number_P = np.divmod(step_P * self._batch + inside_P % self._batch, different)
+        first, last = int(pass_P.min()), int(pass_P.max())
+        sequence = np.stack([self._shuffled(number) for number in range(first, last + 1)])
+        order = sequence[pass_P - first, number_P]
         return EpochOrder(clip_P=self._clips[order], source_P=self._sources[order])
 
 
@@ -51,7 +68,14 @@ class ClassOrder(TrainingOrder):
     """
 
     def __init__(
-        self, corpus: Corpus, class_of: Mapping[int, int], quotas: Sequence[int], seed: int, repeats: int = 1
+        self,
+        corpus: Corpus,
+        class_of: Mapping[int, int],
+        quotas: Sequence[int],
+        seed: int,
+        *,
+        repeats: int = 1,
+        batch: int = 1,
     ) -> None:
         """Make the order.
 
@@ -60,15 +84,16 @@ class ClassOrder(TrainingOrder):
             class_of: number of a clip in the corpus -> its class.
             quotas: clips of each class in an epoch, before repeats.
             seed: of the order.
-            repeats: samples of each clip that an epoch has.
+            repeats: samples of each clip in a step.
+            batch: different clips of a step; without repeats it changes nothing.
         """
-        super().__init__(corpus, list(class_of), seed, repeats)
+        super().__init__(corpus, list(class_of), seed, repeats=repeats, batch=batch)
         class_P = np.array([class_of[clip] for clip in self._clips.tolist()], np.int64)
         self._members = [np.flatnonzero(class_P == number) for number in range(len(quotas))]
         self._class_quotas = list(quotas)
         digest = hashlib.sha256(class_P.astype("<i8").tobytes()).hexdigest()
         self.digest = _digest(
-            corpus, self._clips, f"training {seed} {repeats} of classes {self._class_quotas} {digest}"
+            corpus, self._clips, f"training {self._describe(seed)} of classes {self._class_quotas} {digest}"
         )
         # The clips of each source in an epoch follow from its share of each class, and may differ by a few.
         expected = np.zeros(len(corpus.sources))
