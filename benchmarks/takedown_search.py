@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from avf_shards.deletion.key_search import search_keys
+from avf_shards.deletion.name_search import search_files
+from avf_shards.deletion.removed_names import RemovedNames
 
 from benchmarks.table import Section
 
@@ -20,11 +21,12 @@ def run() -> list[Section]:
         paths = [Path(name) / f"s-{number:06d}.tar" for number in range(PARTS)]
         for path in paths:
             path.write_bytes(draw.bytes(GIGABYTES * 1_000_000_000 // PARTS))
-        keys = [f"s-{number:032x}-0000000-0000200-0" for number in range(DELETED)]
+        keys = frozenset(f"s-{number:032x}-0000000-0000200-0" for number in range(DELETED))
+        names = RemovedNames(keys=keys, digests=frozenset(f"{number:064x}" for number in range(DELETED)))
         speeds = []
         for _ in range(REPEATS):
             start = time.perf_counter()
-            searched, holding = search_keys(paths, keys)
+            searched, holding = search_files(paths, names)
             speeds.append(searched / (time.perf_counter() - start) / 1e9)
             assert not holding
     rows = [

@@ -13,18 +13,20 @@ from avf_curation.sources.types import Video
 from avf_curation.stages.candidate import Candidate
 from avf_shards.cli.main import main as shards_main
 from avf_shards.deletion.requests import deletion_request
-from avf_shards.deletion.takedown import take_down
-from avf_shards.errors import FaultError
-from avf_shards.format.denylist import NOTHING_DENIED, Denylist
+from avf_shards.errors import FaultError, UserError
+from avf_shards.format.denylist import NOTHING_DENIED, Denylist, read_denylist
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.packing.pack import pack_shards, select_from_run
 from avf_shards.packing.selection import Selection
 from avf_shards.packing.verify import verify_shards
 from avf_shards.schema.clip_key import make_clip_key, make_video_prefix
+from avf_shards.system.durable_io import watch
 from avf_shards.timeline import Span
+from support.crash_points import crash_after_operation
 from support.curation_runs import EMBEDDED, kept_span, make_recipe, stub_curate
 from support.runs import make_inputs
 from support.stages import CurateVideo, single_step
+from support.takedowns import take_down
 
 RECIPE = ("plan.unit_videos=2", "silence.speech_backend=none")
 
@@ -116,6 +118,57 @@ def test_pack_leaves_out_what_a_takedown_that_was_killed_had_only_denied(tmp_pat
     result = pack_shards(run, tmp_path / "shards", Selection())
     assert (result.sources["made"].denied, result.sources["made"].selected) == (4, 4)
     assert verify_shards(tmp_path / "shards") == []
+
+
+def test_a_pack_goes_on_after_an_entry_that_forbids_nothing_of_it(tmp_path: Path) -> None:
+    make_inputs(tmp_path / "in", 3)
+    run, shards = run_source(tmp_path, "run"), tmp_path / "shards"
+    with crash_after_operation(30) as crash:
+        pack_shards(run, shards, Selection(clips_per_shard=1))
+    assert crash.happened
+    run.deny(deletion_request(["made/nobody.mp4"]).denylist())
+    for _ in range(2):
+        pack_shards(run, shards, Selection(clips_per_shard=1))
+        assert verify_shards(shards) == []
+    assert read_denylist(shards) == run.denylist()
+
+
+def test_a_pack_that_holds_what_was_forbidden_since_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    make_inputs(tmp_path / "in", 3)
+    run, shards = run_source(tmp_path, "run"), tmp_path / "shards"
+    pack_shards(run, shards, Selection())
+    deny = deletion_request(["made/001.mp4"]).denylist()
+    with pytest.raises(UserError, match=r"the denylist forbade 2 spans.* avf-shards delete"):
+        pack_shards(run, shards, Selection(), deny=deny)
+    take_down(run, deletion_request(["made/001.mp4"]))
+    with pytest.raises(UserError, match="before a retry or a takedown in the run"):
+        pack_shards(run, shards, Selection())
+
+
+def test_an_entry_that_matches_nothing_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    make_inputs(tmp_path / "in", 2)
+    run = run_source(tmp_path, "run")
+    (tmp_path / "list").write_text(f"video made/001.mp4\nvideo made/0001.mp4\nsha256 {'0' * 64}\n")
+    deny = ["--deny", str(tmp_path / "list")]
+    assert shards_main(["pack", str(run.root), "--dry-run", *deny]) == 0
+    assert curate_main(["retry", str(run.root), "--engine", "inline", *deny]) == 0
+    assert curate_main(["plan", "--source", f"made={tmp_path / 'in'}", "--out", str(tmp_path / "new"), *deny]) == 0
+    lines = [record.getMessage() for record in caplog.records if "--deny" in record.getMessage()]
+    assert sum("video made/0001.mp4" in line for line in lines) == 3
+    assert sum(f"sha256 {'0' * 64}" in line for line in lines) == 2, "a plan knows no digests"
+    assert not any("made/001.mp4" in line for line in lines)
+
+
+def test_an_entry_can_be_added_while_the_holder_of_the_lock_clears_its_temporary_folder(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    for number in range(3):
+        run.temporary("unit")
+        with watch(lambda operation, path: run.clear_temporary()):
+            run.deny(deletion_request([f"made/{number}.mp4"]).denylist())
+    assert len(run.denylist().denials) == 3
+    assert not list(run.log_folder.iterdir())
 
 
 def test_a_new_run_keeps_nothing_of_what_deny_names_nor_of_its_twin(tmp_path: Path) -> None:

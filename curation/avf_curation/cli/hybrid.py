@@ -33,6 +33,7 @@ def add(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     from avf_shards.cli.selection_table import describe_selection
     from avf_shards.deletion.requests import read_deny_files
+    from avf_shards.deletion.unmatched import warn_unmatched
     from avf_shards.packing.pack import pack_shards, select_from_run
 
     from avf_curation.recipe import load_recipe
@@ -48,6 +49,8 @@ def _run(options: argparse.Namespace) -> int:
     run = open_run(options)
     check_recipe_sources(recipe, run.identity().sources)
     deny = read_deny_files(options.deny)
+    if options.deny:
+        warn_unmatched(options.deny, run.ledger())
     if options.dry_run:
         print_answer(options, *describe_selection(select_from_run(run, recipe.hybrid, deny)[1], None))
     else:

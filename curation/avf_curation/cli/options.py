@@ -249,13 +249,14 @@ def _glob_settings(options: argparse.Namespace, named: Iterable[str]) -> list[st
 def run_curation(options: argparse.Namespace, recipe: Any, backends: Any, sources: Any) -> Any:
     """Curate the sources as the options say, with a progress bar, and return the run."""
     from avf_shards.deletion.requests import read_deny_files
+    from avf_shards.deletion.unmatched import warn_unmatched
 
     from avf_curation.console.progress_bar import ProgressBar
     from avf_curation.runs.curation import RunOptions, curate
 
     deny = read_deny_files(options.deny)
     with ProgressBar() as bar:
-        return curate(
+        run = curate(
             recipe,
             backends,
             sources,
@@ -273,6 +274,9 @@ def run_curation(options: argparse.Namespace, recipe: Any, backends: Any, source
             ),
             on_progress=bar,
         )
+    if options.deny:
+        warn_unmatched(options.deny, run.ledger())
+    return run
 
 
 def print_funnel(options: argparse.Namespace, run: Any) -> int:

@@ -24,6 +24,7 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from avf_shards.deletion.requests import read_deny_files
+    from avf_shards.deletion.unmatched import warn_unmatched
 
     from avf_curation.console.run_tables import plan_rows, print_plan
     from avf_curation.console.terminal import make_console
@@ -36,6 +37,8 @@ def _run(options: argparse.Namespace) -> int:
         deny=read_deny_files(options.deny),
     )
     plan = plan_run(recipe, backends, sources, options.out, choice=choice)
+    if options.deny:
+        warn_unmatched(options.deny, plan.table)
     skipped = [vars(item) for item in plan.skipped_inputs]
     if not write_answer(options, {"sources": plan_rows(plan), "skipped_inputs": skipped}):
         print_plan(make_console(), plan)

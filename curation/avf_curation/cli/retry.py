@@ -38,6 +38,7 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from avf_shards.deletion.requests import read_deny_files
+    from avf_shards.deletion.unmatched import warn_unmatched
 
     from avf_curation.console.progress_bar import ProgressBar
     from avf_curation.detectors.detector_set import resolve_backends
@@ -69,6 +70,8 @@ def _run(options: argparse.Namespace) -> int:
             ),
             on_progress=bar,
         )
+    if options.deny:
+        warn_unmatched(options.deny, run.ledger())
     return print_funnel(options, run)
 
 

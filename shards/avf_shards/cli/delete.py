@@ -1,6 +1,7 @@
 """avf-shards delete: take clips out of shards, and out of the run that the shards were packed from."""
 
 import argparse
+import logging
 from dataclasses import asdict
 from typing import Any
 
@@ -57,12 +58,21 @@ def add(commands: Any) -> None:
         action="store_true",
         help="forbid also what neither SHARDS nor RUN knows, for runs to come; without this option it is an error",
     )
+    parser.add_argument(
+        "--also-search",
+        metavar="DIR",
+        type=local_path,
+        action="append",
+        default=[],
+        help="a folder of pages, reviews, exports or a trainer's cache, which is searched too; repeat for more",
+    )
     parser.add_argument("--reason", metavar="TEXT", default="", help="is kept with the tombstones (default: none)")
     add_json_option(parser)
 
 
 def _run(options: argparse.Namespace) -> int:
     from avf_shards.deletion.both_places import TakedownOptions, take_down_in_both
+    from avf_shards.deletion.proof import LeftOverError
     from avf_shards.deletion.requests import deletion_request
     from avf_shards.format.run_folder import RunFolder
 
@@ -72,23 +82,29 @@ def _run(options: argparse.Namespace) -> int:
         raise UserError(f"--list {options.list}: cannot be read ({error})") from None
     if options.shards is None and options.run_folder is None:
         raise UserError("nothing to delete from: give SHARDS, --run RUN, or both")
+    for folder in options.also_search:
+        if not folder.is_dir():
+            raise UserError(f"--also-search {folder}: no such folder")
     request = deletion_request(options.video, options.speaker, lines)
     run = RunFolder.open_existing(options.run_folder) if options.run_folder else None
-    report = take_down_in_both(
-        options.shards,
-        run,
-        request,
-        TakedownOptions(
-            reason=options.reason,
-            allow_unknown=options.allow_unknown,
-            takes_sound_twins=options.also_twins_by_sound,
-        ),
+    takedown = TakedownOptions(
+        reason=options.reason,
+        allow_unknown=options.allow_unknown,
+        takes_sound_twins=options.also_twins_by_sound,
+        also_search=tuple(options.also_search),
     )
+    try:
+        report = take_down_in_both(options.shards, run, request, takedown)
+    except LeftOverError as error:
+        logging.getLogger(__name__).error("%s", error)
+        return 1
     values = {} if report.shards is None else asdict(report.shards)
     values |= {
         "erased_in_run": list(report.erased_in_run),
         "sound_twins": [asdict(twin) for twin in report.sound_twins],
+        "not_compared": list(report.not_compared),
         "unknown": list(report.unknown),
+        "proof": asdict(report.proof),
     }
     print_answer(options, values, "\n".join(_lines(report, run, options.also_twins_by_sound)))
     return 0
@@ -100,10 +116,7 @@ def _lines(report: Any, run: Any, takes_sound_twins: bool) -> list[str]:
     if report.shards is not None:
         text += [f"deleted: {key}" for key in report.shards.keys]
         text += [f"rewritten: {name}" for name in report.shards.rewritten]
-        text.append(
-            f"checked: no shard and no index ({report.shards.searched_bytes:,} bytes) contains the name of a deleted "
-            f"clip; deleted so far: {count_noun(report.shards.tombstones, 'clip')}"
-        )
+        text.append(f"deleted so far: {count_noun(report.shards.tombstones, 'clip')}")
     if run:
         text.append(
             f"{run.root}: {count_noun(len(report.erased_in_run), 'clip')} erased; "
@@ -114,8 +127,17 @@ def _lines(report: Any, run: Any, takes_sound_twins: bool) -> list[str]:
     if report.sound_twins and not takes_sound_twins:
         text.append("these were not deleted; listen to them, and repeat the command with a list of `key KEY`")
     text += [f"forbidden for runs to come, and known nowhere here: {word}" for word in report.unknown]
+    text += [f"sound not compared: {fault}" for fault in report.not_compared]
     text.append(
-        "not reached: ids in the run's plans and ledgers, pages and exports that were made before, caches of training "
-        "machines, backups, copies of others, and models trained before"
+        f"searched: {count_noun(report.proof.files, 'file')} ({report.proof.searched_bytes:,} bytes) for keys, names "
+        "and digests of what was taken down"
+    )
+    text += [f"still names it: {path}; {why}" for path, why in report.proof.tombstones.items()]
+    if not report.proof.tombstones:
+        text.append("no file names it")
+    text += [f"not searched: {path}" for path in report.proof.unsearched]
+    text.append(
+        "not reached: pages, exports and caches elsewhere (--also-search DIR searches more folders), other runs and "
+        "packs, backups, copies of others, and models trained before"
     )
     return text

@@ -48,6 +48,7 @@ def add(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     from avf_shards.cli.selection_table import describe_selection
     from avf_shards.deletion.requests import read_deny_files
+    from avf_shards.deletion.unmatched import warn_unmatched
     from avf_shards.format.run_folder import RunFolder
     from avf_shards.packing.pack import pack_shards, select_from_run
     from avf_shards.packing.selection import load_selection
@@ -56,6 +57,8 @@ def _run(options: argparse.Namespace) -> int:
         raise UserError("pack takes one run at a time; give the shards of each run a folder of their own")
     run, selection = RunFolder.open_existing(options.runs[0]), load_selection(options.select)
     deny = read_deny_files(options.deny)
+    if options.deny:
+        warn_unmatched(options.deny, run.ledger())
     if options.dry_run:
         print_answer(options, *describe_selection(select_from_run(run, selection, deny)[1], None))
         return 0

@@ -2,24 +2,27 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
+from avf_shards.deletion.logs import redact_logs
+from avf_shards.deletion.proof import Proof, prove_absence
+from avf_shards.deletion.removed_names import RemovedNames, denied_clips, join_names, names_in_run, names_in_shards
 from avf_shards.deletion.requests import DeletionRequest
 from avf_shards.deletion.shard_deletion import (
     DeletionReport,
-    check_absence,
     content_denials_of,
     delete_as_writer,
     known_in_shards,
+    refuse_unlisted,
 )
 from avf_shards.deletion.takedown import apply_denylist, refuse_unfinished
 from avf_shards.deletion.twins import SoundTwin, find_sound_twins
 from avf_shards.errors import UserError
 from avf_shards.format.denied_inputs import content_denials, known_denials
-from avf_shards.format.denylist import Denial, Denylist, deny_key
+from avf_shards.format.denylist import Denial, Denylist, deny_key, read_denylist
 from avf_shards.format.generations import ShardWriter, open_for_writing
 from avf_shards.format.run_folder import PLAN, RunFolder
 from avf_shards.format.shard_manifest import read_manifest
@@ -33,6 +36,7 @@ class TakedownOptions:
     reason: str = ""  # is written with the entries of the denylist and with the tombstones
     allow_unknown: bool = False  # forbid also what neither the run nor the shards know, for runs to come
     takes_sound_twins: bool = False  # take clips with the same sound down too
+    also_search: tuple[Path, ...] = ()  # folders outside the run and the shards that are searched too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +46,9 @@ class TakedownReport:
     shards: DeletionReport | None  # None: no shards were named
     erased_in_run: tuple[str, ...]  # keys of the clips that this call erased
     sound_twins: tuple[SoundTwin, ...]  # clips of the run with the sound of a clip that was named
+    not_compared: tuple[str, ...]  # a sentence for each damaged clip whose sound could not be compared
     unknown: tuple[str, ...]  # what was named and is known nowhere, as it was named
+    proof: Proof  # of the search for what was removed
 
 
 def take_down_in_both(
@@ -52,16 +58,18 @@ def take_down_in_both(
 
     Raises:
         UserError: something that was named is known nowhere, the run is not finished, or another process is at work.
-        FaultError: a damaged file, or a deleted clip whose name is still in a file.
+        FaultError: a damaged file, or one that still names what was deleted.
     """
     with _open_both(shards, run) as writer:
         named = request.named(options.reason)
         denylist = Denylist(denials=tuple(named))
         known: set[Denial] = set()
         twins: tuple[SoundTwin, ...] = ()
+        not_compared: tuple[str, ...] = ()
         if writer is not None:
             known |= known_in_shards(writer, denylist)
         if run is not None:
+            run.clear_temporary()  # what killed processes left there may hold clips
             table = run.ledger()
             known |= _known_in_run(run, table, denylist)
         unknown = tuple(word for denial, word in named.items() if denial not in known)
@@ -72,21 +80,40 @@ def take_down_in_both(
         if run is not None:
             denylist |= content_denials(table, denylist)
             # Before a clip is erased: its fingerprint goes with it.
-            twins = find_sound_twins(run, table, denylist)
+            twins, not_compared = find_sound_twins(run, table, denylist)
             if options.takes_sound_twins:
                 date = denylist.denials[0].date
                 denylist |= Denylist(denials=tuple(deny_key(twin.key, date, options.reason) for twin in twins))
                 denylist |= content_denials(table, denylist)
             # With all that the run denies: an earlier call may have named the run alone.
             denylist = run.deny(denylist)  # one file: after a kill, the twins are known without their sound
+        keys_in_run = () if run is None else {key for _, keys in denied_clips(run, denylist) for key in keys}
         report = None
         if writer is not None:
-            report = delete_as_writer(writer, denylist, options.reason)
+            report = delete_as_writer(writer, denylist, options.reason, keys_in_run)
         erased = apply_denylist(run) if run is not None else ()
-        if report is not None and writer is not None:
-            keys = [tombstone.key for tombstone in read_manifest(writer.shards).tombstones]
-            report = replace(report, searched_bytes=check_absence(writer.shards, keys))
-    return TakedownReport(shards=report, erased_in_run=erased, sound_twins=twins, unknown=unknown)
+        proof = _prove(writer, run, options.also_search)
+    return TakedownReport(
+        shards=report,
+        erased_in_run=erased,
+        sound_twins=twins,
+        not_compared=not_compared,
+        unknown=unknown,
+        proof=proof,
+    )
+
+
+def _prove(writer: ShardWriter | None, run: RunFolder | None, also_search: tuple[Path, ...]) -> Proof:
+    """Search all files for what this call and earlier ones removed. Raises as `prove_absence`."""
+    names = RemovedNames()
+    if writer is not None:
+        refuse_unlisted(writer.shards)
+        tombstones = [tombstone.key for tombstone in read_manifest(writer.shards).tombstones]
+        names = names_in_shards(tombstones, read_denylist(writer.shards))
+    if run is not None:
+        names = join_names(names, names_in_run(run, run.denylist()))
+        redact_logs(run, names)
+    return prove_absence(None if writer is None else writer.shards, run, also_search, names)
 
 
 @contextmanager

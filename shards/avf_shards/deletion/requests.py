@@ -85,20 +85,28 @@ def read_deny_files(paths: Iterable[Path]) -> Denylist:
     """
     denylist = Denylist()
     for path in paths:
-        denylist |= read_denylist(path) if path.is_dir() else _read_file(path)
-        if path.is_dir() and not any(path.glob("denylist-*")):
-            raise UserError(
-                f"--deny {path}: holds no denylist; nothing was taken down there. Name a file, or no --deny"
-            )
+        denylist |= Denylist(denials=tuple(read_deny_words(path)))
     return denylist
 
 
-def _read_file(path: Path) -> Denylist:
+def read_deny_words(path: Path) -> dict[Denial, str]:
+    """Return each entry of a `--deny` -> how a list names it, as "video a/1.mp4"; "" where a denylist holds a hash.
+
+    Raises as `read_deny_files`.
+    """
+    if not path.is_dir():
+        return _read_file(path)
+    if not any(path.glob("denylist-*")):
+        raise UserError(f"--deny {path}: holds no denylist; nothing was taken down there. Name a file, or no --deny")
+    return dict.fromkeys(read_denylist(path).denials, "")
+
+
+def _read_file(path: Path) -> dict[Denial, str]:
     try:
         data = path.read_bytes()
         if data.lstrip().startswith(b"{"):
-            return Denylist.from_json(data, str(path))
-        return deletion_request(listed=data.decode("utf-8-sig").splitlines()).denylist("--deny")
+            return dict.fromkeys(Denylist.from_json(data, str(path)).denials, "")
+        return deletion_request(listed=data.decode("utf-8-sig").splitlines()).named("--deny")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--deny {path}: cannot be read ({error})") from None
     except UserError as error:

@@ -1,4 +1,4 @@
-"""Delete clips from shards and prove that they are absent, while every other clip keeps its position in the order.
+"""Delete clips from shards, while every other clip keeps its position in the order.
 
 A shard with such a clip is written anew under another name, and its index lists the deleted positions. Replacing the
 manifest puts all new shards into force at once; after a kill at any moment, the same command finishes the deletion. The
@@ -8,18 +8,16 @@ substituted as an unreadable clip is.
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from avf_shards.deletion.key_search import search_keys
-from avf_shards.deletion.requests import DeletionRequest
-from avf_shards.errors import FaultError, UserError
+from avf_shards.deletion.rewritten_selection import publish_selection_without, settle_selection
+from avf_shards.errors import FaultError
 from avf_shards.format import index
-from avf_shards.format.denylist import Denial, Denylist, add_to_denylist, deny_content, is_denylist_name, read_denylist
-from avf_shards.format.generations import ShardWriter, generation_name, is_writers_own, open_for_writing
+from avf_shards.format.denylist import Denial, Denylist, add_to_denylist, deny_content, read_denylist
+from avf_shards.format.generations import ShardWriter
 from avf_shards.format.index import ShardReader, sidecar_path
-from avf_shards.format.manifest import MANIFEST
 from avf_shards.format.shard_manifest import ShardEntry, ShardManifest, Tombstone, read_manifest
 from avf_shards.format.tar import TarWriter
 from avf_shards.schema.clip_key import key_frames
@@ -37,24 +35,6 @@ class DeletionReport:
     keys: tuple[str, ...]  # of the clips that this call deleted
     tombstones: int  # clips that this call and all earlier ones deleted
     rewritten: tuple[str, ...]  # names of the new shards
-    searched_bytes: int  # read in the search for the deleted clips' names
-
-
-def delete_clips(shards: Path, request: DeletionRequest, reason: str = "") -> DeletionReport:
-    """Delete the clips of `request` from `shards`, add it to their denylist, and return what was deleted.
-
-    Raises UserError when no such clip is in the shards and none was deleted earlier, FaultError for a damaged shard and
-    for a deleted clip whose name is still in a file.
-    """
-    read_manifest(shards)  # before a marker is written into what may be another folder
-    with open_for_writing(shards) as writer:
-        named = request.named(reason)
-        known = known_in_shards(writer, Denylist(denials=tuple(named)))
-        if not known:
-            raise UserError(f"{shards}: has no clip of what was named, and none of it was deleted here before")
-        report = delete_as_writer(writer, Denylist(denials=tuple(named)), reason)
-        searched = check_absence(shards, [tombstone.key for tombstone in read_manifest(shards).tombstones])
-    return replace(report, searched_bytes=searched)
 
 
 def known_in_shards(writer: ShardWriter, denylist: Denylist) -> set[Denial]:
@@ -83,8 +63,14 @@ def content_denials_of(writer: ShardWriter, denylist: Denylist) -> Denylist:
     return Denylist(denials=tuple(dict.fromkeys(denials)))
 
 
-def delete_as_writer(writer: ShardWriter, added: Denylist, reason: str) -> DeletionReport:
-    """Add to the denylist of the shards, and delete every clip that it forbids then, twins of the same bytes too."""
+def delete_as_writer(
+    writer: ShardWriter, added: Denylist, reason: str, removed: Collection[str] = ()
+) -> DeletionReport:
+    """Add to the denylist of the shards, and delete every clip that it forbids then, twins of the same bytes too.
+
+    Args:
+        removed: keys of clips that were taken down in the run: some may not be in a shard and be in selection.parquet.
+    """
     shards = writer.shards
     # An earlier call may have been killed before it committed, which leaves new shards that nothing lists, or after,
     # which leaves the old shards.
@@ -100,37 +86,26 @@ def delete_as_writer(writer: ShardWriter, added: Denylist, reason: str) -> Delet
         entries.append(_rewrite_shard(writer, entry, positions))
         rewritten.append(entries[-1].shard)
         deleted += list(positions.values())
-    if deleted:
-        tombstones = [*manifest.tombstones, *(Tombstone(key=key, reason=reason) for key in deleted)]
-        tombstones.sort(key=lambda tombstone: tombstone.key)
-        writer.commit(manifest, replace(manifest, shards=tuple(entries), tombstones=tuple(tombstones)))
+    tombstones = [*manifest.tombstones, *(Tombstone(key=key, reason=reason) for key in deleted)]
+    tombstones.sort(key=lambda tombstone: tombstone.key)
+    gone = {tombstone.key for tombstone in tombstones} | set(removed)
+    selection_sha256 = publish_selection_without(writer, manifest.selection_sha256, gone, denylist)
+    if deleted or selection_sha256 != manifest.selection_sha256:
+        after = replace(
+            manifest, shards=tuple(entries), tombstones=tuple(tombstones), selection_sha256=selection_sha256
+        )
+        writer.commit(manifest, after)
         manifest = _remove_unlisted(writer)
-    return DeletionReport(
-        keys=tuple(deleted), tombstones=len(manifest.tombstones), rewritten=tuple(rewritten), searched_bytes=0
-    )
+    return DeletionReport(keys=tuple(deleted), tombstones=len(manifest.tombstones), rewritten=tuple(rewritten))
 
 
-def check_absence(shards: Path, keys: Iterable[str]) -> int:
-    """Search every file but the manifest for the names of deleted clips; return the number of bytes that were read.
-
-    Raises FaultError with the name of the file that still holds a deleted clip.
-    """
-    manifest = read_manifest(shards)
-    listed = {entry.shard for entry in manifest.shards}
+def refuse_unlisted(shards: Path) -> None:
+    """Raise FaultError for a shard or a sidecar that the manifest does not list: it may hold what was deleted."""
+    listed = {entry.shard for entry in read_manifest(shards).shards}
     expected = listed | {sidecar_path(Path(name)).name for name in listed}
-    tombstones = {MANIFEST, generation_name(manifest.generation)}
-    paths = []
     for path in sorted(shards.iterdir()):
-        if path.suffix not in (".tar", ".json") or path.name in tombstones or is_writers_own(path):
-            continue
         if path.name.endswith((".tar", index.SUFFIX)) and path.name not in expected:
-            raise FaultError(f"{path.name}: is still there, though the manifest does not list it")
-        if not is_denylist_name(path.name):
-            paths.append(path)
-    searched, holding = search_keys(paths, keys)
-    for path, key in sorted(holding.items()):
-        raise FaultError(f"{path.name}: still holds {key}")
-    return searched
+            raise FaultError(f"{path}: is still there, though the manifest does not list it")
 
 
 _DeniedClip = tuple[tuple[int, str], list[Denial], ClipRecord | None]
@@ -226,4 +201,5 @@ def _remove_unlisted(writer: ShardWriter) -> ShardManifest:
         shard = path.name.removesuffix(index.SUFFIX).removesuffix(".tar") + ".tar"
         if match and match[1] in originals and shard not in listed:
             writer.remove(path)
+    settle_selection(writer, manifest.selection_sha256)
     return manifest

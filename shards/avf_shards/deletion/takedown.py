@@ -14,11 +14,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from avf_shards.deletion.requests import DeletionRequest
+from avf_shards.deletion.removed_names import denied_clips
 from avf_shards.errors import UserError
 from avf_shards.format import index
 from avf_shards.format.denied_inputs import content_denials, denied_rows
-from avf_shards.format.denylist import Denylist
 from avf_shards.format.file_digests import digest
 from avf_shards.format.run_folder import (
     LEDGER,
@@ -41,17 +40,6 @@ from avf_shards.system.storage_faults import read_bytes
 
 REASON = "deleted"
 _TOMBSTONE = Check(stage=TAKEDOWN, reason=REASON, score=1.0, operator="<=", threshold=0.0)
-
-
-def take_down(run: RunFolder, request: DeletionRequest, reason: str = "") -> tuple[str, ...]:
-    """Delete the clips of `request` in a finished run; return the keys of the clips that this call erased.
-
-    Raises UserError when the run is not finished.
-    """
-    with run.lock():
-        refuse_unfinished(run)
-        run.deny(request.denylist(reason))
-        return apply_denylist(run)
 
 
 def refuse_unfinished(run: RunFolder) -> None:
@@ -85,7 +73,7 @@ def apply_denylist(run: RunFolder) -> tuple[str, ...]:
         ]
         attempt = run.attempts()[-1] + 1
         _publish(run, attempt, pa.Table.from_pylist(decisions, schema=ledger.SCHEMA), videos)
-    return tuple(_erase(run, denylist))
+    return tuple(key for part, keys in denied_clips(run, denylist) for key in _erase_clips(part, keys))
 
 
 def _rows(table: pa.Table, chosen: list[bool]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -143,39 +131,14 @@ def _publish(run: RunFolder, attempt: int, decisions: pa.Table, videos: set[tupl
     run.clear_temporary()
 
 
-def _erase(run: RunFolder, denylist: Denylist) -> Iterator[str]:
-    """Overwrite with zeros every clip that an attempt kept and that is taken down; yield the keys erased now."""
-    newest = run.ledger()
-    spans = _spans(newest.filter(pc.equal(newest["stage"], TAKEDOWN).fill_null(False)))
-    for attempt in run.attempts():
-        run.check_attempt_ledger(attempt)
-        old = ledger.read_ledger(run.attempt_folder(attempt) / "ledger" / LEDGER)
-        kept = old.filter(pc.equal(old["status"], "kept"))
-        # An attempt before may have cut other spans: what overlaps a denied one goes too.
-        denied = denied_rows(kept, denylist)
-        rows = zip(_spans(kept, True), denied, _units(kept), kept["clips"].to_pylist(), strict=True)
-        for span, is_denied, unit, keys in rows:
-            if is_denied or span in spans:
-                yield from _erase_clips(run.part(*unit), keys)
-
-
 def _erase_clips(part: Path, keys: list[str]) -> Iterator[str]:
+    """Overwrite the clips with zeros, and yield the keys of those that were not zeros yet."""
     members = index.load_index(index.sidecar_path(part)).by_key()
     for key in keys:  # an earlier call may have erased some, and been killed
         if not all(_is_blank(part, member) for member in members[key].values()):
             for member in members[key].values():
                 durable_io.overwrite_with_zeros(part, member.offset, member.size)
             yield key
-
-
-def _spans(table: pa.Table, in_order: bool = False) -> Any:
-    names = ("source", "video_id", "start_frame", "stop_frame")
-    spans = list(zip(*(table[name].to_pylist() for name in names), strict=True))
-    return spans if in_order else set(spans)
-
-
-def _units(table: pa.Table) -> list[tuple[int, int]]:
-    return list(zip(table["attempt"].to_pylist(), table["unit"].to_pylist(), strict=True))
 
 
 def _is_blank(part: Path, member: Member) -> bool:

@@ -22,8 +22,12 @@ class SoundTwin:
     similarity: float  # share of equal bits of the two fingerprints where they overlap; unrelated sound has 0.5
 
 
-def find_sound_twins(run: RunFolder, table: pa.Table, denylist: Denylist) -> tuple[SoundTwin, ...]:
+def find_sound_twins(
+    run: RunFolder, table: pa.Table, denylist: Denylist
+) -> tuple[tuple[SoundTwin, ...], tuple[str, ...]]:
     """Return the kept clips that sound like a kept clip which the denylist forbids, the most similar first.
+
+    The second value has a sentence for each damaged clip or unit, whose sound could not be compared.
 
     Args:
         table: the ledger of the run.
@@ -31,11 +35,13 @@ def find_sound_twins(run: RunFolder, table: pa.Table, denylist: Denylist) -> tup
     kept = table.filter(pc.equal(table["status"], "kept"))
     denied = denied_rows(kept, denylist)
     if not any(denied):
-        return ()
+        return (), ()
     clips = list(zip(kept["source"].to_pylist(), kept["video_id"].to_pylist(), kept["clips"].to_pylist(), strict=True))
     videos = {key: f"{source}/{video}" for source, video, keys in clips for key in keys}
     gone = {key for (_, _, keys), deny in zip(clips, denied, strict=True) if deny for key in keys}
-    return _match_sound(read_fingerprints(run, table), videos, gone)
+    faults: list[str] = []
+    fingerprints = read_fingerprints(run, table, lambda error: faults.append(str(error)))
+    return _match_sound(fingerprints, videos, gone), tuple(faults)
 
 
 def _match_sound(

@@ -96,6 +96,11 @@ def generation_name(generation: int) -> str:
     return f"manifest-{generation:06d}.json"
 
 
+def is_generation_name(name: str) -> bool:
+    """Return whether a file of this name puts a generation into force."""
+    return _GENERATION.fullmatch(name) is not None
+
+
 def read_generation(shards: Path, generation: int) -> bytes:
     """Return the content of a generation's file.
 

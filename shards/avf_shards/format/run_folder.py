@@ -156,7 +156,10 @@ class RunFolder:
         present = self.denylist()
         if not added - present:
             return present
-        temporary = self.temporary("denylist")
+        # Not in tmp/, which the holder of the lock removes at a moment of its own.
+        temporary = self.log_folder / f"denylist-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        durable_io.make_folder(self.log_folder)
+        durable_io.make_new_folder(temporary)
         try:
             return add_to_denylist(self.root, added, temporary)
         finally:

@@ -12,6 +12,7 @@ After a kill at any moment, the same command continues after the last shard with
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from avf_shards.errors import FaultError, UserError
-from avf_shards.format.denied_inputs import content_denials
+from avf_shards.format.denied_inputs import content_denials, denied_rows
 from avf_shards.format.denylist import NOTHING_DENIED, Denylist, add_to_denylist, read_denylist
 from avf_shards.format.frozen_identity import freeze_or_refuse
 from avf_shards.format.generations import ShardWriter, is_writers_own, open_for_writing
@@ -34,8 +35,10 @@ from avf_shards.packing.near_duplicates import Fingerprint
 from avf_shards.packing.selection import Selection, SelectionResult, select_clips
 from avf_shards.schema import ledger
 from avf_shards.schema.clip_key import key_frames
+from avf_shards.schema.versions import read_json
 from avf_shards.system import durable_io
 from avf_shards.system.storage_faults import read_bytes
+from avf_shards.text import count_noun
 
 PACK, SELECTED = "pack.json", "selection.parquet"
 _OPEN_PARTS = 64  # a seeded order jumps between units, and a process may open only so many files
@@ -68,7 +71,8 @@ def pack_shards(
         UserError: when `shards` holds other files or another selection.
         FaultError: when a unit's part or a denylist is damaged.
     """
-    deny |= read_denylist(shards)
+    earlier = read_denylist(shards)
+    deny |= earlier
     before, denylist = _read_changes(run), run.denylist() | deny
     table, result = select_from_run(run, selection, deny)
     identity = PackIdentity(
@@ -76,7 +80,7 @@ def pack_shards(
         inputs_sha256=run.plan_summary().inputs_sha256,
         ledger_sha256=hashlib.sha256(ledger.encode_ledger(table)).hexdigest(),
         selection=asdict(selection),
-        denylist_sha256=denylist.digest() if denylist else None,
+        denylist_sha256=_denylist_sha256(shards, denylist, denylist - earlier, table),
     )
     _refuse_foreign_folder(shards)
     durable_io.make_folder(shards)
@@ -106,6 +110,32 @@ def pack_shards(
             _publish_file(writer, MANIFEST, manifest.to_json())
             _withdraw_after_change(writer, run, before)
     return result
+
+
+def _denylist_sha256(shards: Path, denylist: Denylist, new: Denylist, table: pa.Table) -> str | None:
+    """Return the digest of the denylist for pack.json, or what stands there where the new entries change nothing.
+
+    Args:
+        new: the entries that the shards do not know yet.
+        table: the ledger of the run.
+
+    Raises:
+        UserError: the new entries forbid clips that a started pack has taken, or may have.
+    """
+    digest = denylist.digest() if denylist else None
+    value = read_json(shards / PACK).get("denylist_sha256") if (shards / PACK).is_file() else digest
+    if value == digest:
+        return digest
+    kept, known = table.filter(pc.equal(table["status"], "kept")), denylist - new
+    masks = (denied_rows(kept, entries | content_denials(table, entries)) for entries in (new, known))
+    forbidden = sum(is_new and not is_known for is_new, is_known in zip(*masks, strict=True))
+    if forbidden:
+        raise UserError(
+            f"{shards}: was packed before the denylist forbade {count_noun(forbidden, 'span')} that the run keeps. "
+            f"Take them out of finished shards with avf-shards delete {shards} and what was named there, or pack into "
+            "another folder and remove this one"
+        )
+    return None if value is None else str(value)
 
 
 def _read_changes(run: RunFolder) -> tuple[list[int], str]:
@@ -184,8 +214,17 @@ def select_from_run(
     return table, select_clips(table, selection, fingerprints, denylist)
 
 
-def read_fingerprints(run: RunFolder, table: pa.Table) -> dict[str, Fingerprint]:
-    """Return key -> fingerprint of the sound, for the kept clips that have a fingerprint. Raises FaultError."""
+def read_fingerprints(
+    run: RunFolder, table: pa.Table, on_fault: Callable[[FaultError], None] | None = None
+) -> dict[str, Fingerprint]:
+    """Return key -> fingerprint of the sound, for the kept clips that have a fingerprint.
+
+    Args:
+        on_fault: is called for each clip and each unit that is damaged, which is passed over then.
+
+    Raises:
+        FaultError: a clip or a unit is damaged, and there is no `on_fault`.
+    """
     kept_rows = table.filter(pc.equal(table["status"], "kept"))
     keys_of_unit: dict[tuple[int, int], set[str]] = {}
     for attempt, unit, keys in zip(
@@ -194,11 +233,23 @@ def read_fingerprints(run: RunFolder, table: pa.Table) -> dict[str, Fingerprint]
         keys_of_unit.setdefault((attempt, unit), set()).update(keys)
     fingerprints: dict[str, Fingerprint] = {}
     for unit, keys in sorted(keys_of_unit.items()):
-        with ShardReader(run.part(*unit)) as reader:
+        with _passing_over(on_fault), ShardReader(run.part(*unit)) as reader:
             for key, members in reader.index.by_key().items():
                 if key in keys and FINGERPRINT in members:  # bytes of a clip that was taken down are zeros
-                    fingerprints[key] = np.frombuffer(reader.read(members[FINGERPRINT]), "<u4")
+                    with _passing_over(on_fault):
+                        fingerprints[key] = np.frombuffer(reader.read(members[FINGERPRINT]), "<u4")
     return fingerprints
+
+
+@contextmanager
+def _passing_over(on_fault: Callable[[FaultError], None] | None) -> Iterator[None]:
+    """End the block at a FaultError and pass it on, or raise it where nobody takes it."""
+    try:
+        yield
+    except FaultError as error:
+        if on_fault is None:
+            raise
+        on_fault(error)
 
 
 def _refuse_foreign_folder(shards: Path) -> None:
@@ -213,7 +264,10 @@ def _refuse_foreign_folder(shards: Path) -> None:
 
 def _freeze(writer: ShardWriter, identity: PackIdentity) -> None:
     """Write pack.json at the first start; raise UserError for a folder that was packed from something else."""
-    refusal = f"{writer.shards}: was packed from another run, or with another selection; use another folder"
+    refusal = (
+        f"{writer.shards}: was packed from another run, with another selection, or before a retry or a takedown "
+        "in the run; use another folder"
+    )
     values = {name: value for name, value in asdict(identity).items() if value is not None}
     freeze_or_refuse(writer.shards / PACK, values, "pack", lambda data: _publish_file(writer, PACK, data), refusal)
 

@@ -3,6 +3,8 @@
 A name such as `tmp` says nothing about who made the folder. What lies in it is removed only where the marker is.
 """
 
+import re
+import shlex
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,6 +12,11 @@ from avf_shards.errors import UserError
 from avf_shards.system import durable_io
 
 MARKER = ".avf-foundry-temporary"
+#: Names in temporary folders of versions that left no marker: folders of units, plans and ledgers; files of shards.
+_LEFT_BEHIND = re.compile(
+    r"[a-z-]+(?:-\d+)?-\d+-[0-9a-f]{8}|[a-z0-9_]+-\d{6,}(?:-r\d+)?\.(?:tar|index\.json)|pack\.json|manifest\.json|"
+    r"selection\.parquet|shard\.tar"
+)
 _TEXT = b"A temporary folder of avf-foundry. All that lies in it may be removed at any time.\n"
 
 
@@ -21,6 +28,11 @@ def claim_temporary_folder(folder: Path) -> None:
     names = _names(folder)
     if MARKER in names:
         return
+    if names and all(map(_LEFT_BEHIND.fullmatch, names)):
+        raise UserError(
+            f"{folder}: holds what a killed process of a version before 0.3 seems to have left ({min(names)}), which "
+            f"had no marker; when no such process is at work, remove it with: rm -r {shlex.quote(str(folder))}"
+        )
     if names:
         raise UserError(
             f"{folder}: holds files ({min(names)}) and has no marker of this program (a version before 0.3 left none), "

@@ -9,8 +9,8 @@ import pytest
 from avf_curation.cli.main import main
 from avf_curation.reports.data_card import count_checks, read_card, write_card
 from avf_shards.deletion.requests import deletion_request
-from avf_shards.deletion.shard_deletion import delete_clips
 from support.clips import make_flashing_shards
+from support.takedowns import delete_clips
 
 
 @pytest.fixture(scope="module")

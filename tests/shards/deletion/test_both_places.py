@@ -14,8 +14,8 @@ from avf_shards.cli.main import main
 from avf_shards.deletion.twins import _match_sound
 from avf_shards.format.denylist import read_denylist
 from avf_shards.format.generations import open_for_writing
-from avf_shards.format.index import FINGERPRINT
-from avf_shards.format.run_folder import RunFolder
+from avf_shards.format.index import FINGERPRINT, load_index, sidecar_path
+from avf_shards.format.run_folder import PART, RunFolder
 from avf_shards.packing.verify import verify_shards
 from avf_shards.schema.clip_key import make_video_prefix
 from avf_shards.system import storage_faults
@@ -150,6 +150,29 @@ def test_a_second_takedown_and_a_later_pack_read_no_erased_sound(tmp_path: Path)
     argv = ["pack", str(tmp_path / "run"), "--out", str(tmp_path / "later"), "--select", str(tmp_path / "select.toml")]
     assert main(argv) == 0
     assert len(read_clips(tmp_path / "later")) == 2
+
+
+def test_a_damaged_clip_of_another_video_stops_no_takedown_and_is_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "in" / "a"
+    source.mkdir(parents=True)
+    for number in range(4):
+        (source / f"{number:03d}.mp4").write_bytes(f"{number}".encode())
+    pack_drawn_clips(tmp_path, {"a": source}, curate_sounding_clip, 4)
+    run = RunFolder(tmp_path / "run")
+    damaged = make_video_prefix("a", "002.mp4")
+    (part,) = run.root.rglob(PART)
+    (member,) = [
+        each for each in load_index(sidecar_path(part)).members if damaged in each.name and FINGERPRINT in each.name
+    ]
+    with open(part, "r+b") as file:
+        file.seek(member.offset)
+        file.write(b"damage")
+    assert main(["delete", "--run", str(run.root), "--video", "a/001.mp4"]) == 0
+    output = capsys.readouterr().out
+    assert "1 clip erased" in output
+    assert f"sound not compared: {PART}: member {member.name}" in output
 
 
 def test_what_the_run_denies_leaves_the_shards_with_the_next_takedown_in_both(folder: Path) -> None:

@@ -11,8 +11,6 @@ from avf_curation.runs.frozen_plan import read_plan
 from avf_curation.runs.planning import plan_retry
 from avf_shards.cli.main import main
 from avf_shards.deletion.requests import deletion_request
-from avf_shards.deletion.shard_deletion import delete_clips
-from avf_shards.deletion.takedown import take_down
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import PART, RunFolder
 from avf_shards.packing.pack import pack_shards
@@ -22,6 +20,7 @@ from avf_shards.schema.ledger import table_to_decisions
 from support.clips import make_flashing_shards
 from support.crash_points import crash_after_operation
 from support.curation_runs import make_recipe
+from support.takedowns import delete_clips, take_down
 
 GONE = deletion_request(["a/003.mp4", "b/001.mp4"])
 

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 from avf_shards.deletion.requests import deletion_request
-from avf_shards.deletion.shard_deletion import delete_clips
-from avf_shards.deletion.takedown import take_down
 from avf_shards.errors import UserError
 from avf_shards.format.generations import list_generations, open_for_writing
 from avf_shards.format.run_folder import PART, RunFolder
@@ -20,6 +18,7 @@ from avf_shards.system import run_lock
 from support.clips import make_flashing_shards
 from support.crash_points import exit_status_in_child, interrupt_after_operation
 from support.shard_folders import read_clips
+from support.takedowns import delete_clips, take_down
 
 FIRST, SECOND = deletion_request(["a/003.mp4"]), deletion_request(["a/001.mp4", "b/001.mp4"])
 TAKEN_OVER = "another process (took over|changed it|began)"

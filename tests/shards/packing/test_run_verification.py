@@ -10,7 +10,6 @@ import pytest
 from avf_curation.cli.main import main
 from avf_shards.cli.main import main as shards_main
 from avf_shards.deletion.requests import deletion_request
-from avf_shards.deletion.takedown import take_down
 from avf_shards.errors import FaultError, UserError
 from avf_shards.format.run_folder import RunFolder, attempt_ledger_files
 from avf_shards.packing.run_verification import verify_run
@@ -19,6 +18,7 @@ from avf_shards.system import durable_io
 from avf_shards.system.storage_faults import name_path
 from support.failing_reads import failing_reads
 from support.runs import make_run
+from support.takedowns import take_down
 
 
 @pytest.fixture(scope="module")

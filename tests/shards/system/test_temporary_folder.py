@@ -1,5 +1,6 @@
 """A folder is removed only where a marker says that it is this program's."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -7,14 +8,13 @@ import pytest
 from avf_curation.cli.main import main as curate_main
 from avf_curation.reports.output_folder import fill_new_folder
 from avf_shards.deletion.requests import deletion_request
-from avf_shards.deletion.shard_deletion import delete_clips
-from avf_shards.deletion.takedown import take_down
 from avf_shards.errors import UserError
 from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
 from avf_shards.system.temporary_folder import MARKER, claim_temporary_folder, clear_temporary_folder
 from support.crash_points import crash_after_operation
 from support.runs import make_inputs, make_run
+from support.takedowns import delete_clips, take_down
 
 
 def add_own_folder(folder: Path) -> Path:
@@ -43,6 +43,15 @@ def test_no_command_removes_a_users_own_tmp(tmp_path: Path, capsys: pytest.Captu
     assert [path.read_text() for path in files] == ["mine"] * 3
     shutil.rmtree(run.root / "tmp")
     assert len(take_down(run, request)) == 2
+
+
+@pytest.mark.parametrize("name", ["unit-0000001-4711-0a1b2c3d", "plan-12-00000000", "a-000000.tar", "pack.json"])
+def test_what_an_older_version_left_is_told_with_the_command(name: str, tmp_path: Path) -> None:
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp" / name).write_text("half")
+    with pytest.raises(UserError, match=re.escape(f"remove it with: rm -r {tmp_path / 'tmp'}")):
+        claim_temporary_folder(tmp_path / "tmp")
+    assert (tmp_path / "tmp" / name).is_file()
 
 
 def test_a_marked_folder_is_removed_after_a_kill_anywhere(tmp_path: Path) -> None:
