@@ -144,9 +144,8 @@ def test_damaged_packed_jpeg_raises_a_clip_fault() -> None:
         decode_jpeg_planes(data, [0, 8])
 
 
-@pytest.mark.real
-def test_frame_indices_equal_those_of_the_authors_code(shared: Path) -> None:
-    oracle = json.loads((shared / "oracles/optim_and_sampling.json").read_text())
+def test_frame_indices_equal_those_of_the_authors_code(oracles: Path) -> None:
+    oracle = json.loads((oracles / "optim_and_sampling.json").read_text())
     for total, expected in oracle["finetune_frame_idx"].items():
         start = expected["train_seed0"][0]
         assert spread_frames(start, 16, int(total)) == expected["train_seed0"]

@@ -15,9 +15,8 @@ from support.models import tiny_config
 CONFIG = OptimConfig(base_lr=1.5e-4, min_lr=1e-5, betas=(0.9, 0.95), weight_decay=0.05, warmup_epochs=20)
 
 
-@pytest.mark.real
-def test_the_schedule_equals_that_of_the_authors_code(shared: Path) -> None:
-    oracle = json.loads((shared / "oracles/optim_and_sampling.json").read_text())["cosine"]
+def test_the_schedule_equals_that_of_the_authors_code(oracles: Path) -> None:
+    oracle = json.loads((oracles / "optim_and_sampling.json").read_text())["cosine"]
     args = oracle["args"]
     cosine = Schedule(
         peak=args["base"],
@@ -28,9 +27,8 @@ def test_the_schedule_equals_that_of_the_authors_code(shared: Path) -> None:
     assert [cosine.lr(step) for step in range(cosine.steps)] == pytest.approx(oracle["values"], rel=1e-12)
 
 
-@pytest.mark.real
-def test_weight_decay_equals_that_of_the_authors_code(shared: Path) -> None:
-    oracle = json.loads((shared / "oracles/optim_and_sampling.json").read_text())["avf_pt_tiny"]["params"]
+def test_weight_decay_equals_that_of_the_authors_code(oracles: Path) -> None:
+    oracle = json.loads((oracles / "optim_and_sampling.json").read_text())["avf_pt_tiny"]["params"]
     model = MaskedAutoencoder(tiny_config())
     names, checked = authors_names(model), set()
     for name, parameter in model.named_parameters():
@@ -84,12 +82,11 @@ def test_a_step_of_adamw_changes_the_weights() -> None:
     assert not torch.equal(before, model.weight)
 
 
-@pytest.mark.real
 @pytest.mark.parametrize("rule", ["authors_code", "exempt_tokens"])
 def test_layer_decay_of_fine_tuning_equals_that_of_the_authors_code(
-    shared: Path, rule: Literal["authors_code", "exempt_tokens"]
+    oracles: Path, rule: Literal["authors_code", "exempt_tokens"]
 ) -> None:
-    oracle = json.loads((shared / "oracles/optim_and_sampling.json").read_text())["avf_ft_tiny"]["params"]
+    oracle = json.loads((oracles / "optim_and_sampling.json").read_text())["avf_ft_tiny"]["params"]
     model = Classifier(tiny_config(), 7)
     names, checked = authors_names(model), set()
     for name, parameter in model.named_parameters():

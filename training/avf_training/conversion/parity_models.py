@@ -12,6 +12,7 @@ from avf_shards.errors import UserError
 from torch import Tensor, nn
 
 from avf_training.conversion.authors_state_dict import authors_names, from_authors_names, to_authors_names
+from avf_training.conversion.gradient_scale import GradientScale
 from avf_training.models.classifier import Classifier
 from avf_training.models.config import Geometry, ModalityConfig, ModelConfig, TargetConfig
 from avf_training.models.decoder import SkipDecoder
@@ -117,6 +118,7 @@ def mae_numbers(oracle: Oracle, settings: Config, dtype: torch.dtype) -> dict[st
     model = MaskedAutoencoder(config)
     names = load(model, oracle, dtype)
     model.requires_grad_()
+    scale = GradientScale(model)
     video, audio = _tensor(oracle["in.video"]).to(dtype), _tensor(oracle["in.audio"]).to(dtype)
     masks = _masks(oracle, config, dtype)
     numbers: dict[str, Tensor] = {}
@@ -140,16 +142,17 @@ def mae_numbers(oracle: Oracle, settings: Config, dtype: torch.dtype) -> dict[st
         parts = {"total": loss.total, "video": loss.video, "audio": loss.audio}
         numbers |= {f"loss.{kind}.{name}": value for name, value in parts.items()}
         numbers[f"loss.{kind}.hcmcl_per_level"] = torch.stack(loss.levels)
-        stored = len(oracle[f"target.{kind}.video"])
+        stored = len(oracle.get(f"target.{kind}.video", ()))
         everything = torch.arange(config.geometry.video_tokens).expand(stored, -1)
-        target = video_targets(video[:stored], everything, config.geometry, targets[kind])
-        numbers[f"target.{kind}.video"] = target
+        if stored:
+            target = video_targets(video[:stored], everything, config.geometry, targets[kind])
+            numbers[f"target.{kind}.video"] = target
     everything = torch.arange(config.geometry.audio_tokens).expand(len(audio), -1)
     numbers["target.audio"] = audio_targets(audio, everything, config.geometry)
     losses["framediff"].total.backward()
     state = to_authors_names(model.state_dict(), names)
     numbers |= {f"bn_after.{name}": value for name, value in state.items()}
-    return {name: value for name, value in (numbers | _gradients(model, names)).items() if name in oracle}
+    return _in_file(oracle, numbers | _gradients(model, names)) | scale.number()
 
 
 def _masks(oracle: Oracle, config: ModelConfig, dtype: torch.dtype) -> Masks:
@@ -185,6 +188,7 @@ def classifier_numbers(oracle: Oracle, settings: Config, dtype: torch.dtype) -> 
     """Return the numbers of fine-tuning: logits, feature, cross-entropy, gradients."""
     model = Classifier(model_config(settings, oracle.keys()), settings["num_classes"])
     names = load(model, oracle, dtype)
+    scale = GradientScale(model)
     video, audio = _tensor(oracle["in.video"]).to(dtype), _tensor(oracle["in.audio"]).to(dtype)
     numbers: dict[str, Tensor] = {}
     for mode in _modes(oracle):
@@ -193,7 +197,12 @@ def classifier_numbers(oracle: Oracle, settings: Config, dtype: torch.dtype) -> 
         numbers |= {f"out.{mode}.logits": out.logits_BJ, f"out.{mode}.feature": out.feature_BC}
     numbers["loss.ce"] = F.cross_entropy(out.logits_BJ, _tensor(oracle["in.label"]))
     numbers["loss.ce"].backward()
-    return {name: value for name, value in (numbers | _gradients(model, names)).items() if name in oracle}
+    return _in_file(oracle, numbers | _gradients(model, names)) | scale.number()
+
+
+def _in_file(oracle: Oracle, numbers: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the numbers that the file has, which may be a part of them."""
+    return {name: value for name, value in numbers.items() if name in oracle}
 
 
 class _MAEDFER(nn.Module):
