@@ -28,6 +28,7 @@ def test_every_recipe_loads() -> None:
     names = {path.stem for path in FOLDER.glob("*.yaml")}
     assert {name: load_recipe(name).model for name in names} == {name: name for name in names} | {
         "demo": "nano",
+        "fast": "avfmaepp_b",
         "maedfer": "table20_vanilla_lgi",
     }
 

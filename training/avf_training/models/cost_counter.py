@@ -27,6 +27,7 @@ class ForwardCost:
 
     parts: Mapping[str, int]  # parameters by the name of the child module; the rest is under the empty name
     gmacs: float  # multiply-adds of one clip, in 10^9
+    single_gmacs: float  # those of them whose operands are in single precision
     activation_bytes: int  # that the backward pass of the batch needs besides parameters, with fused attention
 
 
@@ -58,6 +59,7 @@ def count_forward(
     return ForwardCost(
         parts=parts,
         gmacs=counter.flops / 2 / batch / 1e9,  # two operations a multiply-add
+        single_gmacs=counter.single_flops / 2 / batch / 1e9,
         activation_bytes=counter.extra_bytes + sum(counter.saved.values()),
     )
 
@@ -77,6 +79,7 @@ class _Counter(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]  # torch types no __init__ of its modes
         self.parameters: set[int] = set()  # storages that are there without a backward pass
         self.flops = 0
+        self.single_flops = 0  # those of them whose operands are in single precision
         self.saved: dict[int, int] = {}  # bytes by storage: tensors that share a storage count once
         self.extra_bytes = 0  # of blocks that were not run
         self._alive: list[Tensor] = []  # held so that no later storage takes the identity of a counted one
@@ -84,10 +87,16 @@ class _Counter(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         packet = func._overloadpacket
+        flops = 0
         if packet in flop_registry:
-            self.flops += flop_registry[packet](*args, **(kwargs or {}), out_val=out)
+            flops = flop_registry[packet](*args, **(kwargs or {}), out_val=out)
         elif packet is _FLASH_CPU:  # torch's counter knows this kernel only on GPUs
-            self.flops += sdpa_flop_count(*(x.shape for x in args[:3]))
+            flops = sdpa_flop_count(*(x.shape for x in args[:3]))
+        if flops:
+            self.flops += flops
+            self.single_flops += (
+                flops if args[-1 if packet is torch.ops.aten.addmm else 0].dtype == torch.float32 else 0
+            )
         return out
 
     def save(self, x: Tensor) -> Tensor:
@@ -104,6 +113,7 @@ class _BlockCost:
     """Cost of one run of a block."""
 
     flops: int  # floating-point operations
+    single_flops: int  # those of them in single precision
     saved_bytes: int  # saved for the backward pass, without the block's input
     shape: torch.Size  # of the output
     dtype: torch.dtype  # of the output
@@ -165,16 +175,21 @@ def _reusing(
         if kind in costs:
             cost = costs[kind]
             counter.flops += cost.flops
+            counter.single_flops += cost.single_flops
             counter.extra_bytes += cost.saved_bytes
             counter.save(x)
             return torch.empty(cost.shape, dtype=cost.dtype, requires_grad=True)
-        flops, before = counter.flops, dict(counter.saved)
+        flops, single_flops, before = counter.flops, counter.single_flops, dict(counter.saved)
         out = run_block(x)
         counter.save(x)  # every block normalizes its input, which saves it
         if isinstance(out, Tensor) and out.untyped_storage().nbytes() == out.numel() * out.itemsize:
             new = {key: size for key, size in counter.saved.items() if key not in before and key != storage._cdata}
             costs[kind] = _BlockCost(
-                flops=counter.flops - flops, saved_bytes=sum(new.values()), shape=out.shape, dtype=out.dtype
+                flops=counter.flops - flops,
+                single_flops=counter.single_flops - single_flops,
+                saved_bytes=sum(new.values()),
+                shape=out.shape,
+                dtype=out.dtype,
             )
         return out
 

@@ -1,6 +1,8 @@
 """Model FLOPs utilization (MFU): the FLOPs that training needs, over the FLOPs that the device could compute.
 
 A step counts as three forward passes (one forward, two for the backward pass); recomputed activations do not count.
+Products in half and in single precision count against the device's peak for each: its peak for a model is the rate at
+which it could do them one after the other.
 """
 
 import time
@@ -10,7 +12,7 @@ import torch
 
 from avf_training.models.config import ModelConfig
 from avf_training.models.precision import Precision
-from avf_training.models.summary import forward_gmacs
+from avf_training.models.summary import forward_gmacs, single_precision_share
 
 # Dense TFLOP/s from the vendors' data sheets: (bf16 and fp16, TF32, fp32).
 _DATA_SHEETS = {
@@ -40,26 +42,41 @@ def training_flops(config: ModelConfig, outputs: int | None = None) -> float:
     return 3 * 2 * forward_gmacs(config, outputs) * 1e9
 
 
-def peak_flops(device: torch.device, precision: Precision) -> PeakFlops:
-    """Return the device's peak for the recipe's matrix products, from its data sheet or else measured now."""
-    kind = "TF32" if precision.tf32 else "fp32"
-    kind = kind if precision.compute == "fp32" else precision.compute
+def peak_flops(device: torch.device, precision: Precision, model: ModelConfig | None = None) -> PeakFlops:
+    """Return the device's peak for the recipe's matrix products, from its data sheet or else measured now.
+
+    Args:
+        model: in pre-training, whose decoders may stay in single precision; None: all products are in one type.
+    """
+    single = "TF32" if precision.tf32 else "fp32"
+    if precision.compute == "fp32":
+        return _peak_of_kind(device, single)
+    share = 0.0 if model is None else single_precision_share(model, precision)
+    half = _peak_of_kind(device, precision.compute)
+    if not share:
+        return half
+    rest = _peak_of_kind(device, single)
+    together = 1 / ((1 - share) / half.flops_per_s + share / rest.flops_per_s)
+    return PeakFlops(flops_per_s=together, source=f"{half.source} for {1 - share:.0%}, {single} for {share:.0%}")
+
+
+def _peak_of_kind(device: torch.device, kind: str) -> PeakFlops:
+    """Return the device's peak for matrix products of one kind: fp32, TF32, fp16 or bf16."""
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
         for model, figures in _DATA_SHEETS.items():
             if model in name:
                 teraflops = figures[{"TF32": 1, "fp32": 2}.get(kind, 0)]
                 return PeakFlops(flops_per_s=teraflops * 1e12, source=f"{name}, data sheet, dense {kind}")
-        return PeakFlops(flops_per_s=_measure_flops(device, precision), source=f"{name}, measured, {kind}")
+        return PeakFlops(flops_per_s=_measure_flops(device, kind), source=f"{name}, measured, {kind}")
     return PeakFlops(
-        flops_per_s=_measure_flops(device, precision),
-        source=f"measured here, {torch.get_num_threads()} threads, {kind}",
+        flops_per_s=_measure_flops(device, kind), source=f"measured here, {torch.get_num_threads()} threads, {kind}"
     )
 
 
-def _measure_flops(device: torch.device, precision: Precision) -> float:
+def _measure_flops(device: torch.device, kind: str) -> float:
     """Return the FLOP/s of large matrix products."""
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision.compute]
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(kind, torch.float32)
     a, b = (torch.randn(_MATMUL, _MATMUL, device=device).to(dtype) for _ in range(2))
     best_s, end_s = float("inf"), time.perf_counter() + _MEASURE_S
     while time.perf_counter() < end_s:

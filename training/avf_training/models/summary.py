@@ -82,6 +82,16 @@ def forward_gmacs(config: ModelConfig, outputs: int | None = None) -> float:
     return count_forward(lambda: MaskedAutoencoder(config), _shapes(config), (masks,), 2, single).gmacs
 
 
+def single_precision_share(config: ModelConfig, precision: Precision) -> float:
+    """Return the share of the multiply-adds of pre-training that stay in single precision, as fp32 decoders do."""
+    masker = Masker(config, paper_masks(config))
+    masks = Masks.stack([masker.sample(np.random.default_rng(0)) for _ in range(2)])
+    cost = count_forward(
+        lambda: MaskedAutoencoder(config, precision.fp32_decoder), _shapes(config), (masks,), 2, precision
+    )
+    return cost.single_gmacs / cost.gmacs
+
+
 def training_bytes(
     config: ModelConfig, masks: MaskConfig, batch: int, precision: Precision, checkpointing: bool = False
 ) -> int:

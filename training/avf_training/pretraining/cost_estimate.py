@@ -108,7 +108,7 @@ def estimate_training_cost(
         spent_s, waited_s = _time_steps(train_step, batches, measured_steps)
         # Data workers can be added, so hours are projected from computing alone; the wait is reported beside them.
         computed_s = (spent_s - waited_s) / measured_steps
-        peak = peak_flops(context.device, precision)
+        peak = peak_flops(context.device, precision, model.config)
         clips_per_s = measured_batch / computed_s
         flops_per_s = training_flops(model.config) * clips_per_s
         on_gpu = context.device.type == "cuda"

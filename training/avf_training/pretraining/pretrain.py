@@ -189,7 +189,7 @@ def _make_reporter(
     cost = StepCost(
         clips=recipe.batch,
         flops=training_flops(recipe.model_config()) * recipe.batch if is_main else 0.0,
-        peak=peak_flops(context.device, recipe.precision) if is_main else NO_PEAK,
+        peak=peak_flops(context.device, recipe.precision, recipe.model_config()) if is_main else NO_PEAK,
         devices=context.size,
     )
     metrics = board = None
