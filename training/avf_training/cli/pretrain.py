@@ -3,7 +3,8 @@
 import argparse
 from typing import Any
 
-from avf_shards.cli.common import add_command, output_folder
+from avf_shards.cli.common import add_command, output_folder, set_completer
+from avf_shards.errors import UserError
 
 from avf_training.cli.options import (
     RECIPES,
@@ -11,6 +12,7 @@ from avf_training.cli.options import (
     add_device_option,
     add_recipe_option,
     add_shards_option,
+    dataset_names,
     resolve_device,
 )
 
@@ -42,6 +44,17 @@ def add(commands: Any) -> None:
         help="shards of people that are not trained on: they are scored and drawn (default: none)",
     )
     parser.add_argument(
+        "--probe",
+        metavar="SHARDS",
+        action="append",
+        help="labelled shards on which linear and knn probes score the frozen features as training goes on; "
+        "repeat for more (default: none)",
+    )
+    dataset = parser.add_argument(
+        "--probe-dataset", metavar="NAME|FILE", help="data set of --probe (see avf-train datasets), or a file"
+    )
+    set_completer(dataset, dataset_names)
+    parser.add_argument(
         "--from-step", metavar="N", type=int, help="continue from the checkpoint of step N (default: the newest)"
     )
     add_device_option(parser)
@@ -57,7 +70,10 @@ def _run(options: argparse.Namespace) -> int:
     device = resolve_device(options.device)
     recipe = load_recipe(options.recipe, options.set)
     data = PretrainingData(
-        shards=options.shards, validation=options.validation, storage=StorageConfig(cache=options.cache)
+        shards=options.shards,
+        validation=options.validation,
+        storage=StorageConfig(cache=options.cache),
+        probe=_make_probe(options, recipe, device),
     )
     step = run_pretraining(recipe, data, options.out, device=device, from_step=options.from_step)
     if torchrun_environment().rank == 0:
@@ -66,3 +82,23 @@ def _run(options: argparse.Namespace) -> int:
         for path in sorted((options.out / "reconstructions").glob("step-*.png"))[-1:]:
             print(f"  figure   {path}")
     return 0
+
+
+def _make_probe(options: argparse.Namespace, recipe: Any, device: str) -> Any:
+    """Return the function that probes the model as training goes on; None without --probe. Raises UserError."""
+    if not options.probe and not options.probe_dataset:
+        return None
+    if not options.probe or not options.probe_dataset:
+        raise UserError("--probe SHARDS and --probe-dataset NAME belong together; give both or none")
+    if not recipe.eval_every:
+        raise UserError("--probe scores every eval_every steps, and that is 0; --set eval_every=1000")
+    from avf_training.data.storage import StorageConfig
+    from avf_training.finetuning.frozen import probe_callback
+    from avf_training.tasks.catalog import find_dataset
+    from avf_training.tasks.labelled_shards import LabelledShards
+    from avf_training.tasks.task import fold_task
+
+    config = recipe.model_config()
+    shards = LabelledShards(options.probe, StorageConfig(cache=options.cache))
+    task = fold_task(find_dataset(options.probe_dataset), shards, 1, config.modalities, 0.0)
+    return probe_callback(config, task, device)

@@ -134,6 +134,38 @@ def print_folds(data: Dataset, summary: Mapping[str, Any], path: Path) -> None:
     console.print(f"  folds.json  {path}")
 
 
+def print_probes(values: Mapping[str, Any]) -> None:
+    """Print the scores of the probes of a frozen model, in percent, and the spread of its features."""
+    title = f"{values['task']}: {values['train']} training, {values['test']} test clips, percent"
+    table = Table(box=None, header_style="bold", title=title, title_style="")
+    for name in ("probe", "metric", "score", "95 % interval"):
+        table.add_column(name, justify="right" if name == "score" else "left")
+    for probe, entry in values["probes"].items():
+        first = probe
+        for name, score in entry["scores"].items():
+            interval = (
+                "" if score["interval"] is None else "{:.2f} to {:.2f}".format(*(100 * e for e in score["interval"]))
+            )
+            table.add_row(first, name, _percent(score, 2), interval)
+            first = ""
+    console = make_console()
+    console.print(table)
+    features = values["features"]
+    for name, rank in features["effective_rank"].items():
+        console.print(
+            f"{name:<8}effective rank {rank:.1f} of {features['possible_rank'][name]}, "
+            f"uniformity {features['uniformity'][name]:.3f}"
+        )
+    if features["alignment"] is not None:
+        to_audio, to_video = (100 * features[f"recall_{way}"] for way in ("video_to_audio", "audio_to_video"))
+        console.print(
+            f"both    alignment {features['alignment']:.3f}, R@1 {to_audio:.1f} % to audio and {to_video:.1f} % "
+            f"to video (chance {100 / features['clips']:.1f} %)"
+        )
+    for sentence in features["alarms"]:
+        console.print(f"COLLAPSED: {sentence}")
+
+
 def print_reevaluation(result: Mapping[str, Any]) -> None:
     """Print the scores of a run that was tested again, in percent, and whether its predictions are the same."""
     for name, score in result["scores"].items():

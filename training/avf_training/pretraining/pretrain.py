@@ -33,7 +33,7 @@ from avf_training.models.precision import set_numerics
 from avf_training.pretraining.replay import keep_for_replay
 from avf_training.pretraining.step import make_loader, pretraining_forward
 from avf_training.pretraining.validation import ValidationClips
-from avf_training.pretraining.visual_callback import make_eval_callback
+from avf_training.pretraining.visual_callback import Probe, add_probe, make_eval_callback
 from avf_training.tasks.learned_clips import LEARNED, LearnedClips, copy_list
 from avf_training.trainer.checkpoint import Checkpoints
 from avf_training.trainer.learning_curve import draw_learning_curve
@@ -53,6 +53,7 @@ class PretrainingData:
     shards: Path | str  # a folder, or an address that fsspec reads
     validation: Path | str | None = None  # shards of people the model never trains on; None: no validation scores
     storage: StorageConfig = field(default_factory=StorageConfig)  # how shards at an address are read and cached
+    probe: Probe | None = None  # scores the frozen features as training goes on; None: nothing does
 
 
 def run_pretraining(
@@ -90,6 +91,8 @@ def run_pretraining(
         evaluate = make_eval_callback(
             model, recipe.masks, validation, scored=data.validation is not None, out=out, draws=context.rank == 0
         )
+        if data.probe is not None:
+            evaluate = add_probe(evaluate, data.probe, model, context.rank)
         reporter = _make_reporter(recipe, evaluate, out, start=start, steps=steps, context=context)
 
         def diverged(step: int, micro_batches: Sequence[PretrainingBatch]) -> FaultError:

@@ -1,9 +1,12 @@
-"""Evaluation callback of pre-training: scores of validation clips, and a figure of reconstructions."""
+"""Evaluation callbacks of pre-training: scores of validation clips, a figure of reconstructions, scores of a probe."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
+from avf_training.distributed.parallelize import full_state_dict
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.mask_sampling import MaskConfig
 from avf_training.pretraining.reconstruction_figure import draw_reconstruction, reconstruct_clip
@@ -12,6 +15,20 @@ from avf_training.trainer.progress import EvalCallback
 
 RECONSTRUCTIONS = "reconstructions"
 _EASY = MaskConfig(video_ratio=0.5, audio_ratio=0.5, decoder_ratio=0.0)  # drawn beside the masks of training
+
+Probe = Callable[[int, Mapping[str, Tensor]], dict[str, float]]
+"""Return scores by name of the model's tensors after a step."""
+
+
+def add_probe(evaluate: EvalCallback, probe: Probe, model: MaskedAutoencoder, rank: int) -> EvalCallback:
+    """Return a callback that also gives the scores of a probe, on rank 0. All ranks must call it."""
+
+    def evaluate_and_probe(step: int) -> tuple[dict[str, float], Path | None]:
+        scores, figure = evaluate(step)
+        tensors = full_state_dict(model)  # collective: with FSDP2 every rank holds a part of each tensor
+        return (scores if rank else {**scores, **probe(step, tensors)}), figure
+
+    return evaluate_and_probe
 
 
 def make_eval_callback(

@@ -1,0 +1,122 @@
+"""Frozen evaluation: a saved model is probed by a command, and pre-training is probed as it goes on."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from avf_shards.errors import UserError
+from avf_training.cli.main import main
+from avf_training.data.storage import StorageConfig
+from avf_training.finetuning.frozen import extract_features, probe_callback, probe_saved_model
+from avf_training.models.classifier import Classifier
+from avf_training.models.mae import MaskedAutoencoder
+from avf_training.models.presets import preset
+from avf_training.tasks.labelled_shards import LabelledShards
+from avf_training.tasks.learned_clips import LearnedClips
+from avf_training.tasks.task import Task, fold_task
+from avf_training.trainer.metrics_writer import read_lines
+from support.labelled import make_dataset, make_label_rows, make_labelled_shards
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_labelled_shards(tmp_path_factory.mktemp("lab"), {"lab": make_label_rows(6, 2)})
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("model") / "mae"
+    MaskedAutoencoder(preset("nano")).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def task(shards: Path) -> Task:
+    return fold_task(make_dataset(), LabelledShards([shards], StorageConfig()), 1, "av", 0.0)
+
+
+def write_dataset(folder: Path) -> str:
+    values = json.loads(json.dumps(asdict(make_dataset())))
+    path = folder / "lab.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return str(path)
+
+
+def test_the_command_scores_each_probe_and_the_spread(
+    shards: Path, saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["probe", "--model", str(saved), "--dataset", write_dataset(tmp_path), "--shards", str(shards)]
+    status = main([*words, "--device", "cpu", "--probes", "linear,knn", "--neighbours", "3", "--json", "-"])
+    values = json.loads(capsys.readouterr().out)
+    assert status == bool(values["features"]["alarms"])
+    assert set(values["probes"]) == {"linear", "knn"}
+    # Labels are bright halves of drawn pictures, which even random encoders keep.
+    assert values["probes"]["linear"]["scores"]["WAR"]["value"] > 0.9
+    assert values["train"] + values["test"] == values["features"]["clips"] == 24
+    assert 1 <= values["features"]["effective_rank"]["video"] <= values["features"]["possible_rank"]["video"] == 23
+    main([*words, "--device", "cpu", "--probes", "knn"])
+    printed = capsys.readouterr().out
+    assert "effective rank" in printed
+    assert "R@1" in printed
+
+
+def test_a_model_that_learned_the_test_clips_is_refused(saved: Path, task: Task, tmp_path: Path) -> None:
+    model = tmp_path / "trained"
+    Classifier(preset("nano"), 2).save_pretrained(model)
+    LearnedClips.with_labels(task.identity_of[key] for key in task.test).write(model)
+    with pytest.raises(UserError, match="was trained on lab-"):
+        probe_saved_model(model, task)
+
+
+def test_features_are_the_means_of_tokens_and_change_nothing(saved: Path, task: Task) -> None:
+    model = Classifier(preset("nano"), 2).train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    features = extract_features(model, task, task.test)
+    assert features.keys == tuple(task.test)
+    for name, tokens in features.tokens.items():
+        assert torch.allclose(features.pooled[name], tokens.mean(1), atol=1e-5)
+    assert model.training
+    assert all((tensor == before[name]).all() for name, tensor in model.state_dict().items())
+
+
+def test_a_collapsed_model_raises_the_alarm_as_it_trains(
+    saved: Path, task: Task, caplog: pytest.LogCaptureFixture
+) -> None:
+    score = probe_callback(preset("nano"), task, "cpu")
+    tensors = MaskedAutoencoder.from_pretrained(saved).state_dict()
+    healthy = score(0, tensors)
+    assert "the video features" not in caplog.text
+    assert "the audio features of 24 clips fill 1.0 of 23 dimensions" in caplog.text, "two tones fill a line"
+    assert healthy["probe/linear UAR"] > 0.9
+    flat = {name: torch.zeros_like(t) if name.startswith("encoder_video") else t for name, t in tensors.items()}
+    assert score(9, flat)["rank/video"] < healthy["rank/video"]
+    assert "step 10: the video features of 24 clips" in caplog.text
+
+
+@pytest.mark.slow
+def test_pre_training_is_probed_without_a_change_of_its_curve(shards: Path, tmp_path: Path) -> None:
+    sets = ["steps=4", "warmup_steps=1", "batch=4", "micro_batch=4", "workers=0", "threads=1", "eval_every=2"]
+    words = ["--recipe", "nano", "--shards", str(shards), "--device", "cpu"]
+    words += [word for setting in sets for word in ("--set", setting)]
+    probe = ["--probe", str(shards), "--probe-dataset", write_dataset(tmp_path)]
+    for name, more in (("plain", []), ("probed", probe)):
+        assert main(["pretrain", *words, *more, "--out", str(tmp_path / name)]) == 0
+    losses = [[row["loss"] for row in read_lines(tmp_path / name / "metrics.jsonl")] for name in ("plain", "probed")]
+    assert losses[0] == losses[1]
+    rows = read_lines(tmp_path / "probed/evaluation.jsonl")
+    assert [row["step"] for row in rows] == [1, 3]
+    assert {"probe/linear UAR", "probe/knn UAR", "rank/video", "uniformity/audio", "alignment"} <= set(rows[0])
+
+
+def test_a_probe_needs_its_data_set(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["pretrain", "--recipe", "nano", "--shards", str(shards), "--out", str(tmp_path / "r"), "--device", "cpu"]
+    assert main([*words, "--probe", str(shards)]) == 2
+    assert main([*words, "--probe", str(shards), "--probe-dataset", "x", "--set", "eval_every=0"]) == 2
+    shown = capsys.readouterr().err
+    assert "--probe SHARDS and --probe-dataset NAME belong together" in shown
+    assert "--probe scores every eval_every steps, and that is 0" in shown
+    assert not (tmp_path / "r").exists()
