@@ -1,5 +1,6 @@
 """Signals to a training run's process group, as `timeout`, Slurm and a terminal send them, and to the trainer alone."""
 
+import inspect
 import os
 import signal
 import subprocess
@@ -111,3 +112,12 @@ def test_ranks_save_and_end_with_a_torchrun_that_was_killed(shards: Path, tmp_pa
     running.wait()
     wait_until(lambda: not any(map(is_running, processes)), "the end of the ranks and workers")
     assert len(Checkpoints(out, 9, 0).steps()) == 1
+
+
+def test_torchrun_gives_the_time_to_save_that_the_docs_say() -> None:
+    """PyTorch's own default, which no option of torchrun changes; another one makes the page untrue."""
+    from torch.distributed.elastic.multiprocessing.api import PContext
+
+    seconds = inspect.signature(PContext.close).parameters["timeout"].default
+    page = (Path(__file__).parents[2] / "docs/howto/resume.md").read_text("utf-8")
+    assert f"Under torchrun a checkpoint has {seconds} s" in page

@@ -48,7 +48,12 @@ def _run(options: argparse.Namespace) -> int:
     model = FeatureModel(options.model, resolve_device(options.device))  # before the clips: they may take minutes
     with open_clips(options.input, options.clips) as shards, progress_line() as show:
         table = embed_shards(
-            shards, model, kinds, options.hop, lambda video, number, clips: show(f"{video}: clip {number} of {clips}")
+            shards,
+            model,
+            kinds,
+            options.hop,
+            lambda video, number, clips: show(f"{video}: clip {number} of {clips}"),
+            videos=options.input,
         )
     write_features(table, options.out, options.model)
     windows, clips = count_noun(table.num_rows, "window"), count_noun(len(set(table["key"].to_pylist())), "clip")

@@ -84,7 +84,11 @@ def _run(options: argparse.Namespace) -> int:
     with open_clips(options.input, options.clips) as shards:
         with progress_line() as show:
             people = predict_shards(
-                shards, model, options.hop, lambda video, number, clips: show(f"{video}: clip {number} of {clips}")
+                shards,
+                model,
+                options.hop,
+                lambda video, number, clips: show(f"{video}: clip {number} of {clips}"),
+                videos=options.input,
             )
         for file in files:
             if file.suffix.lower() in _FIGURES:

@@ -24,6 +24,7 @@ from avf_training.inference.clip_input import open_clips
 from avf_training.inference.feature_model import FeatureModel, OnClip, ignore_clip, read_clips
 from avf_training.inference.people import number_people
 from avf_training.inference.predictions import check_hop
+from avf_training.inference.video_clock import VideoClock
 from avf_training.tasks.labelled_shards import LabelledShards
 
 KINDS = ("video", "audio", "fused", "regions_video", "regions_audio", "frames")
@@ -55,7 +56,7 @@ def embed_clips(
     check_hop(hop_s)
     feature_model = FeatureModel(Path(model), device)
     with open_clips(path) as shards:
-        return embed_shards(shards, feature_model, kinds, hop_s)
+        return embed_shards(shards, feature_model, kinds, hop_s, videos=path)
 
 
 def check_kinds(kinds: Sequence[str]) -> None:
@@ -67,14 +68,21 @@ def check_kinds(kinds: Sequence[str]) -> None:
 
 
 def embed_shards(
-    shards: str, feature_model: FeatureModel, kinds: Sequence[str], hop_s: float, on_clip: OnClip = ignore_clip
+    shards: str,
+    feature_model: FeatureModel,
+    kinds: Sequence[str],
+    hop_s: float,
+    on_clip: OnClip = ignore_clip,
+    *,
+    videos: Path | str | None = None,
 ) -> pa.Table:
     """Return the table of `embed_clips` for the clips of a folder of shards.
 
     Args:
+        videos: the input that the clips are of, whose files tell when their first picture is shown; None: at 0.
         on_clip: called before each clip with its video, its number from 1, and the number of clips.
     """
-    rows = list(_rows(shards, feature_model, kinds, hop_s, on_clip))
+    rows = list(_rows(shards, feature_model, kinds, hop_s, on_clip, clock=VideoClock(videos)))
     return pa.Table.from_pylist(rows, features_schema(kinds))
 
 
@@ -93,13 +101,14 @@ def write_features(table: pa.Table, out: Path, model: Path | str) -> None:
 
 
 def _rows(
-    shards: str, model: FeatureModel, kinds: Sequence[str], hop_s: float, on_clip: OnClip
+    shards: str, model: FeatureModel, kinds: Sequence[str], hop_s: float, on_clip: OnClip, *, clock: VideoClock
 ) -> Iterator[dict[str, Any]]:
     clips = LabelledShards([shards], StorageConfig())
     person_of = number_people(clips)
     for number, (record, files) in enumerate(read_clips(clips), 1):
         on_clip(record.video_id, number, len(clips))
-        for start_s, stop_s, features in model.features_over_time(record, files, hop_s, "frames" in kinds):
+        clip_start_s = clock.clip_start_s(record)
+        for start_s, stop_s, features in model.features_over_time(clip_start_s, files, hop_s, "frames" in kinds):
             clip = {"key": record.key, "source": record.source, "video_id": record.video_id}
             window = {"person": person_of[record.key], "start_s": start_s, "stop_s": stop_s}
             yield clip | window | {kind: _as_list(getattr(features, kind)) for kind in kinds}

@@ -97,14 +97,13 @@ class FeatureModel:
             yield from self._batch_features(video, audio, per_frame)
 
     def features_over_time(
-        self, record: ClipRecord, files: dict[str, bytes], hop_s: float, per_frame: bool = False
+        self, clip_start_s: float, files: dict[str, bytes], hop_s: float, per_frame: bool = False
     ) -> Iterator[tuple[float, float, WindowFeatures]]:
-        """Yield (start_s, stop_s, features) of each window of a clip, in seconds of the file of its video."""
+        """Yield (start_s, stop_s, features) of each window of a clip whose first frame is at `clip_start_s`."""
         windows = self.windows(StoredAudio(files["flac"]).frames, hop_s)
-        first_s = record.span.start_s + (record.start_s or 0.0)
         for window, features in zip(windows, self.features(files, windows, per_frame), strict=True):
-            start_s = first_s + window.start_frame / FRAMES_PER_SECOND
-            yield start_s, first_s + window.stop_frame / FRAMES_PER_SECOND, features
+            start_s = clip_start_s + window.start_frame / FRAMES_PER_SECOND
+            yield start_s, clip_start_s + window.stop_frame / FRAMES_PER_SECOND, features
 
     def _decode(self, files: dict[str, bytes], window: ClipWindow) -> Clip[ViewParams]:
         geometry = self.config.geometry

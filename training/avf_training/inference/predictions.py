@@ -12,6 +12,7 @@ from avf_training.data.window_length import HOP_S
 from avf_training.inference.clip_input import open_clips
 from avf_training.inference.feature_model import FeatureModel, OnClip, ignore_clip, read_clips
 from avf_training.inference.people import number_people
+from avf_training.inference.video_clock import VideoClock
 from avf_training.tasks.labelled_shards import LabelledShards
 
 log = logging.getLogger(__name__)
@@ -21,8 +22,8 @@ log = logging.getLogger(__name__)
 class WindowPrediction:
     """Prediction for the window [start_s, stop_s) of a video.
 
-    Times are seconds of the video's own file from its first picture, also where clips begin late in it and where a
-    corpus names only a part of the file as the video.
+    Times are seconds of the video's own file as players show them (video_clock.py), also where its picture begins after
+    its sound, where clips begin late in it, and where a corpus names only a part of the file as the video.
     """
 
     key: str  # of the clip that the window lies in
@@ -77,7 +78,7 @@ def predict(path: Path | str, model: Path | str, hop_s: float = HOP_S, device: s
     feature_model = load_fine_tuned(model, device)  # before clips are cut from a video, which may take minutes
     check_hop(hop_s)
     with open_clips(path) as shards:
-        return predict_shards(shards, feature_model, hop_s)
+        return predict_shards(shards, feature_model, hop_s, videos=path)
 
 
 def load_fine_tuned(model: Path | str, device: str) -> FeatureModel:
@@ -95,23 +96,29 @@ def check_hop(hop_s: float) -> None:
 
 
 def predict_shards(
-    shards: str, feature_model: FeatureModel, hop_s: float, on_clip: OnClip = ignore_clip
+    shards: str,
+    feature_model: FeatureModel,
+    hop_s: float,
+    on_clip: OnClip = ignore_clip,
+    *,
+    videos: Path | str | None = None,
 ) -> list[PersonPrediction]:
     """Return the predictions for every person in the clips of a folder of shards.
 
     Args:
+        videos: the input that the clips are of, whose files tell when their first picture is shown; None: at 0.
         on_clip: called before each clip with its video, its number from 1, and the number of clips.
     """
     names = feature_model.names or tuple(f"class {n}" for n in range(feature_model.model.outputs))
     windows_of: dict[tuple[str, str, int], list[WindowPrediction]] = {}
     path_of: dict[tuple[str, str], str] = {}
     clips = LabelledShards([shards], StorageConfig())
-    person_of = number_people(clips)
+    person_of, clock = number_people(clips), VideoClock(videos)
     for number, (record, files) in enumerate(read_clips(clips), 1):
         on_clip(record.video_id, number, len(clips))
         path_of[record.source, record.video_id] = record.path
         windows = windows_of.setdefault((record.source, record.video_id, person_of[record.key]), [])
-        for start_s, stop_s, features in feature_model.features_over_time(record, files, hop_s):
+        for start_s, stop_s, features in feature_model.features_over_time(clock.clip_start_s(record), files, hop_s):
             assert features.scores is not None
             scores = tuple(features.scores.cpu().tolist())
             windows.append(WindowPrediction(key=record.key, start_s=start_s, stop_s=stop_s, scores=scores))
