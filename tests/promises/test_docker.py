@@ -82,8 +82,9 @@ def test_the_memory_of_a_worker_fits_its_actors_and_an_isolated_video() -> None:
 
 
 def test_kubernetes_accepts_the_jobs(tmp_path: Path) -> None:
-    validation = run_tool("kubernetes-validate", "--strict", str(DOCKER / "torchrun-job.yaml"))
-    assert validation.returncode == 0, validation.stdout + validation.stderr
+    for name in ("torchrun-job.yaml", "default-deny.yaml"):
+        validation = run_tool("kubernetes-validate", "--strict", str(DOCKER / name))
+        assert validation.returncode == 0, validation.stdout + validation.stderr
     job = load_documents("kuberay-job.yaml")[0]
     assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
     for number, policy in enumerate(load_documents("kuberay-job.yaml")[1:]):
@@ -136,7 +137,35 @@ def test_every_pod_has_a_network_policy_for_both_directions() -> None:
         assert any(labels.items() <= template["metadata"]["labels"].items() for labels in closed)
     # Kubernetes itself gives the pods of a job this label.
     assert {"job-name": documents[-1]["metadata"]["name"]} in closed
+    assert {"job-name": documents[0]["metadata"]["name"]} in closed, "the pod that sends the job"
     assert load_documents("kuberay-job.yaml")[0]["spec"]["rayClusterSpec"]["authOptions"] == {"mode": "token"}
+
+
+def test_a_policy_closes_the_namespace_to_pods_without_one() -> None:
+    (policy,) = load_documents("default-deny.yaml")
+    assert policy["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    assert policy["kind"] == "NetworkPolicy"
+
+
+def test_the_cluster_of_a_slurm_job_asks_for_a_token() -> None:
+    text = (ROOT / "docs/howto/slurm.md").read_text("utf-8")
+    script = next(block for block in text.split("```") if "ray start" in block)
+    before = script.partition("ray start")[0]
+    assert "umask 077" in before
+    assert "export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=" in before
+
+
+def test_base_images_are_pinned_by_digest() -> None:
+    """Each image that is not a stage of the file itself, with its argument's default filled in."""
+    lines = (DOCKER / "Dockerfile").read_text("utf-8").splitlines()
+    arguments = dict(line[4:].split("=", 1) for line in lines if line.startswith("ARG ") and "=" in line)
+    images = [line.split()[1] for line in lines if line.startswith("FROM ")]
+    stages = [line.split()[3] for line in lines if line.startswith("FROM ") and " AS " in line]
+    for name, value in arguments.items():
+        images = [image.replace(f"${{{name}}}", value) for image in images]
+    bases = [image for image in images if image not in stages]
+    assert len(bases) == 2
+    assert all(re.fullmatch(r".+@sha256:[0-9a-f]{64}", image) for image in bases)
 
 
 def test_all_files_use_the_same_ray_version() -> None:

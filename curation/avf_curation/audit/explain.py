@@ -1,14 +1,13 @@
 """The decisions on one video, in words."""
 
 import difflib
-import json
 from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from avf_shards.errors import UserError
-from avf_shards.schema.ledger import Check, Decision, table_to_decisions
+from avf_shards.schema.ledger import Check, Decision, parse_measurements, table_to_decisions
 from avf_shards.text import count_noun
 
 from avf_curation.stages.undecided import UNDECIDED
@@ -53,7 +52,10 @@ def verdict_text(decision: Decision) -> str:
 
 def input_notes(decisions: Sequence[Decision]) -> list[str]:
     """Return what is odd about the input, as sentences: what a person who doubts a verdict has to know."""
-    stages = [json.loads(decision.measurements) for decision in decisions]
+    stages = [
+        parse_measurements(decision.measurements, f"ledger: {decision.video_id}: measurements")
+        for decision in decisions
+    ]
     measured: dict[str, Any] = next((tables["scenes"] for tables in stages if "scenes" in tables), {})
     notes = []
     if measured.get("audio_tracks", 0) > 1:

@@ -4,7 +4,6 @@ The ledger has every check of a span up to the stage that rejected the span. So 
 A laxer threshold admits spans that later stages never measured: their verdicts are unknown and are counted as unknown.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -17,6 +16,8 @@ from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.format.run_identity import RunIdentity
 from avf_shards.schema.check_columns import CheckColumns, flatten_checks
+from avf_shards.schema.fields import Fields
+from avf_shards.schema.ledger import parse_measurements
 from avf_shards.settings.config import flatten, merge
 from avf_shards.settings.yaml_settings import YamlSettings
 
@@ -31,6 +32,7 @@ _OFFSET = "sync.envelope_max_offset_frames"
 _COLUMNS = ("source", "status", "stage", "reason", "start_frame", "stop_frame", "checks")
 # No stage measures after these, so an admitted span is kept.
 _LAST_CHECKS = ("quality/watermark_pooled", f"quality/{UNDECIDED}")
+_MEASURED = "ledger: measurements"  # in messages
 _UNDECIDED = "gates.undecided."
 _LIMITS = {"keep": float("inf"), "reject": 0.0}  # checks of a stage that a span may have without a score
 
@@ -263,9 +265,11 @@ def _with_confident_offsets(rows: pa.RecordBatch, checks: CheckColumns, limit: f
     """Return the checks with the offsets of the envelope backend that are at least as confident as `limit`."""
     score_C = checks.score_C.copy()
     for check in np.flatnonzero(checks.uses_setting(_OFFSET)):
-        measured = json.loads(rows.column("measurements")[int(checks.row_C[check])].as_py())["sync"]
-        confident = measured["confidence"] is not None and measured["confidence"] >= limit
-        score_C[check] = abs(measured["offset_frames"]) if confident else np.nan
+        text = rows.column("measurements")[int(checks.row_C[check])].as_py()
+        measured = Fields(parse_measurements(text, _MEASURED).get("sync", {}), f"{_MEASURED}: sync")
+        confidence = measured.optional_number("confidence")
+        confident = confidence is not None and confidence >= limit
+        score_C[check] = abs(measured.number("offset_frames")) if confident else np.nan
     return replace(checks, score_C=score_C)
 
 

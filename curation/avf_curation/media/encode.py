@@ -7,12 +7,15 @@ and cpu-independent=1 make the bytes the same on every machine of a CPU family.
 import io
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from itertools import pairwise
+from typing import Any
 
 import av
 import cv2
 import numpy as np
 import soundfile
 from av.video.reformatter import Colorspace
+from avf_shards.errors import FaultError
 from avf_shards.schema.packed_jpeg import image_offsets, pack_images
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ
 
@@ -21,6 +24,7 @@ from avf_curation.media.types import Bytes, Samples
 
 # No scene cuts, no adaptive B frames, no B pyramid: x264 would otherwise choose reference frames by content.
 STRIDE_ALIGNED = "keyint=32:min-keyint=32:scenecut=0:bframes=3:b-adapt=0:b-pyramid=none:open-gop=0"
+MAX_STORED_PIXELS = 4096 * 4096  # of a stored frame, many times the largest crop
 DETERMINISTIC = "threads=1:sliced-threads=0:cpu-independent=1"
 
 
@@ -62,10 +66,36 @@ def encode_packed_jpeg(frames_HWC: Iterable[Bytes], config: ClipConfig) -> bytes
 
 
 def decode_packed_jpeg(data: bytes) -> Iterator[Bytes]:
-    """Yield the frames of `encode_packed_jpeg`, (H, W, 3) BGR. Raises FaultError for another format."""
+    """Yield the frames of `encode_packed_jpeg`, (H, W, 3) BGR.
+
+    Raises FaultError for another format, and for a frame of more than `MAX_STORED_PIXELS`.
+    """
     offsets = image_offsets(data)
-    for start, stop in zip(offsets, offsets[1:], strict=False):
-        yield np.asarray(cv2.imdecode(np.frombuffer(data[start:stop], np.uint8), cv2.IMREAD_COLOR), np.uint8)
+    for number, (start, stop) in enumerate(pairwise(offsets)):
+        yield decode_image("mjpeg", data[start:stop], MAX_STORED_PIXELS, f"picture {number}")
+
+
+def decode_image(codec: str, data: bytes, max_pixels: int, name: str) -> Bytes:
+    """Decode one image as that format and no other, (H, W, 3) BGR.
+
+    Args:
+        codec: FFmpeg's name of the format, such as bmp or mjpeg.
+        data: the image's file.
+        max_pixels: what declares more is refused before memory is taken for it.
+        name: of the image in messages.
+
+    Raises:
+        FaultError: the image does not decode, or is too large.
+    """
+    context: Any = av.CodecContext.create(codec, "r")
+    context.thread_count, context.options = 1, {"max_pixels": str(max_pixels)}
+    try:
+        frames = [*context.decode(av.Packet(data)), *context.decode(None)]
+    except (av.error.FFmpegError, ValueError) as error:
+        raise FaultError(f"{name} is no {codec} image of up to {max_pixels:,} pixels ({error})") from None
+    if not frames:
+        raise FaultError(f"{name} holds no picture")
+    return np.asarray(frames[0].to_ndarray(format="bgr24"), np.uint8)
 
 
 def encode_flac(samples: Samples) -> bytes:

@@ -10,13 +10,15 @@ from typing import Any
 
 import av
 import cv2
-import numpy as np
+from avf_shards.errors import FaultError
 from avf_shards.system.storage_faults import read_bytes
 from avf_shards.timeline import FRAMES_PER_SECOND
 
+from avf_curation.media.encode import decode_image
 from avf_curation.media.image_files import IMAGE_CODECS, list_images
 from avf_curation.media.types import MediaError
 
+_MAX_PIXELS = 8192 * 8192  # of an image: what declares more is refused before memory is taken for it
 _ALLOWED = {"format_whitelist": "jpeg_pipe,png_pipe,mjpeg"}  # a file named .jpg may hold a playlist
 
 
@@ -30,7 +32,11 @@ def image_sequence_video(folder: Path) -> Any:
         raise MediaError("not_media", f"the folder mixes {' and '.join(sorted(codecs))} images; keep one kind of file")
     data = io.BytesIO()
     first_image = io.BytesIO(_packet_bytes(folder / names[0]))
-    with av.open(data, "w", format="nut") as container, av.open(first_image, options=_ALLOWED) as first:
+    limit: Any = [{"max_pixels": str(_MAX_PIXELS)}]  # of the decoder that looks at the first image
+    with (
+        av.open(data, "w", format="nut") as container,
+        av.open(first_image, options=_ALLOWED, stream_options=limit) as first,
+    ):
         stream = container.add_stream_from_template(first.streams.video[0])
         tick_s = Fraction(1, FRAMES_PER_SECOND)
         for index, name in enumerate(names):
@@ -49,9 +55,7 @@ def _packet_bytes(path: Path) -> bytes:
     if path.suffix.lower() != ".bmp":
         return data
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:  # it declares more pixels than OpenCV reads
-        image = None
-    if image is None:
-        raise MediaError("not_media", f"the image {path.name} cannot be read")
+        image = decode_image("bmp", data, _MAX_PIXELS, path.name)
+    except FaultError as error:
+        raise MediaError("not_media", f"the image {path.name} cannot be read ({error})") from None
     return bytes(cv2.imencode(".png", image)[1])

@@ -15,10 +15,12 @@ from avf_shards.errors import FaultError
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 
 from avf_curation.media.decode import MediaFile
-from avf_curation.media.encode import decode_packed_jpeg
+from avf_curation.media.decoder_memory import DecoderMemory
+from avf_curation.media.encode import MAX_STORED_PIXELS, decode_packed_jpeg
 from avf_curation.media.frame_converter import FrameConverter
 from avf_curation.media.types import FULL_SCALE, Bytes, MediaConfig, MediaError, Samples, TimeRange
 
+_FLAC_MAGIC = b"fLaC"
 _AAC_FRAME = 1024  # samples that the AAC encoder takes at a time
 
 
@@ -71,15 +73,17 @@ def clip_preview(members: dict[str, bytes], config: PreviewConfig) -> Preview:
     """
     max_frames = int(config.max_s * FRAMES_PER_SECOND)
     try:
+        if not members["flac"].startswith(_FLAC_MAGIC):  # libsndfile would take any format that it knows
+            raise FaultError("its sound is no FLAC")
         # No more than is shown: a file of a hundred bytes can declare any number of samples.
         samples, _ = soundfile.read(io.BytesIO(members["flac"]), max_frames * SAMPLES_PER_FRAME, dtype="int16")
         decoder = decode_packed_jpeg(members["frames"]) if "frames" in members else _decode_mp4(members["mp4"])
-        frames = list(islice(decoder, max_frames))
+        # Small at once: ten seconds of full frames would not fit.
+        frames = [_shrink(frame_HWC, config.side_px) for frame_HWC in islice(decoder, max_frames)]
     except KeyError as error:
         raise MediaError("missing", f"the stored clip has no member {error.args[0]}") from None
     except (av.error.FFmpegError, soundfile.LibsndfileError, FaultError) as error:
         raise MediaError("decode", f"the stored clip is no readable video ({error})") from None
-    frames = [_shrink(frame_HWC, config.side_px) for frame_HWC in frames]
     return _make_preview(frames, samples[: len(frames) * SAMPLES_PER_FRAME], config)
 
 
@@ -111,8 +115,14 @@ def _make_preview(frames: list[Bytes], samples: Samples | None, config: PreviewC
 
 
 def _decode_mp4(mp4: bytes) -> Iterator[Bytes]:
-    with av.open(io.BytesIO(mp4), "r", format="mp4") as container:
-        for frame in container.decode(video=0):
+    memory = DecoderMemory(len(mp4))
+    # No protocol: FFmpeg opens no file and no address that the MP4 names.
+    with av.open(io.BytesIO(mp4), "r", format="mp4", options={"protocol_whitelist": "none"}) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.options = {"max_pixels": str(MAX_STORED_PIXELS)}
+        memory.check(stream.codec_context)
+        for frame in container.decode(stream):
+            memory.check(stream.codec_context)
             yield np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
 
 

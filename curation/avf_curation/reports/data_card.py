@@ -5,6 +5,7 @@ an address); the card says "not stated" for anything not given.
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ from avf_curation.stages.checks import STAGES
 from avf_curation.stages.undecided import undecided_reasons
 
 CARD, CROISSANT = "DATA_CARD.md", "croissant.json"
+# Of Markdown: a line between two letters, as in my_videos, emphasizes nothing.
+_MARKUP = re.compile(r"[\\`*|~\[\]!#]|(?<![^\W_])_|_(?![^\W_])")
 UNSTATED = "not stated"
 PASSED, NOT_MEASURED = "passed", "not measured"
 
@@ -141,7 +144,14 @@ def card_markdown(card: DataCard) -> str:
             f"{_escape_cell(language)} {count:,}" for language, count in source.languages.most_common(5)
         )
         speakers = f"{len(source.speakers):,}" if source.speakers else UNSTATED
-        cells = name, f"{source.clips:,}", f"{source.hours:,.2f}", f"{len(source.videos):,}", speakers, languages
+        cells = (
+            _escape_cell(name),
+            f"{source.clips:,}",
+            f"{source.hours:,.2f}",
+            f"{len(source.videos):,}",
+            speakers,
+            languages,
+        )
         lines.append(f"| {' | '.join(cells)} | {_escape_cell(source.licence)} |")
     lines += [
         "",
@@ -158,18 +168,17 @@ def card_markdown(card: DataCard) -> str:
         "| check | source | passed | not measured |",
         "|---|---|---|---|",
     ]
-    lines += [
-        f"| {row['check']} | {row['source']} | {row['passed']:,} | {row['not_measured']:,} |"
-        for row in count_checks(card)
-    ]
+    for row in count_checks(card):
+        check, source_name = _escape_cell(row["check"]), _escape_cell(row["source"])
+        lines.append(f"| {check} | {source_name} | {row['passed']:,} | {row['not_measured']:,} |")
     lines += ["", "## Provenance", ""]
-    lines += [f"- {stage}: {backend}" for stage, backend in sorted(card.backends.items())]
-    lines += [f"- digest of the curation's settings: {fingerprint}" for fingerprint in card.fingerprints]
-    lines += [f"- digest of its inputs: {card.inputs_sha256}", f"- digest of the corpus: {card.digest}"]
+    lines += [f"- {_escape_cell(stage)}: {_escape_cell(backend)}" for stage, backend in sorted(card.backends.items())]
+    lines += [f"- digest of the curation's settings: {_escape_cell(fingerprint)}" for fingerprint in card.fingerprints]
+    lines += [f"- digest of its inputs: {_escape_cell(card.inputs_sha256)}", f"- digest of the corpus: {card.digest}"]
     if card.deleted:
         lines.append(f"- deleted after packing: {count_noun(card.deleted, 'clip')}")
     lines += ["", "| shard | bytes | SHA-256 |", "|---|---|---|"]
-    lines += [f"| {name} | {size:,} | {digest} |" for name, digest, size in card.shards]
+    lines += [f"| {_escape_cell(name)} | {size:,} | {_escape_cell(digest)} |" for name, digest, size in card.shards]
     return "\n".join(lines) + "\n"
 
 
@@ -180,7 +189,7 @@ def _gate_table(card: DataCard) -> list[str]:
             counts = source.gates.get(stage, Counter())
             passed, not_measured = counts[PASSED], counts[NOT_MEASURED]
             cells = f"{passed:,} | {not_measured:,} | {source.clips - passed - not_measured:,}"
-            lines.append(f"| {stage} | {name} | {cells} |")
+            lines.append(f"| {stage} | {_escape_cell(name)} | {cells} |")
     return lines
 
 
@@ -219,8 +228,8 @@ def _checks_record_set(card: DataCard) -> Any:
 
 def _escape_cell(text: str) -> str:
     """Return text from outside as one table cell, without markup, line breaks or bars."""
-    shown = "".join(c if c.isprintable() else " " for c in text)
-    return shown.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("[", "\\[")
+    shown = "".join(c if c.isprintable() else " " for c in text).replace("&", "&amp;")
+    return _MARKUP.sub(r"\\\g<0>", re.sub("<(?!=)", "&lt;", shown))  # "<=" begins no tag
 
 
 def card_croissant(card: DataCard, url: str | None, published: date | None = None) -> dict[str, Any]:

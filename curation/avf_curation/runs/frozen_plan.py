@@ -11,7 +11,7 @@ from avf_shards.format.run_folder import PLAN, SKIPPED_INPUTS, RunFolder
 from avf_shards.schema.versions import read_parquet
 
 from avf_curation.pipeline.unit_job import UnitJob
-from avf_curation.runs.plan_table import videos_of
+from avf_curation.runs.plan_table import NOT_NULL, SCHEMA, SKIPPED_SCHEMA, videos_of
 from avf_curation.sources.types import SkippedInput, Video
 
 
@@ -48,11 +48,15 @@ def read_plan(run: RunFolder, attempt: int) -> RunPlan:
     folder = run.attempt_folder(attempt) / "plan"
     digests = run.plan_summary(attempt).file_sha256
     check_file(folder / PLAN, digests, "plan")
-    table = read_parquet(folder / PLAN, "plan")
+    table = read_parquet(folder / PLAN, "plan", schema=SCHEMA, not_null=NOT_NULL)
     skipped_file = folder / SKIPPED_INPUTS  # the plan of a deletion has none
     if skipped_file.is_file():
         check_file(skipped_file, digests, "skipped inputs")
-    rows = read_parquet(skipped_file, "skipped inputs").to_pylist() if skipped_file.is_file() else []
+    rows = (
+        read_parquet(skipped_file, "skipped inputs", schema=SKIPPED_SCHEMA).to_pylist()
+        if skipped_file.is_file()
+        else []
+    )
     return RunPlan(attempt=attempt, table=table, skipped_inputs=tuple(SkippedInput(**row) for row in rows))
 
 

@@ -1,14 +1,15 @@
 """The files of a plan: the columns of its tables, and the inputs in their rows."""
 
-import json
 import os
 from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
+from avf_shards.errors import FaultError
 from avf_shards.schema.fields import Fields
 from avf_shards.schema.labels import Labels, Origin
 from avf_shards.schema.versions import encode_parquet, versioned_schema
+from avf_shards.text import load_json
 
 from avf_curation.sources.types import SkippedInput, Video
 
@@ -39,6 +40,10 @@ SCHEMA = versioned_schema(
 )
 
 
+#: Columns that have a value in every row.
+NOT_NULL = frozenset(["unit", "source", "video_id", "group_id", "path", "size_bytes", "mtime_ns", "own_sound_first"])
+
+
 def encode_plan(table: pa.Table) -> bytes:
     """Return a table as the bytes of a Parquet file."""
     return encode_parquet(table)
@@ -57,10 +62,16 @@ def _to_video(row: dict[str, Any]) -> Video:
         box = row["origin"]["box"]
         row["origin"] = Origin(**row["origin"] | {"box": None if box is None else tuple(box)})
     if row["labels"] is not None:
-        row["labels"] = Labels.from_json(
-            Fields.from_value(json.loads(row["labels"]), f"plan: {row['video_id']}: labels")
-        )
+        row["labels"] = Labels.from_json(_parse_labels(row["labels"], f"plan: {row['video_id']}: labels"))
     return Video(**row)
+
+
+def _parse_labels(text: str, where: str) -> Fields:
+    """Return the fields of labels in JSON. Raises FaultError, which begins with `where`."""
+    try:
+        return Fields.from_value(load_json(text), where)
+    except ValueError as error:
+        raise FaultError(f"{where}: not readable as JSON ({error})") from None
 
 
 SKIPPED_SCHEMA = versioned_schema(

@@ -34,7 +34,7 @@ from avf_shards.format.run_folder import (
 from avf_shards.format.tar import Member
 from avf_shards.schema import ledger
 from avf_shards.schema.ledger import TAKEDOWN, Check
-from avf_shards.schema.versions import encode_parquet, read_parquet
+from avf_shards.schema.versions import check_columns, encode_parquet, read_parquet
 from avf_shards.system import durable_io
 from avf_shards.system.storage_faults import read_bytes
 
@@ -93,6 +93,8 @@ def _publish(run: RunFolder, attempt: int, decisions: pa.Table, videos: set[tupl
     """Publish a finished attempt of one unit without clips, all of it in one rename."""
     paths = [run.attempt_folder(n) / f"plan/{PLAN}" for n in run.attempts()]
     plans = [read_parquet(path, "plan") for path in paths]
+    for path, table in zip(paths, plans, strict=True):
+        check_columns(table.schema, ("source", "video_id"), None, f"{path}: not readable as plan")
     newest = {(row["source"], row["video_id"]): row | {"unit": 0} for plan in plans for row in plan.to_pylist()}
     plan = pa.Table.from_pylist([newest[video] for video in sorted(videos)], schema=plans[-1].schema)
     temporary = run.temporary(f"takedown-{attempt}")

@@ -30,8 +30,10 @@ from avf_shards.format.tar import TarWriter
 from avf_shards.schema import ledger
 from avf_shards.schema.fields import Fields
 from avf_shards.schema.versions import (
+    check_columns,
     check_schema,
     read_parquet,
+    refuse_nulls,
     translate_parquet_errors,
 )
 from avf_shards.system import durable_io
@@ -134,7 +136,7 @@ class RunFolder:
         path = self.attempt_folder(0) / "plan" / SKIPPED_INPUTS
         if not path.is_file():
             return 0
-        kinds: list[str] = read_parquet(path, "skipped inputs")["kind"].to_pylist()
+        kinds: list[str] = read_parquet(path, "skipped inputs", ["kind"])["kind"].to_pylist()
         return kinds.count(UNREADABLE)
 
     def temporary(self, name: str) -> Path:
@@ -306,7 +308,11 @@ class RunFolder:
             pq.ParquetFile(path, page_checksum_verification=True) as file,
         ):
             check_schema(file.schema_arrow, "ledger", str(path))
-            yield from file.iter_batches(columns=list(columns))
+            where = f"{path}: not readable as ledger"
+            check_columns(file.schema_arrow, columns, ledger.SCHEMA, where)
+            for batch in file.iter_batches(columns=list(columns)):
+                refuse_nulls(batch, ledger.NOT_NULL, where)
+                yield batch
 
 
 def attempt_ledger_files(attempt: int, data: bytes) -> dict[str, bytes]:

@@ -144,6 +144,8 @@ def load_selection(path: Path | None) -> Selection:
         raise UserError(f"{path}: cannot read the selection file ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a TOML file ({error})") from None
+    except RecursionError:
+        raise UserError(f"{path}: not a TOML file (nested too deeply)") from None
     return bind(Selection, values, path.name)
 
 

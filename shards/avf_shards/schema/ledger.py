@@ -11,7 +11,10 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from avf_shards.errors import FaultError
+from avf_shards.schema.fields import Fields
 from avf_shards.schema.versions import encode_parquet, read_parquet, versioned_schema
+from avf_shards.text import load_json
 from avf_shards.timeline import Span
 
 Status = Literal["kept", "rejected", "failed"]
@@ -120,6 +123,11 @@ SCHEMA = versioned_schema(
     ],
     "ledger",
 )
+#: Columns that have a value in every row.
+_ALWAYS = (
+    "source video_id group_id path start_frame stop_frame status input_bytes unit attempt clips checks measurements"
+)
+NOT_NULL = tuple(_ALWAYS.split(" "))
 SORT_KEYS = [
     ("source", "ascending"),
     ("video_id", "ascending"),
@@ -141,14 +149,26 @@ def decisions_to_table(decisions: Iterable[Decision]) -> pa.Table:
 
 
 def table_to_decisions(table: pa.Table) -> list[Decision]:
-    """Return the rows of a ledger as decisions."""
+    """Return the rows of a ledger as decisions. Raises FaultError for values that no decision has."""
     decisions = []
     for row in table.to_pylist():
-        span = Span(row.pop("start_frame"), row.pop("stop_frame"))
-        row["clips"] = tuple(row["clips"])
-        row["checks"] = tuple(Check(**check) for check in row["checks"])
+        try:
+            span = Span(row.pop("start_frame"), row.pop("stop_frame"))
+            row["clips"] = tuple(row["clips"])
+            row["checks"] = tuple(Check(**check) for check in row["checks"])
+        except (TypeError, ValueError) as error:
+            raise FaultError(f"ledger: {row['source']}: {row['video_id']}: the row is no decision ({error})") from None
         decisions.append(Decision(span=span, **row))
     return decisions
+
+
+def parse_measurements(text: str, where: str) -> dict[str, dict[str, Any]]:
+    """Return the tables of the column `measurements`, by stage. Raises FaultError, which begins with `where`."""
+    try:
+        fields = Fields.from_value(load_json(text), where)
+    except ValueError as error:
+        raise FaultError(f"{where}: not readable as JSON ({error})") from None
+    return {stage: dict(fields.table(stage).values) for stage in fields.values}
 
 
 def encode_ledger(table: pa.Table) -> bytes:
@@ -158,7 +178,7 @@ def encode_ledger(table: pa.Table) -> bytes:
 
 def read_ledger(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Return a ledger file, or some columns of it. Raises as `read_parquet`."""
-    return read_parquet(path, "ledger", columns)
+    return read_parquet(path, "ledger", columns, schema=SCHEMA, not_null=NOT_NULL)
 
 
 def encode_unit_ledgers(tables: Sequence[pa.Table]) -> bytes:

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -160,15 +160,62 @@ def translate_parquet_errors(path: Path, kind: FileKind) -> Iterator[None]:
         raise FaultError(f"{path}: damaged ({' '.join(str(error).split())})") from None
 
 
-def read_parquet(path: Path, kind: FileKind, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return a Parquet file, or some columns of it, after a check of its schema version.
+def read_parquet(
+    path: Path,
+    kind: FileKind,
+    columns: Sequence[str] | None = None,
+    *,
+    schema: pa.Schema | None = None,
+    not_null: Collection[str] = (),
+) -> pa.Table:
+    """Return a Parquet file, or some columns of it, after a check of its schema version and columns.
 
-    Raises UserError for another version, FaultError for a damaged file.
+    Args:
+        path: of the file.
+        kind: of the file, as its version has it.
+        columns: names of the columns; None: those of `schema`, or all without one.
+        schema: types that the columns must have; None: any.
+        not_null: columns that have a value in every row.
+
+    Raises:
+        UserError: the file is of another version.
+        FaultError: the file is damaged, or a column is missing, of another type, or without a value; the message names
+            the file and the column.
     """
+    names = list(columns) if columns else None if schema is None else list(schema.names)
     with translate_parquet_errors(path, kind), pq.ParquetFile(path, page_checksum_verification=True) as file:
         # The version comes before the columns: a newer version may have renamed them.
         check_schema(file.schema_arrow, kind, str(path))
-        return file.read(columns=list(columns) if columns else None)
+        check_columns(file.schema_arrow, names or (), schema, f"{path}: not readable as {kind}")
+        table = file.read(columns=names)
+    refuse_nulls(table, not_null, f"{path}: not readable as {kind}")
+    return table
+
+
+def refuse_nulls(table: pa.Table | pa.RecordBatch, not_null: Iterable[str], where: str) -> None:
+    """Raise FaultError where a column that must have a value in every row has none; `where` starts the message."""
+    for name in not_null:
+        if name in table.schema.names and table.column(name).null_count:
+            raise FaultError(f"{where} (the column {name} has no value in a row)")
+
+
+def check_columns(given: pa.Schema, names: Iterable[str], expected: pa.Schema | None, where: str) -> None:
+    """Raise FaultError where a file lacks one of the columns `names`, has it twice, or has it with another type.
+
+    Args:
+        given: columns of the file.
+        names: columns that are read.
+        expected: types of the columns; None: any.
+        where: start of the message, which names the file.
+    """
+    for name in names:
+        count = len(given.get_all_field_indices(name))
+        if count != 1:
+            raise FaultError(f"{where} ({'there is no' if not count else 'there is more than one'} column {name})")
+        if expected is not None and not given.field(name).type.equals(expected.field(name).type):
+            raise FaultError(
+                f"{where} (the column {name} holds {given.field(name).type}, not {expected.field(name).type})"
+            )
 
 
 def encode_parquet(table: pa.Table, **settings: Any) -> bytes:

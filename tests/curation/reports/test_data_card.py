@@ -2,12 +2,22 @@
 
 import json
 import logging
+import re
+from collections import Counter
 from pathlib import Path
 
 import mlcroissant
 import pytest
 from avf_curation.cli.main import main
-from avf_curation.reports.data_card import count_checks, read_card, write_card
+from avf_curation.reports.data_card import (
+    PASSED,
+    DataCard,
+    SourceCard,
+    card_markdown,
+    count_checks,
+    read_card,
+    write_card,
+)
 from avf_shards.deletion.requests import deletion_request
 from support.clips import make_flashing_shards
 from support.takedowns import delete_clips
@@ -90,3 +100,44 @@ def test_invalid_requests_are_refused_with_the_reason(
     assert main(["data-card", str(shards), "--out", str(tmp_path / "card"), *options]) == 2
     assert says in capsys.readouterr().err
     assert not (tmp_path / "card").exists()
+
+
+HOSTILE = "<img src=x onerror=alert(1)>|[a](http://x) ![b](http://x) `c` **d** __e__ ~~f~~ &lt; \n# g"
+
+
+def test_no_text_of_a_record_is_markup_of_the_card() -> None:
+    source = SourceCard(clips=1, licence=HOSTILE)
+    source.languages[HOSTILE] += 1
+    source.checks["quality/black >= 1"] = source.checks[f"quality/{HOSTILE} >= 1"] = Counter({PASSED: 1})
+    card = DataCard(
+        name=HOSTILE,
+        digest="d",
+        sources={HOSTILE: source},
+        backends={HOSTILE: HOSTILE},
+        fingerprints=(HOSTILE,),
+        shards=((HOSTILE, HOSTILE, 1),),
+        inputs_sha256=HOSTILE,
+        deleted=0,
+    )
+    text = card_markdown(card)
+    assert text.count("alert(1)") > 10
+    without_escapes = re.sub(r"\\[\W_]", "", text)
+    assert "&amp;lt;" in text
+    for markup in ("<i", "[a]", "![", "`", "**", "__", "~~"):
+        assert markup not in without_escapes
+    assert {line.count("|") for line in without_escapes.splitlines()} == {0, 4, 5, 6, 8}
+
+
+def test_plain_names_stay_as_they_are() -> None:
+    card = DataCard(
+        name="my_videos 2",
+        digest="d",
+        sources={"my_videos": SourceCard()},
+        backends={},
+        fingerprints=(),
+        shards=(),
+        inputs_sha256="",
+        deleted=0,
+    )
+    assert card_markdown(card).startswith("# my_videos 2\n")
+    assert "\n| my_videos | 0 |" in card_markdown(card)

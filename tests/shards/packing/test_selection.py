@@ -67,6 +67,13 @@ def test_clips_of_equal_input_bytes_are_selected_once() -> None:
     assert (len(result.clips["a"]), result.sources["a"].duplicates) == (1, 1)
 
 
+def test_a_selection_that_is_nested_too_deeply_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "s.toml"
+    path.write_text(f"a = {'[' * 100_000}")
+    with pytest.raises(UserError, match=r"s.toml: not a TOML file \(nested too deeply\)"):
+        load_selection(path)
+
+
 def test_a_selection_is_read_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "pick.toml"
     path.write_text('seed = 7\n[sources.a]\nquota = 3\n[thresholds]\n"sync/low_confidence" = 4.0\n')

@@ -93,6 +93,33 @@ def test_a_file_that_is_no_table_is_refused_with_its_line(text: str, message: st
         read(tmp_path, text)
 
 
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)
+)
+MERGES = "m0: &m0 {k: 1}\n" + "".join(f"m{n}: &m{n} {{<<: [{', '.join([f'*m{n - 1}'] * 10)}]}}\n" for n in range(1, 12))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (BOMB, "its aliases stand for more than 100,000 values"),
+        (MERGES, "its aliases stand for more than 100,000 values"),
+        ("[" * 100_000, "nested too deeply"),
+        ("day: 2026-13-45", "a value that no type holds"),
+        (f"n: {'9' * 5000}", "a value that no type holds"),
+        ("n: !!int ''", "a value that no type holds"),
+        ("n: !!timestamp x", "a value that no type holds"),
+        ("n: !!python/object/apply:os.system [id]", "could not determine a constructor"),
+    ],
+    ids=["aliases", "merges", "nesting", "date", "digits", "integer", "timestamp", "python"],
+)
+def test_a_hostile_yaml_file_is_one_sentence(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=rf"^{path}.*: not a recipe file \(.*{message}"):
+        read_settings(path)
+
+
 def test_anchors_and_merged_keys_are_no_repetition(tmp_path: Path) -> None:
     text = "tables:\n  a: &a {low: 0.5}\n  b:\n    <<: *a\n    low: 0.25\n  c: *a\nlimits: *a\n"
     settings = read(tmp_path, text).bind(Settings)

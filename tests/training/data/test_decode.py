@@ -10,6 +10,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+import soundfile
 import torch
 from avf_curation.media.encode import encode_packed_jpeg
 from avf_curation.recipe import load_recipe
@@ -142,6 +143,25 @@ def test_damaged_packed_jpeg_raises_a_clip_fault() -> None:
             decode_jpeg_planes(bad, [0, 4])
     with pytest.raises(FaultError, match="has no frames"):
         decode_jpeg_planes(data, [0, 8])
+
+
+def test_frames_of_more_pixels_than_clips_have_are_not_decoded(
+    clip: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = pack_images([np.full((64, 64, 3), 9, np.uint8)])
+    assert len(decode_jpeg_planes(packed, [0])) == len(decode_planes(clip["mp4"], [0])) == 1
+    monkeypatch.setattr("avf_training.data.decode._MAX_PIXELS", 1000)
+    with pytest.raises(FaultError, match="the video does not decode"):
+        decode_jpeg_planes(packed, [0])
+    with pytest.raises(FaultError, match="the video does not decode"):
+        decode_planes(clip["mp4"], [0])
+
+
+def test_the_sound_of_a_clip_is_flac_alone() -> None:
+    wav = io.BytesIO()
+    soundfile.write(wav, np.zeros(6400, np.int16), 16000, format="WAV")
+    with pytest.raises(FaultError, match="the audio is no FLAC"):
+        StoredAudio(wav.getvalue())
 
 
 def test_frame_indices_equal_those_of_the_authors_code(oracles: Path) -> None:

@@ -20,6 +20,9 @@ from avf_training.data.windows import on_stride
 Planes = npt.NDArray[np.uint8]
 Samples = npt.NDArray[np.int16]
 FrameDecoder = Callable[[bytes, Sequence[int], bool], Mapping[int, av.VideoFrame]]
+_NO_PROTOCOL = {"protocol_whitelist": "none"}  # FFmpeg opens no file and no address that a clip names
+_MAX_PIXELS = 4096 * 4096  # of a stored frame: what declares more is refused before memory is taken for it
+FLAC_MAGIC = b"fLaC"
 MAX_CLIP_SAMPLES = 3600 * SAMPLE_RATE_HZ  # an hour, where clips have seconds
 _MAX_SAMPLES_PER_BYTE = 65_536 // 8  # a FLAC frame has at most so many samples and at least so many bytes
 _LIMITED, _FULL = "yuv420p", "yuvj420p"  # pixel formats: H.264 as stored; JPEG
@@ -33,8 +36,9 @@ def decode_frames(mp4: bytes, indices: Sequence[int], reference_only: bool) -> d
     reference_only: decode only reference frames, from the key frame before the first index on. In the stride-aligned
     GOP these are the frames at multiples of 4.
     """
-    with av.open(io.BytesIO(mp4), "r", format="mp4") as container:
+    with av.open(io.BytesIO(mp4), "r", format="mp4", options=_NO_PROTOCOL) as container:
         stream = container.streams.video[0]
+        stream.codec_context.options = {"max_pixels": str(_MAX_PIXELS)}
         stream.thread_count = 1  # workers are parallel already; threads of the codec would only compete with them
         tick_s = stream.time_base or Fraction(1)
         numerator, denominator = 2 * FRAMES_PER_SECOND * tick_s.numerator, 2 * tick_s.denominator
@@ -100,7 +104,7 @@ def decode_jpeg_planes(packed: bytes, indices: Sequence[int], into: Planes | Non
 
 def _decode_jpegs(images: Iterable[bytes]) -> list[av.VideoFrame]:
     codec = av.CodecContext.create("mjpeg", "r")
-    codec.thread_count = 1
+    codec.thread_count, codec.options = 1, {"max_pixels": str(_MAX_PIXELS)}
     frames = [frame for data in images for frame in codec.decode(av.Packet(data))]
     frames += codec.decode(None)
     for frame in frames:
@@ -142,6 +146,8 @@ class StoredAudio:
 
     def __init__(self, flac: bytes) -> None:
         """Open the file. Raises FaultError for all but 16 kHz mono of a length that it can hold."""
+        if not flac.startswith(FLAC_MAGIC):  # libsndfile would take any format that it knows
+            raise FaultError("the audio is no FLAC")
         try:
             self._file = soundfile.SoundFile(io.BytesIO(flac))
         except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:

@@ -18,6 +18,7 @@ from avf_training.data.batch import Batch, concat_batches
 from avf_training.data.clip import SampledParams
 from avf_training.data.delivery import DeliveryTracker, SourceDelivery
 from avf_training.data.shared_buffers import buffers_needed
+from avf_training.data.shared_memory import FOLDER, LEAST_BYTES, is_too_small
 from avf_training.data.stream import ClipStream
 from avf_training.data.worker_process import group_signals_blocked, init_worker
 
@@ -99,6 +100,14 @@ class StreamLoader(Generic[D, B]):
 
     def _steps(self) -> Iterator[list[B]]:
         """Yield the parts of each step."""
+        if self.workers and is_too_small():
+            log.warning(
+                "%s has %d MB or less, too little for a worker: clips are decoded in this process, more slowly and "
+                "with the same result; give the container more shared memory (docker run --shm-size 8g)",
+                FOLDER,
+                LEAST_BYTES / 2**20,
+            )
+            self.workers = 0
         per_step, workers = self.stream.parts_per_step, self.workers
         # A step ahead in all, but at least two parts of each worker, so that none waits while its part is taken.
         prefetch = max(2, -(-per_step // workers)) if workers else None

@@ -9,6 +9,8 @@ import math
 import torch
 from torch import Tensor
 
+from avf_training.data.shared_memory import check_space
+
 
 def buffers_needed(prefetch: int, parts_per_step: int, workers: int) -> int:
     """Return the number of buffers of a worker that may be `prefetch` parts ahead of what the loader took.
@@ -27,14 +29,21 @@ class SharedBuffers:
         self._buffers: list[Tensor] = []
 
     def take(self, rows: int, clip_shape: tuple[int, ...]) -> Tensor:
-        """Return an uint8 array (R, T, Q, W) to fill; its content is undefined."""
+        """Return an uint8 array (R, T, Q, W) to fill; its content is undefined. Raises UserError without the memory."""
         shape = rows, *clip_shape
         if not self._count:
             return torch.empty(shape, dtype=torch.uint8)
         number, size = self._taken % self._count, math.prod(shape)
         self._taken += 1
         if number == len(self._buffers):
-            self._buffers.append(torch.empty(size, dtype=torch.uint8).share_memory_())
+            self._buffers.append(_share(size))
         elif len(self._buffers[number]) < size:
-            self._buffers[number] = torch.empty(size, dtype=torch.uint8).share_memory_()
+            self._buffers[number] = _share(size)
         return self._buffers[number][:size].view(shape)
+
+
+def _share(size: int) -> Tensor:
+    check_space(size)
+    buffer = torch.empty(size, dtype=torch.uint8)
+    buffer.share_memory_()
+    return buffer
