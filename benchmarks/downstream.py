@@ -18,7 +18,7 @@ from avf_training.data.window_length import STRIDE
 from avf_training.data.windows import segment_frames
 from avf_training.evaluation.multi_view import ViewParams
 from avf_training.models.classifier import Classifier, OutputSpec
-from avf_training.models.precision import Precision
+from avf_training.models.config import Precision
 from avf_training.models.presets import preset
 from avf_training.models.summary import forward_gmacs
 from avf_training.tasks.labelled_shards import LabelledShards

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from avf_training.conversion.authors_state_dict import authors_names, to_authors_names
-from avf_training.models.config import ModelConfig
+from avf_training.models.config import ModelConfig, Precision
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.mask_sampling import Masker, paper_masks
 from avf_training.models.masks import Masks
-from avf_training.models.precision import Precision
 from avf_training.models.presets import PRESETS
 from avf_training.models.summary import forward_gmacs
 from avf_training.objectives.pretraining_loss import pretraining_losses

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from avf_training.config.pretrain import PretrainRecipe
+from avf_training.models.config import Precision
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.mask_sampling import Masker
 from avf_training.models.masks import Masks
-from avf_training.models.precision import Precision, set_numerics
+from avf_training.models.precision import set_numerics
 from avf_training.objectives.pretraining_loss import pretraining_losses
 from torch import Tensor
 

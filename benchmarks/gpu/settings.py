@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from avf_training.config.pretrain import PretrainRecipe, load_recipe
-from avf_training.models.precision import Precision
+from avf_training.models.config import Precision
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,9 @@ import torch
 from avf_training.config.pretrain import PretrainRecipe
 from avf_training.data.pretraining_sampler import PretrainingBatch
 from avf_training.distributed.context import DistributedContext
+from avf_training.models.config import Precision
 from avf_training.models.flops import training_flops
-from avf_training.models.precision import Precision, set_numerics
+from avf_training.models.precision import set_numerics
 from avf_training.pretraining.pretrain import make_train_step
 from avf_training.pretraining.step import pretraining_forward
 from avf_training.trainer.train_step import StepResult

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from avf_curation.runs.progress import Progress
     from avf_curation.runs.status import RunStatus, run_status
     from avf_curation.runs.video_clips import VideoClips, clip_videos
+    from avf_curation.sources.media_names import holds_video
 
 __all__ = [
     "BackendSelection",
@@ -42,6 +43,7 @@ __all__ = [
     "clip_display",
     "clip_videos",
     "curate",
+    "holds_video",
     "load_recipe",
     "resolve_backends",
     "run_status",
@@ -60,6 +62,7 @@ _MODULES = {
     "clip_display": "console.progress_bar",
     "clip_videos": "runs.video_clips",
     "curate": "runs.curation",
+    "holds_video": "sources.media_names",
     "load_recipe": "recipe",
     "resolve_backends": "detectors.detector_set",
     "run_status": "runs.status",

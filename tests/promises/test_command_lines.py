@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import json
 import os
 import re
 import shlex
@@ -15,6 +16,7 @@ from avf_curation.cli.main import build_parser as build_curate_parser
 from avf_curation.cli.main import main as curate_main
 from avf_shards.cli.main import build_parser as build_shards_parser
 from avf_shards.cli.main import main as shards_main
+from avf_shards.schema.versions import stamp
 from avf_training.cli.main import build_parser as build_train_parser
 from avf_training.cli.main import main as train_main
 from support.runs import make_run
@@ -281,3 +283,60 @@ sys.exit(status)
         shell = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert shell.returncode == 0, shell.stderr
         assert shell.stderr.splitlines()[-1] == "imported:", words
+
+
+REFUSALS = (
+    ("avf-train", "pretrain --recipe nono --shards SHARDS --out RUN", "--recipe nono"),
+    ("avf-train", "pretrain --recipe nano --set stepps=3 --shards SHARDS --out RUN", "did you mean 'steps'"),
+    ("avf-train", "pretrain --recipe nano --shards SHARDS --out RUN", "has no manifest.json"),
+    ("avf-train", "estimate --recipe nano --shards SHARDS", "has no manifest.json"),
+    ("avf-train", "finetune --dataset nono --shards SHARDS --recipe nano --out RUN", "unknown data set"),
+    ("avf-train", "finetune --dataset mafw_11 --shards SHARDS --recipe nano --set foo=1 --out RUN", "foo"),
+    ("avf-train", "finetune --dataset mafw_11 --shards SHARDS --recipe nano --model MODEL --out RUN", "no saved model"),
+    ("avf-train", "posttrain --target mafw_11 --shards SHARDS --recipe nano --out RUN", "has no manifest.json"),
+    ("avf-train", "evaluate --model MODEL --shards SHARDS", "holds no run"),
+    ("avf-train", "evaluate-pretraining --model MODEL --shards SHARDS --validation SHARDS", "holds no run"),
+    ("avf-train", "replay MODEL --shards SHARDS", "holds no run"),
+    ("avf-train", "benchmark SHARDS", "has no manifest.json"),
+    ("avf-train", "predict notes.txt --model MODEL", "notes.txt: holds no video"),
+    ("avf-train", "predict notes --model MODEL", "notes: holds no video"),
+    ("avf-train", "predict film.mp4 --model MODEL", "no saved model"),
+    ("avf-train", "predict film.mp4 --model PRETRAINED", "is a pre-trained model and cannot predict"),
+    ("avf-train", "embed notes.txt --model MODEL --out features.parquet", "notes.txt: holds no video"),
+    ("avf-train", "embed film.mp4 --model MODEL --out features.parquet --kinds sound", "no such feature: sound"),
+    ("avf-train", "reconstruct notes.txt --out figure.png", "notes.txt: holds no video"),
+    ("avf-train", "reconstruct film.mp4 --ratios 2:1 --out figure.png", "video_ratio 2.0 must lie between 0 and 1"),
+    ("avf-train", "reconstruct film.mp4 --preset nono --out figure.png", "unknown model"),
+    ("avf-train", "export --model PRETRAINED --out model.pt2", "is a pre-trained model and cannot predict"),
+    ("avf-train", "study nono.yaml --shards SHARDS --out STUDY", "nono.yaml: no such file"),
+    ("avf-train", "convert nono.pth --out MODEL", "nono.pth: no such file"),
+    ("avf-train", "parity nono.npz", "nono.npz: no such file"),
+    ("avf-curate", "clip notes.txt --out CLIPS", "notes.txt: holds no video"),
+    ("avf-curate", "clip nono.mp4 --out CLIPS", "nono.mp4: no such file"),
+    ("avf-curate", "retry RUN", "not the folder of a run"),
+    ("avf-curate", "data-card SHARDS --out CARD", "has no manifest.json"),
+    ("avf-curate", "run --source a=nono --out RUN", "no such folder"),
+)
+
+
+def test_what_can_be_refused_by_names_and_settings_is_refused_before_heavy_libraries_load(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no video")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes/talk.srt").write_text("1\n")
+    (tmp_path / "film.mp4").write_bytes(b"")
+    (tmp_path / "PRETRAINED").mkdir()
+    (tmp_path / "PRETRAINED/config.json").write_text(json.dumps(stamp({"kind": "mae", "model": {}}, "saved model")))
+    for program, line, message in REFUSALS:
+        code = f"""
+import sys
+from {PACKAGES[program]}.cli.main import main
+try:
+    status = main({shlex.split(line)!r})
+except SystemExit as end:
+    status = end.code
+print("imported:", *sorted({{"scipy", "torch", "ray", "cv2", "av", "matplotlib", "pandas"}} & set(sys.modules)))
+sys.exit(status)
+"""
+        shell = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert (shell.returncode, shell.stdout) == (2, "imported:\n"), (line, shell.stdout, shell.stderr)
+        assert message in shell.stderr, line

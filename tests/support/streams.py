@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from avf_training.data.augment_config import MixConfig
 from avf_training.data.batch import Batch
 from avf_training.data.finetuning_sampler import FinetuningBatch, FinetuningSampler
 from avf_training.data.loader import StreamLoader
-from avf_training.data.mixing import MixConfig
 from avf_training.data.pretraining_sampler import PretrainingBatch, PretrainingSampler
 from avf_training.data.stream import ClipStream, StreamConfig
 from avf_training.models.mask_sampling import paper_masks

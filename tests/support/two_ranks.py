@@ -10,7 +10,8 @@ from avf_training.distributed.parallelize import full_state_dict, parallelize_mo
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.objectives.hcmcl import NegativeClips, contrastive_loss
 from avf_training.objectives.pretraining_loss import pretraining_losses
-from avf_training.trainer.optimizer import OptimConfig, adamw
+from avf_training.trainer.optim_config import OptimConfig
+from avf_training.trainer.optimizer import adamw
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 

@@ -33,6 +33,12 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from avf_curation.sources.media_names import holds_video
+
+    if not holds_video(options.videos):  # before the imports below, which load the detectors
+        raise UserError(
+            f"{options.videos}: {'holds no video' if options.videos.exists() else 'no such file or folder'}"
+        )
     from avf_curation.console.progress_bar import clip_display
     from avf_curation.runs.video_clips import clip_videos
 

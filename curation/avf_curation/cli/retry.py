@@ -37,6 +37,11 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    check_engine_options(options)
+    run = open_run(options)
+    identity = run.identity()
+    sources = _sources(options, run)
+    # After what is refused quickly: these load Ray.
     from avf_shards.deletion.requests import read_deny_files
     from avf_shards.deletion.unmatched import warn_unmatched
 
@@ -46,10 +51,6 @@ def _run(options: argparse.Namespace) -> int:
     from avf_curation.recipe import read_run_recipe
     from avf_curation.runs.curation import RunOptions, curate
 
-    check_engine_options(options)
-    run = open_run(options)
-    identity = run.identity()
-    sources = _sources(options, run)
     recipe = read_run_recipe(identity)
     backends = resolve_backends(recipe, weights_folder(options))
     deny = read_deny_files(options.deny)

@@ -1,12 +1,14 @@
-"""Ask a Ray cluster, before joining it, whether it listens and whether it takes this process's token.
+"""Find the Ray cluster of this machine, and ask a cluster before joining it whether it takes this process's token.
 
 Ray's own attempts take 20 to 30 seconds and then say "connection timeout" of a refused token, too.
 """
 
+import os
 import socket
 
 import grpc
 from ray._private.grpc_utils import init_grpc_channel  # adds the token and the TLS settings of Ray's environment
+from ray._private.services import find_bootstrap_address
 from ray.exceptions import AuthenticationError
 
 from avf_curation.pipeline.failures import InfrastructureError
@@ -18,10 +20,26 @@ _NODE_CALL = "/ray.rpc.NodeInfoGcsService/CheckAlive"
 _ADVICE = "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to the file with the token that the cluster was started with"
 
 
+def find_started_cluster() -> str:
+    """Return what the address "auto" stands for: RAY_ADDRESS, or the cluster of the last `ray start` on this machine.
+
+    Ray's own search falls back to any cluster on the machine, and would join the private one of another run, which
+    ends with that run. Raises InfrastructureError where there is none.
+    """
+    named = os.environ.get("RAY_ADDRESS", "auto")
+    address = find_bootstrap_address(None) if named in ("", "auto") else named
+    if not address:
+        raise InfrastructureError(
+            "no Ray cluster on auto: nobody has run `ray start` on this machine; do so, name HOST:PORT, or leave "
+            "--address out to start Ray for this run alone"
+        )
+    return address
+
+
 def check_access(address: str) -> None:
     """Ask the cluster at HOST:PORT or ray://HOST:PORT whether it lets this process in.
 
-    Other addresses, such as "auto", name no port and are left to Ray. Raises ConnectionError where nothing listens or
+    Other addresses name no port and are left to Ray. Raises ConnectionError where nothing listens or
     answers, and InfrastructureError where the token is missing, cannot be read, or is refused.
     """
     host, colon, port = address.removeprefix("ray://").rpartition(":")

@@ -10,7 +10,7 @@ import ray
 from ray.exceptions import AuthenticationError
 
 from avf_curation.execution.cluster import ClusterConfig
-from avf_curation.execution.ray_access import check_access, unreadable_token
+from avf_curation.execution.ray_access import check_access, find_started_cluster, unreadable_token
 from avf_curation.pipeline.failures import InfrastructureError
 
 log = logging.getLogger(__name__)
@@ -31,11 +31,12 @@ def connect_cluster(cluster: ClusterConfig, device: str) -> bool:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     level = logging.INFO if log.isEnabledFor(logging.DEBUG) else logging.ERROR
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": level}
+    address = find_started_cluster() if cluster.address == "auto" else cluster.address
     try:
-        if cluster.address:
-            check_access(cluster.address)
-            _join(cluster.address, common)
-            log.info("joined the Ray cluster at %s with %d CPUs", cluster.address, count_cpus())
+        if address:
+            check_access(address)
+            _join(address, common)
+            log.info("joined the Ray cluster at %s with %d CPUs", address, count_cpus())
         else:
             cpus = (cluster.workers or os.cpu_count() or 1) + cluster.refiners
             ray.init(
@@ -51,9 +52,9 @@ def connect_cluster(cluster: ClusterConfig, device: str) -> bool:
         raise unreadable_token(error) from None
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
-        if cluster.address:
+        if address:
             raise InfrastructureError(
-                f"no Ray cluster on {cluster.address}: {reason}; is it up, and is its port open?"
+                f"no Ray cluster on {address}: {reason}; is it up, and is its port open?"
             ) from None
         raise InfrastructureError(
             f"Ray does not start on this machine: {reason}; --engine inline works without Ray"

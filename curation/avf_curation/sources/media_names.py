@@ -88,6 +88,17 @@ def describe_non_media(path: Path) -> str | None:
     return kind or ("no extension" if not extension else f"unknown extension .{extension}")
 
 
+def holds_video(path: Path) -> bool:
+    """Return whether a file is an input, or a folder may hold one, by names and first bytes. Raises OSError.
+
+    Links in a folder count as inputs: where they lead is for the run to find out.
+    """
+    if not path.is_dir():
+        return path.is_file() and describe_non_media(path) is None
+    files = (Path(folder, name) for folder, _, names in os.walk(path) for name in names if name[0] != ".")
+    return any(file.is_symlink() or (file.is_file() and describe_non_media(file) is None) for file in files)
+
+
 def looks_like_media(head: bytes) -> bool:
     """Return whether a file that starts with these bytes holds video or audio, by the marks of its container."""
     if head[4:8] in _BOXES:  # mp4, mov

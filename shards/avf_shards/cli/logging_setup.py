@@ -81,7 +81,7 @@ class PrintableFormatter(logging.Formatter):
 
 
 class _ProgressLine:
-    """The text of `progress_line` that the terminal shows now."""
+    """The text of `show_progress` that the terminal shows now."""
 
     text = ""
 
@@ -99,10 +99,7 @@ class _StandardErrorHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            # The line of `progress_line` is erased first and drawn again, or the message would continue it.
-            line = _PROGRESS_LINE.text
-            erase, redraw = ("\r\033[K", line) if line else ("", "")
-            print(f"{erase}{self.format(record)}\n{redraw}", end="", file=sys.stderr, flush=True)
+            print_message(self.format(record))
         except Exception:
             self.handleError(record)
 
@@ -127,6 +124,7 @@ def setup_logging(program: str, options: argparse.Namespace) -> Iterator[None]:
     try:
         yield
     finally:
+        show_progress("")  # an error leaves the line, and a shell's prompt would continue it
         logging.captureWarnings(False)
         logging.getLogger().removeHandler(handler)
         for name, level in earlier.items():
@@ -182,19 +180,30 @@ def draws_progress() -> bool:
     return sys.stderr.isatty() and all(handler.draws_progress for handler in handlers)
 
 
+def show_progress(text: str) -> None:
+    """Show a text in one line of the terminal instead of the text before; an empty one removes the line.
+
+    Does nothing where no progress is drawn.
+    """
+    if not draws_progress() or text == _PROGRESS_LINE.text == "":
+        return
+    _PROGRESS_LINE.text = printable(text)
+    print(f"\r{_PROGRESS_LINE.text}\033[K", end="", file=sys.stderr, flush=True)
+
+
+def print_message(text: str) -> None:
+    """Print lines of text on standard error, above the line of `show_progress`."""
+    # That line is erased first and drawn again, or the message would continue it.
+    line = _PROGRESS_LINE.text
+    erase, redraw = ("\r\033[K", line) if line else ("", "")
+    print(f"{erase}{text}\n{redraw}", end="", file=sys.stderr, flush=True)
+
+
 @contextmanager
 def progress_line() -> Iterator[Callable[[str], None]]:
-    """Yield a function that shows a text in one place of the terminal, each time instead of the text before."""
-    visible = draws_progress()
-
-    def show(text: str) -> None:
-        if visible:
-            text = printable(text)
-            print(f"\r{text}\033[K", end="", file=sys.stderr, flush=True)
-            _PROGRESS_LINE.text = text
-
+    """Yield `show_progress`; at the end, the last text stays as a line of its own."""
     try:
-        yield show
+        yield show_progress
     finally:
         if _PROGRESS_LINE.text:
             print(file=sys.stderr)

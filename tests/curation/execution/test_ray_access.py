@@ -1,10 +1,11 @@
-"""What listens at an address and is no Ray cluster is named within seconds."""
+"""Only a cluster that somebody started is found, and what is no cluster is named in seconds."""
 
 import socket
 
 import pytest
 from avf_curation.execution import ray_access
-from avf_curation.execution.ray_access import check_access
+from avf_curation.execution.ray_access import check_access, find_started_cluster
+from avf_curation.pipeline.failures import InfrastructureError
 
 
 @pytest.mark.parametrize("scheme", ["", "ray://"])
@@ -13,3 +14,18 @@ def test_a_server_that_never_answers_is_named(scheme: str, monkeypatch: pytest.M
     silence = r"what listens there does not answer in 0\.5 s"
     with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(ConnectionError, match=silence):
         check_access(f"{scheme}127.0.0.1:{server.getsockname()[1]}")
+
+
+def test_auto_is_a_cluster_that_was_started_and_never_the_private_one_of_another_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    private = {"10.0.0.1:6379"}
+    monkeypatch.setattr("ray._private.services.find_gcs_addresses", lambda: private)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray_access, "find_bootstrap_address", lambda folder: None)
+    with pytest.raises(InfrastructureError, match="nobody has run `ray start`"):
+        find_started_cluster()
+    monkeypatch.setattr(ray_access, "find_bootstrap_address", lambda folder: "10.0.0.2:6379")
+    assert find_started_cluster() == "10.0.0.2:6379"
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.3:6379")
+    assert find_started_cluster() == "10.0.0.3:6379"

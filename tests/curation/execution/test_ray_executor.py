@@ -116,8 +116,8 @@ def test_a_head_that_starts_no_process_for_a_driver_is_asked_again(
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 1.0})
-    assert connect_cluster(ClusterConfig(address="auto"), "cpu")
-    assert calls == ["auto"] * joins
+    assert connect_cluster(ClusterConfig(address="local-name"), "cpu")
+    assert calls == ["local-name"] * joins
 
 
 def test_a_unit_whose_file_cannot_be_read_waits_until_all_others_are_done() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from avf_training.config.hints import recipe_hints
-from avf_training.models.precision import Precision
+from avf_training.models.config import Precision
 
 USUAL: dict[str, Any] = {
     "batch": 8,

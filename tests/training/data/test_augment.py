@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from avf_training.data.augment import (
-    AugmentConfig,
     AugmentParams,
     Operation,
     Rectangle,
@@ -15,9 +14,9 @@ from avf_training.data.augment import (
     erase_rectangles,
     sample_augment,
 )
+from avf_training.data.augment_config import AugmentConfig, MixConfig
 from avf_training.data.finetuning_sampler import FinetuningSampler
 from avf_training.data.mixing import (
-    MixConfig,
     MixParams,
     mix_audio,
     mix_targets,

@@ -16,7 +16,6 @@ from avf_shards.schema.versions import read_json
 from avf_training.config.finetune import FinetuneRecipe, load_finetune_recipe
 from avf_training.data.storage import StorageConfig
 from avf_training.finetuning.finetune import load_best_model, train_stage
-from avf_training.finetuning.initialization import start_model
 from avf_training.finetuning.model_selection import read_validation, select_epoch
 from avf_training.finetuning.reevaluate import reevaluate_run
 from avf_training.models.classifier import Classifier
@@ -28,6 +27,7 @@ from avf_training.tasks.relations import assert_no_leakage
 from avf_training.tasks.task import Task, fold_task
 from avf_training.trainer.metrics_writer import read_lines
 from avf_training.trainer.optimizer import schedule
+from avf_training.trainer.saved_model import start_model
 from support.labelled import LABELS, make_dataset, make_label_rows, make_labelled_shards
 from support.waiting import wait_until
 

@@ -9,7 +9,7 @@ from avf_shards.errors import UserError
 from avf_shards.schema.versions import stamp
 from avf_training.data.storage import StorageConfig
 from avf_training.finetuning.initialization import count_seen, inherit_learned
-from avf_training.models.pretrained import CONFIG
+from avf_training.models.saved_config import CONFIG
 from avf_training.tasks.labelled_clips import read_labelled_clips
 from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.tasks.learned_clips import LEARNED, LearnedClips

@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 import pytest
 from avf_shards.errors import UserError
 from avf_training.console.task_tables import print_predictions
+from avf_training.inference.person_prediction import PersonPrediction, WindowPrediction
 from avf_training.inference.prediction_files import require_outputs, write_predictions_file
-from avf_training.inference.predictions import PersonPrediction, WindowPrediction
 from avf_training.inference.timeline import label_segments, label_shares, score_segments
 
 HAPPY, SAD = (0.9, 0.1), (0.2, 0.8)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from avf_training.inference import prediction_plot
-from avf_training.inference.predictions import PersonPrediction, WindowPrediction
+from avf_training.inference.person_prediction import PersonPrediction, WindowPrediction
 from matplotlib.figure import Figure
 
 

@@ -9,9 +9,8 @@ import torch
 from avf_training.conversion.convert import convert_state_dict, convert_to_authors, read_authors_checkpoint
 from avf_training.finetuning.initialization import load_start
 from avf_training.models.classifier import Classifier
-from avf_training.models.config import ModelConfig
+from avf_training.models.config import ModelConfig, Precision
 from avf_training.models.mae import MaskedAutoencoder
-from avf_training.models.precision import Precision
 from avf_training.models.presets import PRESETS, preset
 from avf_training.objectives.pretraining_loss import pretraining_losses
 from support.models import random_batch, random_masks, tiny_config

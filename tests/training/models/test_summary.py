@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from avf_training.models import cost_counter
+from avf_training.models.config import Precision
 from avf_training.models.mask_sampling import paper_masks
 from avf_training.models.model_costs import PRESET_COSTS, ModelSummary, costs_as_json, load_preset_costs
-from avf_training.models.precision import Precision
 from avf_training.models.presets import preset
 from avf_training.models.summary import store_preset_costs, summarize_model, training_bytes
 

@@ -9,7 +9,8 @@ import torch
 from avf_training.conversion.authors_state_dict import authors_names
 from avf_training.models.classifier import Classifier
 from avf_training.models.mae import MaskedAutoencoder
-from avf_training.trainer.optimizer import OptimConfig, Schedule, adamw, has_weight_decay, layer_scale, schedule
+from avf_training.trainer.optim_config import OptimConfig
+from avf_training.trainer.optimizer import Schedule, adamw, has_weight_decay, layer_scale, schedule
 from support.models import tiny_config
 
 CONFIG = OptimConfig(base_lr=1.5e-4, min_lr=1e-5, betas=(0.9, 0.95), weight_decay=0.05, warmup_epochs=20)

@@ -11,7 +11,7 @@ from avf_training.data.storage import StorageConfig
 from avf_training.evaluation.results import read_predictions
 from avf_training.finetuning.model_selection import VALIDATION, EpochScores, read_validation
 from avf_training.models.mae import MaskedAutoencoder
-from avf_training.models.pretrained import CONFIG
+from avf_training.models.saved_config import CONFIG
 from avf_training.pretraining.replay import replay_step
 from avf_training.trainer.run_folder import RUN, read_identity
 from support.models import tiny_config

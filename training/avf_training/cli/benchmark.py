@@ -7,7 +7,7 @@ from typing import Any
 from avf_shards.cli.common import add_command, add_json_option, write_answer
 from avf_shards.errors import UserError
 
-from avf_training.cli.options import add_cache_option, add_preset_option
+from avf_training.cli.options import add_cache_option, add_preset_option, require_shards
 
 
 def add(commands: Any) -> None:
@@ -38,13 +38,15 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    for name in ("clips", "batch", "step_s"):
+        if getattr(options, name) <= 0:
+            raise UserError(f"--{name.replace('_', '-')} {getattr(options, name)} must be above 0")
+    require_shards([options.shards])
+    # After what is refused quickly: these load torch.
     from avf_training.console.training_tables import print_stream_cost
     from avf_training.data.benchmark import measure_stream_cost
     from avf_training.data.storage import StorageConfig
 
-    for name in ("clips", "batch", "step_s"):
-        if getattr(options, name) <= 0:
-            raise UserError(f"--{name.replace('_', '-')} {getattr(options, name)} must be above 0")
     cost = measure_stream_cost(options.shards, options.clips, options.preset, StorageConfig(cache=options.cache))
     if not write_answer(options, asdict(cost) | {"cores": cost.cores_needed(options.step_s, options.batch)}):
         print_stream_cost(cost, options.batch, options.step_s)

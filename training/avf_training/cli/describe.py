@@ -62,7 +62,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _count_costs(models: dict[str, Any], settings: Any) -> list[Any]:
     """Return the costs of models as they are counted here, which takes a second for each."""
-    from avf_training.models.precision import Precision
+    from avf_training.models.config import Precision
     from avf_training.models.summary import summarize_model
 
     precision, summaries = Precision(compute=settings.precision), []

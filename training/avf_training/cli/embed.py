@@ -35,16 +35,20 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from avf_training.data.window_length import check_hop
     from avf_training.inference.clip_input import open_clips, require_input
-
-    require_input(options.input)  # before the imports below, which load torch
-    from avf_training.inference.embeddings import KINDS, check_kinds, embed_shards, write_features
-    from avf_training.inference.feature_model import FeatureModel
-    from avf_training.inference.predictions import check_hop
+    from avf_training.inference.feature_kinds import KINDS, check_kinds
+    from avf_training.trainer.saved_model import require_model
 
     kinds = options.kinds.split(",") if options.kinds else KINDS
     check_kinds(kinds)
     check_hop(options.hop)
+    require_input(options.input)
+    require_model(options.model)
+    # After what is refused quickly: these load torch.
+    from avf_training.inference.embeddings import embed_shards, write_features
+    from avf_training.inference.feature_model import FeatureModel
+
     model = FeatureModel(options.model, resolve_device(options.device))  # before the clips: they may take minutes
     with open_clips(options.input, options.clips) as shards, progress_line() as show:
         table = embed_shards(

@@ -13,6 +13,7 @@ from avf_training.cli.options import (
     add_device_option,
     add_recipe_option,
     add_shards_option,
+    require_shards,
     resolve_device,
 )
 
@@ -41,12 +42,16 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from avf_training.config.pretrain import load_recipe
+
+    recipe = load_recipe(options.recipe, options.set)
+    require_shards([options.shards])
+    # After what is refused quickly: this loads torch.
     from avf_training.console.training_tables import print_cost_estimate
     from avf_training.data.storage import StorageConfig
     from avf_training.pretraining.cost_estimate import estimate_training_cost
     from avf_training.pretraining.pretrain import PretrainingData
 
-    device, recipe = resolve_device(options.device), load_recipe(options.recipe, options.set)
+    device = resolve_device(options.device)
     clips = options.clips or (min(2, recipe.micro_batch) if device == "cpu" else recipe.micro_batch)
     if min(options.devices, options.steps) < 1 or clips < 2:
         raise UserError("--devices and --steps must be at least 1, --clips must be at least 2")

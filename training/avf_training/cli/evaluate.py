@@ -11,6 +11,7 @@ from avf_training.cli.options import (
     add_labelled_shards_option,
     add_model_option,
     labelled_shards,
+    require_shards,
     resolve_device,
 )
 
@@ -40,6 +41,11 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from avf_training.config.finetune import identity_of_run
+
+    identity_of_run(options.model)
+    require_shards(options.shards)
+    # After what is refused quickly: this loads torch.
     from avf_training.console.task_tables import print_reevaluation
     from avf_training.finetuning.reevaluate import reevaluate_run
 

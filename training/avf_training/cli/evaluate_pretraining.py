@@ -6,7 +6,7 @@ from typing import Any
 
 from avf_shards.cli.common import add_command, add_json_option, write_answer
 
-from avf_training.cli.options import add_model_option
+from avf_training.cli.options import add_model_option, require_shards
 
 
 def add(commands: Any) -> None:
@@ -32,13 +32,17 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from avf_training.config.pretrain import recipe_of_run
+
+    recipe = recipe_of_run(options.model)
+    require_shards([options.shards, options.validation])
+    # After what is refused quickly: this loads torch.
     from avf_training.console.training_tables import print_validation
     from avf_training.data.storage import StorageConfig
     from avf_training.models.mae import MaskedAutoencoder
     from avf_training.pretraining.validation import ValidationClips
     from avf_training.trainer.run_folder import MODEL
 
-    recipe, model = recipe_of_run(options.model), MaskedAutoencoder.from_pretrained(options.model / MODEL)
+    model = MaskedAutoencoder.from_pretrained(options.model / MODEL)
     clips = ValidationClips(
         model.config, recipe.masks, train=options.shards, validation=options.validation, storage=StorageConfig()
     )

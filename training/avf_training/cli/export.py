@@ -27,6 +27,10 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from avf_training.trainer.saved_model import require_fine_tuned
+
+    require_fine_tuned(options.model)
+    # After what is refused quickly: this loads torch.
     from avf_training.inference.export import export_model
 
     exported = export_model(options.model, options.out)

@@ -1,7 +1,7 @@
 """Options that several commands of avf-train share, and the objects that they describe."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +132,18 @@ def preset_names() -> list[str]:
 def add_run_argument(parser: argparse.ArgumentParser) -> None:
     """Add the folder of a training run as the first word."""
     parser.add_argument("folder", metavar="RUN", type=local_path, help="folder of a training run")
+
+
+def require_shards(folders: Sequence[str]) -> None:
+    """Raise UserError for a local folder without finished shards, before torch is loaded for them.
+
+    An address is left to the command, which reads it once.
+    """
+    from avf_shards.format.shard_manifest import read_manifest
+
+    for folder in folders:
+        if "://" not in folder:
+            read_manifest(Path(folder))
 
 
 def resolve_device(requested: str | None) -> str:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command, local_path, output_file
+from avf_shards.cli.common import add_command, input_path, output_file
 from avf_shards.cli.standard_output import forgive_closed_output
 
 DEFAULT_PAGE = Path("docs/parity.md")
@@ -23,7 +23,7 @@ def add(commands: Any) -> None:
         "files",
         metavar="FILE.npz",
         nargs="+",
-        type=local_path,
+        type=input_path,
         help="numbers that the authors' code computed for one model",
     )
     parser.add_argument(

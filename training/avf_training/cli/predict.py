@@ -68,17 +68,21 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from avf_training.data.window_length import check_hop
     from avf_training.inference.clip_input import open_clips, require_input
-
-    require_input(options.input)  # before the imports below, which load torch
-    from avf_training.console.task_tables import print_predictions
     from avf_training.inference.prediction_files import predictions_as_values, require_outputs, write_predictions_file
-    from avf_training.inference.prediction_plot import draw_predictions
-    from avf_training.inference.predictions import check_hop, load_fine_tuned, predict_shards
+    from avf_training.trainer.saved_model import require_fine_tuned
 
     check_hop(options.hop)
+    require_input(options.input)
+    require_fine_tuned(options.model)
     files = options.out or [Path(f"{options.input.resolve().stem}.predicted.png")]
     require_outputs(files, options.input)
+    # After what is refused quickly: these load torch.
+    from avf_training.console.task_tables import print_predictions
+    from avf_training.inference.prediction_plot import draw_predictions
+    from avf_training.inference.predictions import load_fine_tuned, predict_shards
+
     model = load_fine_tuned(options.model, resolve_device(options.device))  # before the clips: they may take minutes
     lines = []
     with open_clips(options.input, options.clips) as shards:

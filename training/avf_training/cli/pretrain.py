@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from avf_shards.cli.common import add_command, output_folder, set_completer
+from avf_shards.cli.logging_setup import show_progress
 from avf_shards.errors import UserError
 
 from avf_training.cli.options import (
@@ -13,6 +14,7 @@ from avf_training.cli.options import (
     add_recipe_option,
     add_shards_option,
     dataset_names,
+    require_shards,
     resolve_device,
 )
 
@@ -65,10 +67,16 @@ def _run(options: argparse.Namespace) -> int:
     from avf_training.config.pretrain import load_recipe
     from avf_training.data.storage import StorageConfig
     from avf_training.distributed.environment import torchrun_environment
+
+    recipe = load_recipe(options.recipe, options.set)
+    require_shards([options.shards, *([options.validation] if options.validation else [])])
+    rank = torchrun_environment().rank
+    if rank == 0:
+        show_progress("loading the model")
+    # After what is refused quickly: this loads torch.
     from avf_training.pretraining.pretrain import PretrainingData, run_pretraining
 
     device = resolve_device(options.device)
-    recipe = load_recipe(options.recipe, options.set)
     data = PretrainingData(
         shards=options.shards,
         validation=options.validation,
@@ -76,7 +84,7 @@ def _run(options: argparse.Namespace) -> int:
         probe=_make_probe(options, recipe, device),
     )
     step = run_pretraining(recipe, data, options.out, device=device, from_step=options.from_step)
-    if torchrun_environment().rank == 0:
+    if rank == 0:
         print(f"{options.out}: step {step}")
         print(f"  curve    {options.out / 'curve.png'}")
         for path in sorted((options.out / "reconstructions").glob("step-*.png"))[-1:]:

@@ -9,7 +9,7 @@ from avf_shards.errors import UserError
 
 from avf_training.cli.options import add_input_argument, add_model_option, add_preset_option, ending_of
 
-RATIOS = "0.5:0.5,0.75:0.75,0.8:0.75,0.9:0.8125"
+PRESET, RATIOS = "avfmaepp_b", "0.5:0.5,0.75:0.75,0.8:0.75,0.9:0.8125"
 
 
 def add(commands: Any) -> None:
@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--key", help="key of the clip (default: the first clip)")
     add_model_option(parser, "pre-trained model or its run (default: random weights)", required=False)
-    add_preset_option(parser, "size of the model with random weights (default: avfmaepp_b)")
+    add_preset_option(parser, f"size of the model with random weights (default: {PRESET})")
     parser.add_argument(
         "--ratios",
         metavar="V:A,...",
@@ -43,17 +43,25 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from avf_training.inference.clip_input import open_clips, require_input
+    from avf_training.models.mask_sampling import parse_ratios
+    from avf_training.models.presets import preset
+    from avf_training.trainer.saved_model import require_model, start_model
 
     if options.model and options.preset:
         raise UserError("--model and --preset: a trained model has its own size; leave --preset out")
-    require_input(options.input)  # before the imports below, which load torch
-    from avf_training.finetuning.initialization import start_model
+    ratios = parse_ratios(options.ratios or RATIOS)
+    if options.model:
+        require_model(options.model)
+    else:
+        preset(options.preset or PRESET)
+    require_input(options.input)
+    # After what is refused quickly: this loads torch.
     from avf_training.pretraining.reconstruction_figure import ReconstructionRequest, Reconstructor
 
     request = ReconstructionRequest(
         model=start_model(options.model) if options.model else None,
-        preset=options.preset or "avfmaepp_b",
-        ratios=options.ratios or RATIOS,
+        preset=options.preset or PRESET,
+        ratios=ratios,
         all_must_fit=options.ratios is not None,
         seed=options.seed,
     )

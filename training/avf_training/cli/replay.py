@@ -7,7 +7,7 @@ from typing import Any
 from avf_shards.cli.common import add_command, add_json_option, write_answer
 from avf_shards.cli.standard_output import forgive_closed_output
 
-from avf_training.cli.options import add_run_argument
+from avf_training.cli.options import add_run_argument, require_shards
 
 
 def add(commands: Any) -> None:
@@ -32,6 +32,11 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from avf_training.config.pretrain import recipe_of_run
+
+    recipe_of_run(options.folder)
+    require_shards([options.shards])
+    # After what is refused quickly: this loads torch.
     from avf_training.console.training_tables import print_replay
     from avf_training.data.storage import StorageConfig
     from avf_training.pretraining.replay import replay_step

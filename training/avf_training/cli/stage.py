@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from avf_shards.cli.common import output_folder
+from avf_shards.cli.logging_setup import show_progress
 
 from avf_training.cli.options import (
     RECIPES,
@@ -61,13 +62,13 @@ def train_on_folds(
         train: trains on the fold, start and folder in its options; returns whether the run is finished, on every rank
             the same.
     """
+    if options.fold != "all":
+        train(_options_of_fold(options, options.fold, options.out))
+        return None
     from avf_training.finetuning.all_folds import fold_folder
     from avf_training.tasks.folds import make_folds
     from avf_training.tasks.labelled_clips import read_labelled_clips
 
-    if options.fold != "all":
-        train(_options_of_fold(options, options.fold, options.out))
-        return None
     labelled = read_labelled_clips(labelled_shards(options), data)
     runs = {fold.number: fold_folder(options.out, fold.number) for fold in make_folds(data, labelled.clips)}
     for number, run in runs.items():
@@ -91,17 +92,27 @@ def train_on_task(options: argparse.Namespace, stage: Any, make_task: Callable[[
     from avf_shards.schema.versions import read_json
 
     from avf_training.config.finetune import load_finetune_recipe
-    from avf_training.console.task_tables import print_result
     from avf_training.distributed.environment import torchrun_environment
+    from avf_training.trainer.saved_model import require_model
+
+    recipe = load_finetune_recipe(stage, options.recipe, options.set)
+    if options.model:
+        require_model(options.model)
+    rank = torchrun_environment().rank
+    if rank == 0:
+        show_progress("reading the records of the clips")
+    task = make_task(recipe, labelled_shards(options))
+    if rank == 0:
+        show_progress("loading the model")
+    # After what is refused quickly: this loads torch.
+    from avf_training.console.task_tables import print_result
     from avf_training.finetuning.finetune import train_stage
     from avf_training.trainer.learning_curve import draw_learning_curve
 
     device = resolve_device(options.device)
-    recipe = load_finetune_recipe(stage, options.recipe, options.set)
-    task = make_task(recipe, labelled_shards(options))
     result = train_stage(recipe, task, options.model, options.out, device)
     finished: bool = result != options.out  # decided by all ranks together; a look for the file could differ
-    if torchrun_environment().rank == 0:
+    if rank == 0:
         draw_learning_curve(options.out)
         if finished:
             print_result(read_json(result, "test result"), options.out)

@@ -172,8 +172,8 @@ def _estimate(options: argparse.Namespace, jobs: Any, shards: Any, gpus: list[st
     """
     import torch
 
+    from avf_training.models.config import Precision
     from avf_training.models.flops import peak_flops
-    from avf_training.models.precision import Precision
     from avf_training.study.estimate import DEFAULT_TERAFLOPS, describe_estimate, estimate_study
     from avf_training.study.launcher import fit_gpus
 

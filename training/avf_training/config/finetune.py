@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal
 
+from avf_shards.errors import UserError
 from avf_shards.settings.config import bind, describe_unknown_key, refuse
 
 from avf_training.config.pretrain import (
@@ -14,16 +16,18 @@ from avf_training.config.pretrain import (
     recipe_settings,
     resolve_recipe,
 )
-from avf_training.data.augment import AugmentConfig
-from avf_training.data.mixing import MixConfig
-from avf_training.models.config import Modalities, ModelConfig
-from avf_training.models.precision import Precision
+from avf_training.data.augment_config import AugmentConfig, MixConfig
+from avf_training.models.config import Modalities, ModelConfig, Precision
 from avf_training.models.presets import PRESETS, preset
 from avf_training.tasks.catalog import Dataset, Metric
 from avf_training.tasks.class_imbalance import ImbalanceConfig
-from avf_training.trainer.optimizer import OptimConfig
+from avf_training.trainer.optim_config import OptimConfig
+from avf_training.trainer.run_folder import RUN, read_identity
 
 LabelledStage = Literal["posttrain", "finetune"]
+# Ways to select the epoch; see finetuning/model_selection.py.
+SelectionProtocol = Literal["validation", "test_best", "last"]
+PROTOCOLS: tuple[SelectionProtocol, ...] = ("validation", "test_best", "last")
 # Settings that may change between two starts of a run, because they do not change its result.
 FREE = ("workers", "threads", "log_every", "checkpoint_keep", "wandb", "activation_checkpointing")
 
@@ -147,3 +151,13 @@ def load_finetune_recipe(stage: LabelledStage, name: str, overrides: Sequence[st
 def recipe_from_frozen(frozen: Mapping[str, Any]) -> FinetuneRecipe:
     """Return the recipe of a run from its frozen values; free settings have their defaults."""
     return bind(FinetuneRecipe, frozen)
+
+
+def identity_of_run(folder: Path) -> dict[str, Any]:
+    """Return the run.json of a fine-tuning run. Raises UserError where the folder holds no such run."""
+    if not (folder / RUN).is_file():
+        raise UserError(f"{folder}: holds no run (no {RUN}); avf-train finetune --out {folder} makes one")
+    values = read_identity(folder)
+    if "data" not in values:
+        raise UserError(f"{folder}: is a run of another stage; name the folder of a fine-tuning run")
+    return values

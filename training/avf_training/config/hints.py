@@ -4,7 +4,7 @@ import logging
 
 from avf_training.config.finetune import FinetuneRecipe
 from avf_training.config.pretrain import PretrainRecipe
-from avf_training.models.precision import Precision
+from avf_training.models.config import Precision
 
 _LOG = logging.getLogger(__name__)
 

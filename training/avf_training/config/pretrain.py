@@ -10,13 +10,11 @@ from avf_shards.sampling.mixture import Mixture
 from avf_shards.settings.config import bind, describe_unknown_key, merge, refuse
 from avf_shards.settings.yaml_settings import YamlSettings, read_settings
 
-from avf_training.distributed.context import Parallel
-from avf_training.models.config import Modalities, ModelConfig, TargetConfig
+from avf_training.distributed.environment import Parallel
+from avf_training.models.config import Modalities, ModelConfig, Negatives, Precision, TargetConfig
 from avf_training.models.mask_sampling import MaskConfig
-from avf_training.models.precision import Precision
 from avf_training.models.presets import PRESETS, preset
-from avf_training.objectives.hcmcl import Negatives
-from avf_training.trainer.optimizer import OptimConfig
+from avf_training.trainer.optim_config import OptimConfig
 from avf_training.trainer.run_folder import RUN, read_identity
 
 # Settings that may change between two starts of a run, because they do not change its result.

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from rich.table import Table
 
+from avf_training.config.finetune import PROTOCOLS, SelectionProtocol
 from avf_training.console.column_notes import PROTOCOL_NOTE, explain_metrics
 from avf_training.console.terminal import make_console
-from avf_training.finetuning.model_selection import PROTOCOLS, SelectionProtocol
 from avf_training.study.plan import Matrix, Study
 from avf_training.study.results import ResultLine, RowComparison, result_lines
 

@@ -13,7 +13,7 @@ from avf_training.tasks.catalog import DATASETS, Dataset
 from avf_training.tasks.label_alignment import ALIGNED, HYBRID_LABELS, MICRO_DATASETS, MICRO_LABELS
 
 if TYPE_CHECKING:  # imports torch, and most of these tables do not need it
-    from avf_training.inference.predictions import PersonPrediction
+    from avf_training.inference.person_prediction import PersonPrediction
 
 _MAX_PEOPLE = 20  # rows of the summary of predictions
 
@@ -209,5 +209,5 @@ def print_predictions(predictions: Sequence["PersonPrediction"]) -> None:
         console.print(f"and {len(predictions) - _MAX_PEOPLE} more people: --out all.csv has everybody")
     if any(len(person.keys) > 1 for person in predictions):
         console.print(
-            "people are followed from shot to shot by how they look; after a cut a number may be another person"
+            "people are followed from shot to shot by how they look; after a cut, one may have two numbers, or two one"
         )

@@ -12,33 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from avf_shards.settings.config import refuse
 from torch import Tensor
+
+from avf_training.data.augment_config import AugmentConfig
 
 _LEVELS = 10  # RandAugment's scale of magnitudes
 _APPLY_PROBABILITY = 0.5  # of each sampled operation, as in timm's RandAugment
 _GREY = 128  # fills the pixels that an affine operation uncovers
 _TRIES = 10  # to find a rectangle that fits, before the full frame (crop) or nothing (erasing) is taken
-
-
-@dataclass(frozen=True, kw_only=True)
-class AugmentConfig:
-    """Settings of RandAugment (rand-m7-n4-mstd0.5-inc1), colour jitter, random resized crop, flip and erasing."""
-
-    layers: int = 4  # operations sampled per clip; 0 turns RandAugment off
-    magnitude: float = 7.0  # mean strength of an operation, out of 10
-    magnitude_std: float = 0.5  # standard deviation of the strength
-    # Brightness, contrast and saturation are multiplied by 1 - colour_jitter to 1 + colour_jitter; 0 turns it off.
-    colour_jitter: float = 0.0
-    crop_area: tuple[float, float] = (0.08, 1.0)  # range of the crop's area, as a share of the frame
-    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)  # range of the crop's width divided by its height
-    flip_probability: float = 0.5  # of a horizontal flip
-    erase_probability: float = 0.25  # of erasing one rectangle
-    erase_area: tuple[float, float] = (0.02, 1 / 3)  # range of the erased area, as a share of the frame
-    erase_ratio: tuple[float, float] = (0.3, 1 / 0.3)  # range of the erased width divided by its height
-
-    def __post_init__(self) -> None:
-        refuse((self.colour_jitter < 0, f"colour_jitter {self.colour_jitter} must be at least 0"))
 
 
 @dataclass(frozen=True, kw_only=True)

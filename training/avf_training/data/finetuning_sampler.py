@@ -8,11 +8,11 @@ from avf_shards.sampling.stream_order import position_random
 from avf_shards.schema.clip_record import ClipRecord
 from torch import Tensor
 
-from avf_training.data.augment import AugmentConfig, AugmentParams, apply_operation, erase_rectangles, sample_augment
+from avf_training.data.augment import AugmentParams, apply_operation, erase_rectangles, sample_augment
+from avf_training.data.augment_config import AugmentConfig, MixConfig
 from avf_training.data.batch import ROW_NUMBERS, Batch
 from avf_training.data.clip import Clip
 from avf_training.data.mixing import (
-    MixConfig,
     MixParams,
     mix_audio,
     mix_targets,

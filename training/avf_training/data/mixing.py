@@ -14,23 +14,7 @@ import torch
 from torch import Tensor
 
 from avf_training.data.augment import Rectangle
-
-
-@dataclass(frozen=True, kw_only=True)
-class MixConfig:
-    """Settings of mixup and CutMix."""
-
-    mixup: float = 0.8  # alpha of mixup's beta distribution; 0 turns mixup off
-    cutmix: float = 1.0  # alpha of CutMix's beta distribution; 0 turns CutMix off
-    probability: float = 1.0  # of mixing a clip at all
-    cutmix_share: float = 0.5  # share of mixed clips that take CutMix where both are on
-    # Mix the audio as well. The authors' code leaves it, so that the audio belongs to one of the two mixed labels only.
-    mix_sound: bool = True
-
-    @property
-    def any(self) -> bool:
-        """Return whether clips may be mixed at all."""
-        return self.probability > 0 and (self.mixup > 0 or self.cutmix > 0)
+from avf_training.data.augment_config import MixConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,8 @@
-"""A process among those that train together. Holds plain types only, so that recipes import it quickly."""
+"""A process among those that train together."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
-
-Parallel = Literal["ddp", "fsdp"]  # a copy of the model on each rank, or a shard of every block (FSDP2)
 
 
 @dataclass(frozen=True, kw_only=True)

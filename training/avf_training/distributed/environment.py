@@ -1,9 +1,11 @@
 """The rank of this process and the number of ranks, from the environment variables that torchrun sets."""
 
 import os
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from avf_shards.errors import UserError
+
+Parallel = Literal["ddp", "fsdp"]  # a copy of the model on each rank, or a shard of every block (FSDP2)
 
 
 class WorldSize(NamedTuple):

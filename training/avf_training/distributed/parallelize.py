@@ -8,7 +8,8 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 from torch.nn.parallel import DistributedDataParallel
 
-from avf_training.distributed.context import DistributedContext, Parallel
+from avf_training.distributed.context import DistributedContext
+from avf_training.distributed.environment import Parallel
 from avf_training.models.lgi import LGIBlock
 from avf_training.models.mae import MaskedAutoencoder
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.distributed as dist
+from avf_shards.cli.logging_setup import show_progress
 from torch import Tensor
 
 from avf_training.data.batch import Batch
@@ -20,8 +21,7 @@ from avf_training.data.windows import segment_frames
 from avf_training.distributed.context import DistributedContext
 from avf_training.evaluation.scoring import Predictions
 from avf_training.models.classifier import Classifier
-from avf_training.models.config import Geometry, Modalities
-from avf_training.models.precision import Precision
+from avf_training.models.config import Geometry, Modalities, Precision
 from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.tasks.sampling import ViewOrder
 from avf_training.tasks.task import Task
@@ -107,7 +107,8 @@ def predict_clips(
     """
     training = model.training
     model.eval()
-    results = [_predict_share(model, task, sorted(keys)[context.rank :: context.size], config, context.device)]
+    share = sorted(keys)[context.rank :: context.size]
+    results = [_predict_share(model, task, share, config, context.device, show=context.rank == 0)]
     model.train(training)
     if context.size > 1:
         gathered: list[tuple[_ViewScores, set[str]] | None] = [None] * context.size
@@ -125,14 +126,19 @@ def predict_clips(
 
 
 def _predict_share(
-    model: Classifier, task: Task, keys: Sequence[str], config: ViewConfig, device: torch.device
+    model: Classifier, task: Task, keys: Sequence[str], config: ViewConfig, device: torch.device, *, show: bool
 ) -> tuple[_ViewScores, set[str]]:
-    """Return the scores of each view by key, and the keys of the clips that could not be read."""
+    """Return the scores of each view by key, and the keys of the clips that could not be read.
+
+    show: show in a terminal how many clips are done.
+    """
     views: _ViewScores = {}
     unreadable: set[str] = set()
     if not keys:
         return views, unreadable
     for batch in view_loader(task.shards, [task.index_of[key] for key in keys], config, device):
+        if show:
+            show_progress(f"{task.name}: scoring clip {len(views) + 1} of {len(keys)}")
         faulty = {fault.position for fault in batch.faults}
         video, audio = view_input(batch, config.geometry, config.modalities)
         with config.precision.autocast(device.type):
@@ -145,4 +151,6 @@ def _predict_share(
             if position in faulty:
                 unreadable.add(key)
             views.setdefault(key, []).append(scores)
+    if show:
+        show_progress("")
     return views, unreadable

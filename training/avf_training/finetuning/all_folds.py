@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from avf_training.config.finetune import PROTOCOLS
 from avf_training.evaluation.intervals import group_rows, metric_interval
 from avf_training.evaluation.results import PREDICTIONS, read_predictions
 from avf_training.evaluation.scoring import concat_predictions, score_predictions
-from avf_training.finetuning.model_selection import PROTOCOLS
 from avf_training.tasks.catalog import Dataset
 
 FOLDS = "folds.json"

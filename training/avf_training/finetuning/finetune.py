@@ -21,7 +21,7 @@ from avf_shards.schema.versions import stamp
 from avf_shards.system import durable_io
 from torch import Tensor, nn
 
-from avf_training.config.finetune import FREE, FinetuneRecipe
+from avf_training.config.finetune import FREE, PROTOCOLS, FinetuneRecipe, SelectionProtocol
 from avf_training.config.hints import log_hints
 from avf_training.config.micro_batch import fix_groups
 from avf_training.data.finetuning_sampler import FinetuningBatch, FinetuningParams, FinetuningSampler, finetuning_input
@@ -33,14 +33,7 @@ from avf_training.distributed.parallelize import full_state_dict, wrap_ddp
 from avf_training.evaluation.results import PREDICTIONS, RESULT, predict_keys, scores_as_dict, write_predictions
 from avf_training.finetuning.initialization import count_seen, inherit_learned, load_start, start_digest
 from avf_training.finetuning.losses import class_counts, output_spec, task_loss
-from avf_training.finetuning.model_selection import (
-    BEST,
-    PROTOCOLS,
-    BestCheckpointTracker,
-    SelectionProtocol,
-    read_validation,
-    select_epoch,
-)
+from avf_training.finetuning.model_selection import BEST, BestCheckpointTracker, read_validation, select_epoch
 from avf_training.models.batch_norm import defer_running_statistics
 from avf_training.models.classifier import Classifier
 from avf_training.models.drop_path import drop_path_keys, set_drop_path_keys
@@ -222,6 +215,7 @@ def _train(
         metrics = MetricsWriter(out, start, lengths.steps)
         board = TensorBoardLogger(out, start, recipe.wandb, recipe.frozen())
         metrics.say(_describe_stage(recipe, task, lengths, initialization))
+        metrics.show_step(start, "starting the workers")
     cost = StepCost(
         clips=recipe.samples,
         flops=training_flops(model.config, task.outputs) * recipe.samples,

@@ -7,23 +7,16 @@ from avf_shards.errors import UserError
 from avf_shards.format.tar import sha256_file
 from torch import nn
 
-from avf_training.models.pretrained import CONFIG, WEIGHTS, initialize_encoders, load_model_folder
+from avf_training.models.pretrained import initialize_encoders, load_model_folder
+from avf_training.models.saved_config import WEIGHTS
 from avf_training.tasks.hybrid import MAX_VALIDATION_SHARE
 from avf_training.tasks.learned_clips import LEARNED, LearnedClips, read_learned
 from avf_training.tasks.task import Task
-from avf_training.trainer.run_folder import MODEL, RUN, read_identity
+from avf_training.trainer.run_folder import RUN, read_identity
+from avf_training.trainer.saved_model import start_model
 
 log = logging.getLogger(__name__)
 _MODALITIES = {"a": "sound", "v": "video"}
-_SELECTED = "best/validation"  # in the folder of a run that selected its epoch
-
-
-def start_model(start: Path) -> Path:
-    """Return the folder of a saved model: `start` itself, the model a run selected, or its last. Raises UserError."""
-    for folder in (start, start / _SELECTED, start / MODEL):
-        if (folder / CONFIG).is_file():
-            return folder
-    raise UserError(f"{start}: holds no saved model and no finished run ({CONFIG} and {WEIGHTS} are looked for)")
 
 
 def inherit_learned(start: Path, task: Task) -> LearnedClips:

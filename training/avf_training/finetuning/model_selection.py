@@ -11,14 +11,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 from avf_shards.schema.fields import Fields
 from avf_shards.schema.versions import parse_json, stamp
 from avf_shards.system import durable_io
 from torch import Tensor
 
-from avf_training.config.finetune import FinetuneRecipe
+from avf_training.config.finetune import FinetuneRecipe, SelectionProtocol
 from avf_training.distributed.collectives import decide_on_rank_0
 from avf_training.distributed.context import DistributedContext
 from avf_training.distributed.parallelize import full_state_dict
@@ -29,8 +28,6 @@ from avf_training.tasks.task import Task
 
 log = logging.getLogger(__name__)
 
-SelectionProtocol = Literal["validation", "test_best", "last"]
-PROTOCOLS: tuple[SelectionProtocol, ...] = ("validation", "test_best", "last")
 VALIDATION, BEST = "validation.jsonl", "best"
 
 

@@ -7,30 +7,18 @@ from typing import Any
 
 from avf_shards.errors import UserError
 
-from avf_training.config.finetune import FinetuneRecipe, recipe_from_frozen
+from avf_training.config.finetune import FinetuneRecipe, SelectionProtocol, identity_of_run, recipe_from_frozen
 from avf_training.distributed.collectives import process_group
 from avf_training.evaluation.results import PREDICTIONS, predict_keys, read_predictions, scores_as_dict
 from avf_training.finetuning.finetune import load_best_model
-from avf_training.finetuning.model_selection import SelectionProtocol
 from avf_training.models.classifier import Classifier
 from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.tasks.task import Task, task_from_frozen
-from avf_training.trainer.run_folder import RUN, read_identity
-
-
-def read_run(folder: Path) -> dict[str, Any]:
-    """Return the run.json of a fine-tuning run. Raises UserError where the folder holds no such run."""
-    if not (folder / RUN).is_file():
-        raise UserError(f"{folder}: holds no run (no {RUN}); avf-train finetune --out {folder} makes one")
-    values = read_identity(folder)
-    if "data" not in values:
-        raise UserError(f"{folder}: is a run of another stage; name the folder of a fine-tuning run")
-    return values
 
 
 def load_run(folder: Path, shards: LabelledShards) -> tuple[FinetuneRecipe, Task]:
     """Return the recipe and the task of a run. Raises UserError for other shards than the run was trained on."""
-    values = read_run(folder)
+    values = identity_of_run(folder)
     if values["corpus"] != shards.corpus.digest:
         raise UserError(
             f"{folder}: was trained on other shards, or on the same in another order; give --shards as for the run"

@@ -6,6 +6,7 @@ for prediction in predict("talk.mp4", "RUN"):
 """
 
 from avf_training.inference.embeddings import embed_clips
-from avf_training.inference.predictions import PersonPrediction, WindowPrediction, predict
+from avf_training.inference.person_prediction import PersonPrediction, WindowPrediction
+from avf_training.inference.predictions import predict
 
 __all__ = ["PersonPrediction", "WindowPrediction", "embed_clips", "predict"]

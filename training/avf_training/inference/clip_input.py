@@ -26,9 +26,26 @@ def find_shards(path: Path | str) -> str | None:
 
 
 def require_input(path: Path) -> None:
-    """Raise UserError for an input that does not exist, before a model is loaded for it."""
+    """Raise UserError for an input that is neither shards nor video, before a model is loaded for it.
+
+    Videos are told by their names and first bytes, and are not opened.
+    """
     if not path.exists():
         raise UserError(f"{path}: no such file or folder; name a video, a folder of videos, or shards")
+    if find_shards(path) is not None:
+        return
+    try:
+        from avf_curation import holds_video
+    except ImportError as error:
+        raise _without_curation(path, error) from None
+    if not holds_video(path):
+        raise UserError(f"{path}: holds no video; name a video, a folder of videos, or shards")
+
+
+def _without_curation(path: Path, error: ImportError) -> UserError:
+    return UserError(
+        f"{path}: is a video, and {error.name} is missing here; run `avf-curate clip` where curation is installed"
+    )
 
 
 def find_clipped_video(path: Path, video: str) -> Path | None:
@@ -74,9 +91,7 @@ def _cut_clips(videos: Path, out: Path) -> Path:
     try:
         from avf_curation import clip_display, clip_videos
     except ImportError as error:
-        raise UserError(
-            f"{videos}: is a video, and {error.name} is missing here; run `avf-curate clip` where curation is installed"
-        ) from None
+        raise _without_curation(videos, error) from None
     with clip_display(videos) as display:
         clips = clip_videos(videos, out, on_progress=display)
     if not clips.keys:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
 
-from avf_training.inference.predictions import PersonPrediction
+from avf_training.inference.person_prediction import PersonPrediction
 from avf_training.inference.subtitles import single_line
 from avf_training.inference.timeline import TimelineSegment, label_segments, value_segments
 

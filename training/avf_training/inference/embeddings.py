@@ -13,21 +13,19 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from avf_shards.errors import UserError
 from avf_shards.schema.versions import SCHEMA_VERSION, VERSIONS
 from avf_shards.system import durable_io
 from torch import Tensor
 
 from avf_training.data.storage import StorageConfig
-from avf_training.data.window_length import WINDOW_S
+from avf_training.data.window_length import WINDOW_S, check_hop
 from avf_training.inference.clip_input import open_clips
+from avf_training.inference.feature_kinds import KINDS, check_kinds
 from avf_training.inference.feature_model import FeatureModel, OnClip, ignore_clip, read_clips
 from avf_training.inference.people import number_people
-from avf_training.inference.predictions import check_hop
 from avf_training.inference.video_clock import VideoClock
 from avf_training.tasks.labelled_shards import LabelledShards
 
-KINDS = ("video", "audio", "fused", "regions_video", "regions_audio", "frames")
 _VECTOR, _MATRIX = pa.list_(pa.float32()), pa.list_(pa.list_(pa.float32()))
 _SCHEMA = {
     "key": pa.string(), "source": pa.string(), "video_id": pa.string(), "person": pa.int32(),
@@ -57,14 +55,6 @@ def embed_clips(
     feature_model = FeatureModel(Path(model), device)
     with open_clips(path) as shards:
         return embed_shards(shards, feature_model, kinds, hop_s, videos=path)
-
-
-def check_kinds(kinds: Sequence[str]) -> None:
-    """Raise UserError where no feature is named, or one that does not exist."""
-    unknown = [kind for kind in kinds if kind not in KINDS]
-    if unknown or not kinds:
-        problem = f"no such feature: {', '.join(unknown)}" if unknown else "no feature is named"
-        raise UserError(f"{problem}; the features are {', '.join(KINDS)}")
 
 
 def embed_shards(

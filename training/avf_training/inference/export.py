@@ -12,8 +12,8 @@ from avf_shards.errors import UserError
 from avf_shards.system import durable_io
 from torch import Tensor, nn
 
-from avf_training.finetuning.initialization import start_model
 from avf_training.models.classifier import Classifier
+from avf_training.trainer.saved_model import start_model
 
 _BATCHES = (2, 3, 5)  # sizes that are compared: the example's and two others
 _TOLERANCE = 1e-5  # of probabilities in fp32

@@ -20,11 +20,12 @@ from avf_training.data.decode import StoredAudio
 from avf_training.data.window_length import STRIDE
 from avf_training.data.windows import window_frames
 from avf_training.evaluation.multi_view import ViewParams, view_input
-from avf_training.finetuning.initialization import load_start, start_model
+from avf_training.finetuning.initialization import load_start
 from avf_training.models.classifier import Classifier, weighted_layers
 from avf_training.models.encoder import Encoder
 from avf_training.models.pretrained import load_model_folder, parse_saved_config
 from avf_training.tasks.labelled_shards import LabelledShards
+from avf_training.trainer.saved_model import start_model
 
 OnClip = Callable[[str, int, int], None]
 """Function that is told the video of a clip, the clip's number from 1, and the number of clips."""

@@ -15,7 +15,7 @@ from avf_shards.system import durable_io
 
 from avf_training.inference.clip_input import find_clipped_video, is_one_video
 from avf_training.inference.elan import as_elan
-from avf_training.inference.predictions import PersonPrediction
+from avf_training.inference.person_prediction import PersonPrediction
 from avf_training.inference.subtitles import as_subrip, as_webvtt
 
 _ONE_VIDEO = (".srt", ".vtt", ".eaf")  # a file of these holds one video

@@ -14,7 +14,7 @@ from avf_shards.system import durable_io
 
 from avf_training.data.storage import StorageConfig
 from avf_training.inference.clip_pictures import thumbnails
-from avf_training.inference.predictions import PersonPrediction, WindowPrediction
+from avf_training.inference.person_prediction import PersonPrediction, WindowPrediction
 from avf_training.inference.timeline import TimelineSegment, score_segments
 from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.trainer.figures import DPI, PALETTE, WIDTH_IN, load_pyplot, put_legend_below, use_few_ticks

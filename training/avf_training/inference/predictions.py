@@ -1,67 +1,19 @@
 """Predictions of a fine-tuned model for each person of a video over time: one for every window of every clip."""
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from avf_shards.errors import UserError
-
 from avf_training.data.storage import StorageConfig
-from avf_training.data.window_length import HOP_S
+from avf_training.data.window_length import HOP_S, check_hop
 from avf_training.inference.clip_input import open_clips
 from avf_training.inference.feature_model import FeatureModel, OnClip, ignore_clip, read_clips
 from avf_training.inference.people import number_people
+from avf_training.inference.person_prediction import PersonPrediction, WindowPrediction
 from avf_training.inference.video_clock import VideoClock
 from avf_training.tasks.labelled_shards import LabelledShards
+from avf_training.trainer.saved_model import require_fine_tuned
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class WindowPrediction:
-    """Prediction for the window [start_s, stop_s) of a video.
-
-    Times are seconds of the video's own file as players show them (video_clock.py), also where its picture begins after
-    its sound, where clips begin late in it, and where a corpus names only a part of the file as the video.
-    """
-
-    key: str  # of the clip that the window lies in
-    start_s: float  # of the file
-    stop_s: float  # of the file
-    scores: tuple[float, ...]  # probabilities of the classes, or values of the dimensions
-
-
-@dataclass(frozen=True, kw_only=True)
-class PersonPrediction:
-    """Predictions for one person over a whole video.
-
-    People are followed from shot to shot by how they look, which after a cut can be wrong (see people.py). Where a shot
-    does not show the person, the windows leave a gap.
-    """
-
-    source: str  # name of the source in the shards
-    video_id: str  # of the video that the clips were cut from
-    path: str  # of the video's file, relative to its source's folder
-    person: int  # from 0; in the first shot 0 has the largest face
-    names: tuple[str, ...]  # of the classes or dimensions
-    classes: bool  # False: dimensions
-    windows: tuple[WindowPrediction, ...]  # ordered by time
-
-    @property
-    def mean(self) -> tuple[float, ...]:
-        """Mean scores over all windows."""
-        return tuple(float(v) for v in np.mean([window.scores for window in self.windows], 0))
-
-    @property
-    def best(self) -> str | None:
-        """Name of the class with the highest mean probability; None for dimensions."""
-        return self.names[int(np.argmax(self.mean))] if self.classes else None
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """Keys of the clips, ordered by time."""
-        return tuple(dict.fromkeys(window.key for window in self.windows))
 
 
 def predict(path: Path | str, model: Path | str, hop_s: float = HOP_S, device: str = "cpu") -> list[PersonPrediction]:
@@ -83,16 +35,8 @@ def predict(path: Path | str, model: Path | str, hop_s: float = HOP_S, device: s
 
 def load_fine_tuned(model: Path | str, device: str) -> FeatureModel:
     """Return a saved model that can predict. Raises UserError for a pre-trained one."""
-    feature_model = FeatureModel(Path(model), device)
-    if not feature_model.fine_tuned:
-        raise UserError(f"{model}: is a pre-trained model and cannot predict; fine-tune it first")
-    return feature_model
-
-
-def check_hop(hop_s: float) -> None:
-    """Raise UserError where windows would not move on."""
-    if not hop_s > 0:
-        raise UserError(f"hop {hop_s:g} must be above 0 seconds")
+    require_fine_tuned(Path(model))
+    return FeatureModel(Path(model), device)
 
 
 def predict_shards(

@@ -4,7 +4,7 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from avf_training.inference.predictions import PersonPrediction
+from avf_training.inference.person_prediction import PersonPrediction
 from avf_training.inference.timeline import label_segments, score_segments
 
 # SubRip has no escapes: players take <...> and {...} for formatting, and `-->` for a line of times.

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from avf_training.inference.predictions import PersonPrediction
+from avf_training.inference.person_prediction import PersonPrediction
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,8 @@ from avf_training.models.fusion import FusionEncoder
 from avf_training.models.init import init_finetuning
 from avf_training.models.inputs import check_inputs
 from avf_training.models.mae import build_fusion
-from avf_training.models.pretrained import CONFIG, Pretrained
+from avf_training.models.pretrained import Pretrained
+from avf_training.models.saved_config import CONFIG
 
 
 class ClassifierOutput(NamedTuple):

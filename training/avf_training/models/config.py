@@ -1,8 +1,9 @@
-"""Settings of a model, checked before anything is built.
+"""Settings of a model, checked before anything is built. Without torch, so that a recipe is read quickly.
 
 Grids are (time, height, width) of video tubes and (time, frequency) of spectrogram patches.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +12,7 @@ FusionKind = Literal["cross", "iavcl"]
 Modalities = Literal["av", "a", "v"]
 BatchNormStatistics = Literal["per_unit", "shared"]
 InformationFlow = Literal["default", "raw_input", "video_first", "audio_first"]
+Negatives = Literal["local", "all_ranks"]  # a clip's negatives: the other clips of its rank, or those of all ranks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,3 +203,20 @@ def _check_heads(field: str, heads: int, width: int) -> None:
     if heads < 1 or width % heads:
         fitting = [n for n in range(1, min(width, 64) + 1) if width % n == 0]
         raise ValueError(f"{field} {heads} does not divide the width {width}; these do: {fitting}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Precision:
+    """Number types of a training run."""
+
+    compute: Literal["fp32", "fp16", "bf16"] = "bf16"  # of matrix products
+    fp32_decoder: bool = True  # keep decoders and loss in fp32, as the paper; else one autocast covers everything
+    tf32: bool = False  # allow TF32 for the products that stay fp32, on GPUs that have it
+
+    def autocast(self, device_type: str) -> AbstractContextManager[object]:
+        """Return the autocast for the model's forward pass; the loss is computed outside."""
+        if self.compute == "fp32":
+            return nullcontext()
+        import torch  # here, so that a recipe is read without it
+
+        return torch.autocast(device_type, {"fp16": torch.float16, "bf16": torch.bfloat16}[self.compute])

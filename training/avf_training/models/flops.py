@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from avf_training.models.config import ModelConfig
-from avf_training.models.precision import Precision
+from avf_training.models.config import ModelConfig, Precision
 from avf_training.models.summary import forward_gmacs, single_precision_share
 
 # Dense TFLOP/s from the vendors' data sheets: (bf16 and fp16, TF32, fp32).

@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from avf_shards.errors import UserError
 from avf_shards.settings.config import refuse
 
 from avf_training.models.config import ModelConfig
@@ -53,6 +54,19 @@ class MaskConfig:
                 f"decoder_ratio {ratio} must be 0, 0.25, 0.5 or 0.75: quarters of a 2x2 cell",
             ),
         )
+
+
+def parse_ratios(text: str) -> list[MaskConfig]:
+    """Return the pairs of ratios in a text such as 0.8:0.75,0.9:0.8125, video:audio. Raises UserError."""
+    try:
+        pairs = [tuple(float(part) for part in pair.split(":")) for pair in text.split(",")]
+        ratios = [(video, audio) for video, audio in pairs]
+    except ValueError:
+        raise UserError(f"--ratios {text}: must look like 0.8:0.75,0.9:0.8125 (video:sound)") from None
+    try:
+        return [MaskConfig(video_ratio=video, audio_ratio=audio, decoder_ratio=0.0) for video, audio in ratios]
+    except ValueError as error:
+        raise UserError(f"--ratios {text}: {error}") from None
 
 
 def paper_masks(config: ModelConfig) -> MaskConfig:

@@ -1,28 +1,11 @@
 """Numeric precision: autocast of the encoders, and what stays in single precision (AVF-MAE++ 5.2)."""
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-_DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Precision:
-    """Number types of a training run."""
-
-    compute: Literal["fp32", "fp16", "bf16"] = "bf16"  # of matrix products
-    fp32_decoder: bool = True  # keep decoders and loss in fp32, as the paper; else one autocast covers everything
-    tf32: bool = False  # allow TF32 for the products that stay fp32, on GPUs that have it
-
-    def autocast(self, device_type: str) -> AbstractContextManager[object]:
-        """Return the autocast for the model's forward pass; the loss is computed outside."""
-        if self.compute == "fp32":
-            return nullcontext()
-        return torch.autocast(device_type, _DTYPES[self.compute])
+from avf_training.models.config import Precision
 
 
 def set_numerics(threads: int | None, precision: Precision) -> None:

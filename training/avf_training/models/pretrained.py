@@ -8,17 +8,15 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from avf_shards.errors import UserError
-from avf_shards.schema.versions import check_version, refuse_newer_version, stamp
+from avf_shards.schema.versions import stamp
 from avf_shards.settings.config import bind
 from avf_shards.system import durable_io
-from avf_shards.text import load_json
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from avf_training.models.config import ModelConfig
-
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
+from avf_training.models.saved_config import CONFIG, TITLES, WEIGHTS, missing_file, read_saved_config
 
 
 class Pretrained(nn.Module):
@@ -44,9 +42,8 @@ class Pretrained(nn.Module):
         """Return the model saved in `folder`, in eval mode. Raises UserError that names missing or unknown tensors."""
         values, tensors = load_model_folder(Path(folder))
         if values["kind"] != cls.kind:
-            titles = {"mae": "a pre-trained model (mae)", "classifier": "a fine-tuned model (classifier)"}
-            held = titles.get(values["kind"], f"a {values['kind']!r}")
-            raise UserError(f"{folder}: holds {held}; name {titles[cls.kind]}")
+            held = TITLES.get(values["kind"], f"a {values['kind']!r}")
+            raise UserError(f"{folder}: holds {held}; name {TITLES[cls.kind]}")
         model = cls(parse_saved_config(values["model"], folder), **cls._parse_arguments(values))
         load_strict(model, tensors, str(folder))
         return model.eval()
@@ -81,20 +78,13 @@ def save_model_folder(folder: Path, config: Mapping[str, Any], tensors: Mapping[
 
 def load_model_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return config.json and the tensors of `folder`. Raises UserError for a folder that holds no saved model."""
+    values = read_saved_config(folder)
     try:
-        values = load_json((folder / CONFIG).read_text("utf-8"))
         tensors = load_file(folder / WEIGHTS)
     except FileNotFoundError as error:
-        raise UserError(
-            f"{error.filename or folder}: does not exist; a saved model has {CONFIG} and {WEIGHTS}"
-        ) from None
-    except (ValueError, SafetensorError) as error:
+        raise missing_file(folder, error) from None
+    except SafetensorError as error:
         raise UserError(f"{folder}: cannot be read as a saved model ({error})") from None
-    if isinstance(values, dict):  # first: a newer version may have renamed the keys
-        refuse_newer_version(values, "saved model", str(folder / CONFIG))
-    if not isinstance(values, dict) or not {"kind", "model"} <= values.keys():
-        raise UserError(f"{folder / CONFIG}: is not the config of a saved model (it has no kind and model)")
-    check_version(values, "saved model", str(folder / CONFIG))
     return values, tensors
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from torch import nn
 
 from avf_training.models.classifier import Classifier
-from avf_training.models.config import ModelConfig
+from avf_training.models.config import ModelConfig, Precision
 from avf_training.models.cost_counter import count_forward
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.mask_sampling import MaskConfig, Masker, paper_masks
@@ -26,7 +26,6 @@ from avf_training.models.model_costs import (
     StageSummary,
     costs_as_json,
 )
-from avf_training.models.precision import Precision
 from avf_training.models.presets import PRESETS, preset
 
 _STATE_BYTES = 16  # per parameter: weight, gradient and AdamW's two moments in fp32

@@ -4,15 +4,13 @@ Shapes: B clips of this rank, G clips compared with, C width.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from avf_training.distributed.collectives import all_gather_features
-
-Negatives = Literal["local", "all_ranks"]
+from avf_training.models.config import Negatives
 
 
 @dataclass(frozen=True, kw_only=True)

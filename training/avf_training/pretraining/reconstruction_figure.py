@@ -273,7 +273,7 @@ class ReconstructionRequest:
 
     model: Path | None  # saved model; None: an untrained model
     preset: str  # size of the untrained model
-    ratios: str  # video:sound,video:sound
+    ratios: Sequence[MaskConfig]  # one column of the figure each
     all_must_fit: bool  # refuse ratios that the model's regions do not fit; otherwise skip them
     seed: int  # of the masks, and of an untrained model's weights
 
@@ -282,7 +282,7 @@ class Reconstructor:
     """A model that reconstructs stored clips at several mask ratios. Raises UserError for a model that cannot."""
 
     def __init__(self, request: ReconstructionRequest) -> None:
-        self.request, self.pairs = request, _parse_ratios(request.ratios)
+        self.request = request
         if request.model is not None:
             self.model, self.title = MaskedAutoencoder.from_pretrained(request.model), str(request.model)
         else:
@@ -298,27 +298,18 @@ class Reconstructor:
         modalities = self.model.config.modalities
         video, audio = both_video if "v" in modalities else None, both_audio if "a" in modalities else None
         clips = []
-        for video_ratio, audio_ratio in self.pairs:
+        for masks in self.request.ratios:
             try:
-                masks = MaskConfig(video_ratio=video_ratio, audio_ratio=audio_ratio, decoder_ratio=0.0)
                 clips.append(reconstruct_clip(self.model, video, audio, masks, self.request.seed))
             except ValueError as error:
                 if not self.request.all_must_fit:
                     continue
-                raise UserError(f"--ratios {video_ratio:g}:{audio_ratio:g}: {error}") from None
+                raise UserError(f"--ratios {masks.video_ratio:g}:{masks.audio_ratio:g}: {error}") from None
         draw_reconstruction(out, clips, f"{key}\n{self.title}", self.model.config.targets.normalised)
         return [
             ", ".join(f"{name} {part.ratio:g}" for name, part in clip.parts.items()) + f" hidden: {clip.verdict}"
             for clip in clips
         ]
-
-
-def _parse_ratios(text: str) -> list[tuple[float, float]]:
-    try:
-        pairs = [tuple(float(part) for part in pair.split(":")) for pair in text.split(",")]
-        return [(video, audio) for video, audio in pairs]
-    except ValueError:
-        raise UserError(f"--ratios {text}: must look like 0.8:0.75,0.9:0.8125 (video:sound)") from None
 
 
 def _read_clip(shards: Path, key: str | None, geometry: Geometry) -> tuple[str, Tensor, Tensor]:

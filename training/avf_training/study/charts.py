@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from avf_training.config.finetune import SelectionProtocol
 from avf_training.evaluation.scoring import Predictions
-from avf_training.finetuning.model_selection import EpochScores, SelectionProtocol
+from avf_training.finetuning.model_selection import EpochScores
 from avf_training.trainer.smoothing import smooth_curve, thin
 
 _BINS = 10  # of the confidence

@@ -219,12 +219,18 @@ class RayLauncher:
     def __init__(self, address: str | None, slots: int | None = None) -> None:
         """Connect to a cluster.
 
+        Raises UserError for the address "auto" where nobody has started a cluster on this machine.
+
         Args:
             slots: tasks at a time; None: as many as the cluster has GPUs, or else CPUs.
         """
         import ray
 
-        ray.init(address=address or "local", log_to_driver=False, configure_logging=False)
+        ray.init(
+            address=_find_started_cluster() if address == "auto" else address or "local",
+            log_to_driver=False,
+            configure_logging=False,
+        )
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         # A run is one task, and a task is on one node.
         self.gpus = int(max((node.get("GPU", 0) for node in nodes), default=0))
@@ -257,6 +263,17 @@ class RayLauncher:
 
     def stop(self) -> None:
         self._ray.shutdown()
+
+
+def _find_started_cluster() -> str:
+    """Return RAY_ADDRESS, or the cluster of the last `ray start` on this machine, and never another program's own."""
+    from ray._private.services import find_bootstrap_address
+
+    named = os.environ.get("RAY_ADDRESS", "auto")
+    address = find_bootstrap_address(None) if named in ("", "auto") else named
+    if not address:
+        raise UserError("--ray auto: nobody has run `ray start` on this machine; do so, or name HOST:PORT or local")
+    return str(address)
 
 
 def _thread_variables() -> Mapping[str, str]:

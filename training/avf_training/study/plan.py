@@ -16,9 +16,8 @@ from avf_shards.errors import UserError
 from avf_shards.settings.config import describe_unknown_key, refuse
 from avf_shards.settings.yaml_settings import read_settings
 
-from avf_training.config.finetune import load_finetune_recipe
+from avf_training.config.finetune import SelectionProtocol, load_finetune_recipe
 from avf_training.config.pretrain import FOLDER
-from avf_training.finetuning.model_selection import SelectionProtocol
 from avf_training.study.sweep import Sweep, nest_settings, point_name
 from avf_training.tasks.catalog import Dataset, find_dataset
 from avf_training.tasks.task import transfer_dataset

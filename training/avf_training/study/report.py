@@ -14,12 +14,13 @@ from avf_shards.pages.render import make_page_environment
 from avf_shards.schema.versions import read_json
 from avf_shards.system import durable_io
 
+from avf_training.config.finetune import SelectionProtocol
 from avf_training.evaluation.intervals import MIN_UNITS, Interval, group_rows, metric_interval, unit_nouns
 from avf_training.evaluation.metrics import MetricValue
 from avf_training.evaluation.results import RESULT
 from avf_training.evaluation.scoring import Predictions, concat_predictions, score_predictions
 from avf_training.finetuning.finetune import best_folder
-from avf_training.finetuning.model_selection import SelectionProtocol, read_validation
+from avf_training.finetuning.model_selection import read_validation
 from avf_training.study import charts
 from avf_training.study.charts import Chart
 from avf_training.study.plan import Cell, Matrix, Study

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from avf_shards.schema.versions import stamp
 
+from avf_training.config.finetune import PROTOCOLS, SelectionProtocol
 from avf_training.evaluation.intervals import McNemar, PairedDifference, mcnemar, paired_difference, unit_nouns
 from avf_training.evaluation.results import PREDICTIONS, RESULT, read_predictions
 from avf_training.evaluation.scoring import Predictions, concat_predictions, score_predictions
-from avf_training.finetuning.model_selection import PROTOCOLS, SelectionProtocol
 from avf_training.study.plan import Cell, Matrix, Study
 from avf_training.tasks.labelled_shards import LabelledShards
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from avf_training.config.finetune import PROTOCOLS, SelectionProtocol
 from avf_training.evaluation.metrics import recalls
 from avf_training.evaluation.scoring import concat_predictions
-from avf_training.finetuning.model_selection import PROTOCOLS, SelectionProtocol
 from avf_training.study.plan import Cell, Matrix, Study
 from avf_training.study.results import ResultLine, cell_predictions, result_lines
 from avf_training.tasks.catalog import Dataset

@@ -2,11 +2,11 @@
 
 import json
 import math
-import sys
 import time
 from pathlib import Path
 from typing import Any, TextIO
 
+from avf_shards.cli.logging_setup import print_message, show_progress
 from avf_shards.schema.versions import SCHEMA_VERSION, FileKind, parse_json, stamp
 from avf_shards.system import durable_io
 
@@ -21,7 +21,7 @@ class MetricsWriter:
     """
 
     def __init__(self, run: Path, step: int, steps: int, out: TextIO | None = None) -> None:
-        self._run, self._steps, self._out = run, steps, out or sys.stderr
+        self._run, self._steps, self._out = run, steps, out
         self._start_s, self._start = time.perf_counter(), step
         for name in (METRICS, THROUGHPUT, EVALUATION):
             # Writing the rows back also removes a last line that a kill cut short.
@@ -48,8 +48,18 @@ class MetricsWriter:
 
     def say(self, text: str) -> None:
         """Print a line of text."""
-        self._out.write(f"{text}\n")
-        self._out.flush()
+        if self._out is None:
+            print_message(text)
+        else:
+            self._out.write(f"{text}\n")
+
+    def show_step(self, step: int, doing: str = "") -> None:
+        """Show in a terminal how many steps are done: reports of them may be many seconds apart.
+
+        doing: what is done after them, before the next step.
+        """
+        if self._out is None:
+            show_progress(f"step {step}/{self._steps}{doing and f', {doing}'}")
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import Any
 
 import torch
+from avf_shards.cli.logging_setup import show_progress
 
 from avf_training.models.flops import PeakFlops
 from avf_training.trainer.metrics_writer import EVALUATION, THROUGHPUT, MetricsWriter
@@ -62,6 +63,7 @@ class ProgressReporter:
         row = {"step": step, **values}
         if self._metrics is not None:
             self._metrics.write(row)
+            self._metrics.show_step(step + 1)
         if self._board is not None:
             self._board.scalars(step, "train", values)
         if (step + 1) % self._log_every == 0:
@@ -93,6 +95,8 @@ class ProgressReporter:
 
     def _report_evaluation(self, step: int) -> None:
         begin_s = perf_counter()
+        if self._metrics is not None:
+            self._metrics.show_step(step + 1, "validating")
         scores, figure = self._evaluate(step)
         if self._metrics is not None and scores:
             self._metrics.write({"step": step, **scores}, EVALUATION)
@@ -109,6 +113,7 @@ class ProgressReporter:
         self._since_s += perf_counter() - begin_s  # evaluation does not count as training time
 
     def close(self) -> None:
-        """Flush and close the TensorBoard logger."""
+        """Flush and close the TensorBoard logger, and remove the line that shows progress."""
+        show_progress("")
         if self._board is not None:
             self._board.close()

@@ -1,0 +1,32 @@
+"""The config.json of a saved model. Without torch, so that another folder is refused before torch is loaded."""
+
+from pathlib import Path
+from typing import Any
+
+from avf_shards.errors import UserError
+from avf_shards.schema.versions import check_version, refuse_newer_version
+from avf_shards.text import load_json
+
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+TITLES = {"mae": "a pre-trained model (mae)", "classifier": "a fine-tuned model (classifier)"}
+
+
+def read_saved_config(folder: Path) -> dict[str, Any]:
+    """Return the values of FOLDER/config.json. Raises UserError for a folder that holds no saved model."""
+    try:
+        values = load_json((folder / CONFIG).read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise missing_file(folder, error) from None
+    except ValueError as error:
+        raise UserError(f"{folder}: cannot be read as a saved model ({error})") from None
+    if isinstance(values, dict):  # first: a newer version may have renamed the keys
+        refuse_newer_version(values, "saved model", str(folder / CONFIG))
+    if not isinstance(values, dict) or not {"kind", "model"} <= values.keys():
+        raise UserError(f"{folder / CONFIG}: is not the config of a saved model (it has no kind and model)")
+    check_version(values, "saved model", str(folder / CONFIG))
+    return values
+
+
+def missing_file(folder: Path, error: FileNotFoundError) -> UserError:
+    """Return the error of a folder that lacks a file of a saved model."""
+    return UserError(f"{error.filename or folder}: does not exist; a saved model has {CONFIG} and {WEIGHTS}")
