@@ -92,7 +92,7 @@ def parse_request(settings: Sequence[str], identity: RunIdentity) -> WhatIfReque
     if not values:
         raise UserError("no --set given: name the threshold to change, as in --set quality.min_sharpness=40")
     recipe = read_run_recipe(identity)
-    make_recipe(merge(identity.settings, values))  # refuses a setting or a value that no recipe may have
+    make_recipe(merge(recipe.values, values))  # refuses a setting or a value that no recipe may have
     requested: dict[str, dict[str, float]] = {}
     notes: dict[str, str] = {}
     known = set(identity.sources)

@@ -73,6 +73,7 @@ def plan_run(
         if not choice.allow_unreadable:
             _refuse_unreadable(skipped)
         _warn_about_links(skipped)
+        _warn_about_empty_sources(roots, videos, skipped)
         table = make_plan(choice.select(videos), {name: recipe.settings_for(name).plan for name in roots})
         freeze_identity(run, identity)  # only now: a source that cannot be listed leaves no folder behind
         run.deny(choice.deny)  # before the plan: no start continues a run that lacks it
@@ -103,6 +104,20 @@ def _warn_about_links(skipped: Sequence[SkippedInput]) -> None:
             "follows them, and the skipped inputs of the plan name all",
             count_noun(len(links), "link"),
             ", ".join(links[:_SHOWN_LINKS]),
+        )
+
+
+def _warn_about_empty_sources(
+    roots: Mapping[str, Path], videos: Sequence[Video], skipped: Sequence[SkippedInput]
+) -> None:
+    """Name the sources without an input: a mistyped folder gives one, and the plan stays as it is."""
+    for name in sorted(roots.keys() - {video.source for video in videos}):
+        others = sum(item.source == name for item in skipped)
+        log.warning(
+            "source %s: no input in %s%s; the plan is frozen: for files that come later, take a new --out",
+            name,
+            roots[name],
+            f" ({count_noun(others, 'path')} skipped)" if others else "",
         )
 
 

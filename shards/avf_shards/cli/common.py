@@ -209,17 +209,6 @@ def local_path(text: str) -> Path:
     return Path(text)
 
 
-def input_path(text: str) -> Path:
-    """Return the path of a file or folder that a command will read, checked before the work.
-
-    Raises argparse.ArgumentTypeError for an address, and where there is none.
-    """
-    path = local_path(text)
-    if not path.exists():
-        raise argparse.ArgumentTypeError(f"{text}: no such file or folder")
-    return path
-
-
 def output_file(text: str) -> Path:
     """Return the path of a file that a command will write, checked before the work and not after it.
 

@@ -1,13 +1,16 @@
-"""A plan names each video once."""
+"""A plan names each video once, and a source without an input is told."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from avf_curation.recipe import PlanConfig
 from avf_curation.runs.plan import make_plan
+from avf_curation.runs.planning import plan_run
 from avf_shards.errors import UserError
 from avf_shards.schema import clip_key
-from support.curation_runs import make_recipe, make_source_video
+from support.curation_runs import EMBEDDED, make_recipe, make_source_video
+from support.runs import make_inputs
 
 CONFIG: dict[str, PlanConfig] = {"s": make_recipe().settings_for("s").plan}
 
@@ -26,3 +29,14 @@ def test_two_inputs_whose_clips_would_have_one_key_are_refused(monkeypatch: pyte
     with pytest.raises(UserError, match=r"s: two inputs would have the same clip keys \('a\.mp4' and 'b\.mp4'\)"):
         make_plan(videos, CONFIG)
     assert make_plan([videos[0], replace(videos[1], source="t")], CONFIG | {"t": CONFIG["s"]}).num_rows == 2
+
+
+def test_a_source_without_an_input_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/notes.txt").write_text("no video")
+    plan_run(make_recipe(), EMBEDDED, {"talks": tmp_path / "in"}, tmp_path / "run")
+    assert f"source talks: no input in {tmp_path / 'in'} (1 path skipped); the plan is frozen" in caplog.text
+    caplog.clear()
+    make_inputs(tmp_path / "full", 1)
+    plan_run(make_recipe(), EMBEDDED, {"made": tmp_path / "full"}, tmp_path / "another")
+    assert "no input" not in caplog.text

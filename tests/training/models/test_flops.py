@@ -6,8 +6,8 @@ import pytest
 import torch
 from avf_training.config.pretrain import load_recipe
 from avf_training.models import flops
+from avf_training.models.config import Precision
 from avf_training.models.flops import PeakFlops, peak_flops, training_flops
-from avf_training.models.precision import Precision
 from avf_training.models.summary import single_precision_share
 from support.models import tiny_config
 

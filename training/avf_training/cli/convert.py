@@ -3,9 +3,9 @@
 import argparse
 from typing import Any
 
-from avf_shards.cli.common import add_command, input_path, output_file, output_folder, set_completer
+from avf_shards.cli.common import add_command, local_path, output_file, output_folder, set_completer
 
-from avf_training.cli.options import preset_names
+from avf_training.cli.options import preset_names, require_files
 
 
 def add(commands: Any) -> None:
@@ -20,7 +20,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "source",
         metavar="FILE.pth|MODEL",
-        type=input_path,
+        type=local_path,
         help="checkpoint of the authors, or a model folder of avf-train",
     )
     parser.add_argument(
@@ -36,11 +36,13 @@ def add(commands: Any) -> None:
     )
     set_completer(preset_option, preset_names)
     config.add_argument(
-        "--config", metavar="FILE", type=input_path, help="config.json of a model whose sizes are not published"
+        "--config", metavar="FILE", type=local_path, help="config.json of a model whose sizes are not published"
     )
 
 
 def _run(options: argparse.Namespace) -> int:
+    require_files(options.source, *([options.config] if options.config else []))
+    # After what is refused quickly: this loads torch.
     from avf_training.conversion.convert import (
         convert_state_dict,
         convert_to_authors,

@@ -134,6 +134,13 @@ def add_run_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="RUN", type=local_path, help="folder of a training run")
 
 
+def require_files(*paths: Path) -> None:
+    """Raise UserError for a path where nothing is, before torch is loaded to read it."""
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"{path}: no such file")
+
+
 def require_shards(folders: Sequence[str]) -> None:
     """Raise UserError for a local folder without finished shards, before torch is loaded for them.
 

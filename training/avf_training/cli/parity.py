@@ -4,8 +4,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command, input_path, output_file
+from avf_shards.cli.common import add_command, local_path, output_file
 from avf_shards.cli.standard_output import forgive_closed_output
+
+from avf_training.cli.options import require_files
 
 DEFAULT_PAGE = Path("docs/parity.md")
 
@@ -23,7 +25,7 @@ def add(commands: Any) -> None:
         "files",
         metavar="FILE.npz",
         nargs="+",
-        type=input_path,
+        type=local_path,
         help="numbers that the authors' code computed for one model",
     )
     parser.add_argument(
@@ -35,6 +37,8 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    require_files(*options.files)
+    # After what is refused quickly: this loads torch.
     from avf_training.console.training_tables import fill_page, print_parity
     from avf_training.conversion.parity import compare_with_oracle
 

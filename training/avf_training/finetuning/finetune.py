@@ -214,8 +214,7 @@ def _train(
     if context.rank == 0:
         metrics = MetricsWriter(out, start, lengths.steps)
         board = TensorBoardLogger(out, start, recipe.wandb, recipe.frozen())
-        metrics.say(_describe_stage(recipe, task, lengths, initialization))
-        metrics.show_step(start, "starting the workers")
+        metrics.begin(_describe_stage(recipe, task, lengths, initialization))
     cost = StepCost(
         clips=recipe.samples,
         flops=training_flops(model.config, task.outputs) * recipe.samples,

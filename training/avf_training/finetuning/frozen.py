@@ -17,12 +17,12 @@ from avf_training.evaluation.multi_view import ViewConfig, view_input, view_load
 from avf_training.evaluation.probes import PROBES, FrozenFeatures, ProbeConfig, ProbeName, run_probe
 from avf_training.evaluation.results import scores_as_dict
 from avf_training.evaluation.scoring import Predictions, score_predictions
-from avf_training.finetuning.initialization import inherit_learned, load_start, start_model
+from avf_training.finetuning.initialization import inherit_learned, load_start
 from avf_training.models.classifier import Classifier, weighted_layers
-from avf_training.models.config import Modalities, ModelConfig
-from avf_training.models.precision import Precision
+from avf_training.models.config import Modalities, ModelConfig, Precision
 from avf_training.models.pretrained import initialize_encoders, load_model_folder, parse_saved_config
 from avf_training.tasks.task import Task
+from avf_training.trainer.saved_model import start_model
 
 _LOG = logging.getLogger(__name__)
 _MOST_CLIPS = 2048  # whose spread is measured: it compares each clip with each

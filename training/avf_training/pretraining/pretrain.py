@@ -198,8 +198,7 @@ def _make_reporter(
     metrics = board = None
     if is_main:
         metrics = MetricsWriter(out, start, steps)
-        metrics.say(cost.describe(recipe.model))
-        metrics.show_step(start, "starting the workers")
+        metrics.begin(cost.describe(recipe.model))
         board = TensorBoardLogger(out, start, recipe.wandb, recipe.frozen())
     return ProgressReporter(
         metrics, board, cost, log_every=recipe.log_every, evaluate=evaluate, eval_every=recipe.eval_every

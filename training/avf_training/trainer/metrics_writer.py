@@ -53,6 +53,11 @@ class MetricsWriter:
         else:
             self._out.write(f"{text}\n")
 
+    def begin(self, text: str) -> None:
+        """Print the first line of a run, and show in a terminal that its workers start, which takes seconds."""
+        self.say(text)
+        self.show_step(self._start, "starting the workers")
+
     def show_step(self, step: int, doing: str = "") -> None:
         """Show in a terminal how many steps are done: reports of them may be many seconds apart.
 
