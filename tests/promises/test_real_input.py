@@ -45,8 +45,16 @@ TRUTH: dict[str, tuple[int, set[str], str]] = {
         {"silence/no_speech", "silence/silent"},
         "music, and a mouth that does not move",
     ),
-    "nasa_two_video_streams.mp4": (325, {"faces/no_face"}, "the first of two video streams; no clear face"),
-    "psd_testvideo_cuts_watermark.mp4": (601, {"scenes/too_short", "scenes/no_sound"}, "no audio stream; four scenes"),
+    "nasa_two_video_streams.mp4": (
+        325,
+        {"scenes/dissolve", "faces/no_face"},
+        "the first of two video streams; no clear face, and a dissolve",
+    ),
+    "psd_testvideo_cuts_watermark.mp4": (
+        601,
+        {"scenes/dissolve", "scenes/too_short", "scenes/no_sound"},
+        "no audio stream; four scenes and five fades",
+    ),
     "pyfeat_face_then_noface.mov": (
         160,
         {"scenes/no_sound", "faces/no_face"},
@@ -57,7 +65,11 @@ TRUTH: dict[str, tuple[int, set[str], str]] = {
     "retalking_face_1.mp4": (153, {KEPT, "silence/silent", "silence/too_short"}, "uneven frame rate; phrases"),
     "retalking_face_2.mp4": (125, {KEPT, "silence/silent"}, "two phrases"),
     "retalking_face_4.mp4": (166, {KEPT}, "30 fps, head motion"),
-    "sintel_30s_many_cuts.mp4": (750, {"scenes/too_short", "scenes/no_sound"}, "no audio stream, many cuts"),
+    "sintel_30s_many_cuts.mp4": (
+        750,
+        {"scenes/dissolve", "scenes/too_short", "scenes/no_sound"},
+        "no audio stream, many cuts and fades",
+    ),
     "street_many_faces_facenet.mp4": (105, {"silence/no_speech"}, "a street full of people, nobody of whom speaks"),
     "syncnet_example.avi": (
         317,

@@ -28,6 +28,7 @@ _DETECTOR_OF = {
     "scenes.histogram_threshold": "histogram",
     "scenes.hash_threshold": "hash",
     "scenes.fade_threshold": "threshold",
+    "scenes.max_dissolve": "dissolve",
 }
 _CODEC_OF = {
     **{f"clip.{name}": "h264" for name in ("preset", "crf", "fastdecode")},

@@ -48,7 +48,9 @@ class ShotBoundaryDetector:
             "hash": lambda: HashDetector(config.hash_threshold, min_scene_len=distance),
             "threshold": lambda: ThresholdDetector(config.fade_threshold, distance),
         }
-        self._detectors = [make[name]() for name in config.detectors]
+        self._detectors = [
+            make[name]() for name in config.detectors if name in make
+        ]  # detectors/dissolves.py has the other
         self._time = FrameTimecode(0, float(FRAMES_PER_SECOND))
         self._previous: Bytes | None = None  # the latest frame that the detectors have seen
         self._skipped = 0  # frames after it

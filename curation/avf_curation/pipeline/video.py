@@ -117,7 +117,12 @@ def _screen(
             return ScreenedVideo(video=video, parts=(_reject_audio_only(media, settings),), sha256=digest)
         with detectors.clock.stage("scenes+faces"):
             video_track, shots = screen_shots(
-                media, settings.scenes, settings.faces, detectors.dlib, gates.faces != "skip"
+                media,
+                settings.scenes,
+                settings.faces,
+                detectors.dlib,
+                find_faces=gates.faces != "skip",
+                find_dissolves=gates.scenes == "decide",
             )
         uses_own_audio = video.own_sound_first and audio_covers_video(media.embedded_audio_s(), video_track)
         if uses_own_audio:
@@ -198,6 +203,7 @@ class _ShotScreening:
     def _screen_part(self, part: ShotPiece, shot: ScreenedShot) -> Iterator[SpanOutcome | Candidate]:
         gates = self.settings.gates
         measured = part.hole or scenes.measure(part.span, self.video_track, self.audio)
+        measured = replace(measured, dissolve=shot.dissolve)
         checks = scenes.decide(measured, self.settings.scenes)
         candidate = Candidate(span=part.span).with_stage(scenes.STAGE, measured.record(), checks, gates.scenes)
         if candidate.failed_check:  # too short or incomplete: later stages have nothing to measure

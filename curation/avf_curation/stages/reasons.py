@@ -23,6 +23,10 @@ _UNDECIDED = "The recipe rejects what the stage cannot decide (`gates.undecided`
 _COUNT = "checks of the stage that could not be measured"
 
 REASONS: Mapping[str, Reason] = {
+    "scenes/dissolve": Reason(
+        sentence="One picture turns into another here; what comes before and behind is decided by itself.",
+        score="share of the change of the picture that a mixture of the two explains",
+    ),
     "scenes/too_short": Reason(
         sentence="The shot is too short; it runs from a cut, a hole, or a change or fault of the file to the next one.",
         score="length of the shot in seconds",

@@ -11,14 +11,14 @@ from avf_curation.media.types import AudioTrack, VideoTrack, overlap_frames
 
 STAGE = "scenes"
 MIN_WIDTH_PX = 32  # the smallest width_px that a recipe may set
-DetectorName = Literal["adaptive", "content", "histogram", "hash", "threshold"]
+DetectorName = Literal["adaptive", "content", "histogram", "hash", "threshold", "dissolve"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScenesConfig:
     """Settings of the scenes stage. Where the thresholds come from: recipes/default.yaml."""
 
-    detectors: tuple[DetectorName, ...]  # PySceneDetect detectors; the stage takes the union of their cuts
+    detectors: tuple[DetectorName, ...]  # PySceneDetect's and `dissolve`; the stage takes the union of their cuts
     adaptive_threshold: float  # content change over its mean in the neighbouring frames
     adaptive_min_content: float  # content change below which the adaptive detector reports no cut
     content_threshold: float  # mean HSV difference of neighbouring frames
@@ -29,6 +29,7 @@ class ScenesConfig:
     width_px: int  # frames are shrunk to this width before detection
     min_shot_s: float  # shorter shots are rejected
     max_missing_s: float  # a shot may lack video or sound for this long
+    max_dissolve: float = 0.93  # share of a change of the picture that one mixture explains: more is a dissolve
     max_shot_s: float | None = None  # longer shots are cut into equal parts; None: they are not cut
 
     def __post_init__(self) -> None:
@@ -60,6 +61,7 @@ class ScenesScores:
     audio_tracks: int = 0  # sound tracks of the input
     audio_track: int | None = None  # position of the one that was read, from 0; None where there is none
     one_channel_s: float = 0.0  # of the input: seconds whose two channels cancel, so that one stands for both
+    dissolve: float = 0.0  # share of the change of the picture that a mixture explains; 0: the shot is no dissolve
     oddities: tuple[str, ...] = ()  # sentences: what is unusual about the picture, and how it was converted
 
     def record(self) -> dict[str, Any]:
@@ -67,6 +69,8 @@ class ScenesScores:
         values = asdict(self) | {"oddities": list(self.oddities)}
         if not self.oddities:
             del values["oddities"]
+        if not self.dissolve:  # a clip's shot never is
+            del values["dissolve"]
         return {name: round(value, 4) if isinstance(value, float) else value for name, value in values.items()}
 
 
@@ -137,8 +141,16 @@ def _changes(video_track: VideoTrack, index: int, event: str) -> list[str]:
 
 
 def decide(scores: ScenesScores, config: ScenesConfig) -> tuple[Check, ...]:
-    """Check that the shot is long enough and complete."""
+    """Check that the shot is no dissolve, long enough and complete."""
     return (
+        Check(
+            stage=STAGE,
+            reason="dissolve",
+            score=scores.dissolve,
+            operator="<=",
+            threshold=config.max_dissolve,
+            setting="scenes.max_dissolve",
+        ),
         Check(
             stage=STAGE,
             reason="too_short",

@@ -5,6 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from avf_curation.detectors.detector_set import Detectors, resolve_backends
@@ -34,12 +35,24 @@ def pan(first: Bytes, second: Bytes, share: float) -> Bytes:
     return np.concatenate([first, second], axis=1)[:, start : start + width]
 
 
-def write_film(path: Path, assets: Path, join: Join) -> None:
-    """Write three seconds of each of two people, with 0.6 s in between in which one gives way to the other."""
+def come_near(picture: Bytes) -> Bytes:
+    """Return the face of a picture at more than twice its size."""
+    height, width = picture.shape[:2]
+    face = picture[112:252, 82:257]  # the films of both people are 360 x 288, and the face is at one place in them
+    return np.asarray(cv2.resize(face, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def write_film(path: Path, assets: Path, join: Join, *, near: int | None = None) -> None:
+    """Write three seconds of each of two people, with 0.6 s in between in which one gives way to the other.
+
+    Args:
+        near: the number of the person whose face fills the picture.
+    """
     people = []
-    for name in ("grid_brbk7n.mpg", "grid_lwbsza.mpg"):
+    for number, name in enumerate(("grid_brbk7n.mpg", "grid_lwbsza.mpg")):
         with av.open(str(assets / "video" / name)) as film:
-            people.append([frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)][:75])
+            pictures = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)][:75]
+        people.append([come_near(picture) for picture in pictures] if number == near else pictures)
     between = [join(people[0][-1], people[1][0], (n + 1) / 16) for n in range(15)]
     noise = np.random.default_rng(0).normal(0, 0.1, (1, 16_000 * 165 // 25)).astype(np.float32)
     with av.open(str(path), "w", format="matroska") as out:
@@ -92,6 +105,21 @@ def test_what_each_person_has_alone_is_kept(
     assert second.stop_frame == SECOND.stop_frame
     reasons = {outcome.candidate.failed_check.reason for outcome in outcomes if outcome.candidate.failed_check}
     assert reasons == {"another_face"}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("near", [0, 1])
+def test_a_dissolve_to_a_face_of_another_size_costs_itself_alone(
+    tmp_path: Path, shared: Path, real_weights: Path, near: int
+) -> None:
+    write_film(tmp_path / "film.mkv", shared / "assets", dissolve, near=near)
+    outcomes = curate(tmp_path / "film.mkv", real_weights, "gates.silence=skip", "track.max_padding=1")
+    assert [bool(outcome.clips) for outcome in outcomes] == [True, False, True]
+    change = outcomes[1].candidate
+    assert change.failed_check is not None
+    assert change.failed_check.reason == "dissolve"
+    assert FIRST.stop_frame - 8 <= change.span.start_frame <= FIRST.stop_frame + 1
+    assert SECOND.start_frame - 1 <= change.span.stop_frame <= SECOND.start_frame + 8
 
 
 @pytest.mark.real
