@@ -16,6 +16,7 @@ from pathlib import Path
 
 from avf_shards.errors import UserError
 from avf_shards.format.tar import sha256_file
+from avf_shards.system.named_writes import append_bytes
 
 _CHUNK_BYTES = 1 << 20
 log = logging.getLogger(__name__)
@@ -195,7 +196,7 @@ def _save_response(
     if not resumed:
         part.unlink(missing_ok=True)
     while done <= _MAX_BYTES and (total or 0) <= _MAX_BYTES and (chunk := response.read(_CHUNK_BYTES)):
-        with open(part, "ab") as file:
+        with append_bytes(part) as file:
             file.write(chunk)
         done += len(chunk)
         progress(done, total)

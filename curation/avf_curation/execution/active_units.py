@@ -17,6 +17,7 @@ from avf_shards.errors import FaultError, UserError
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.schema.fields import Fields
 from avf_shards.schema.versions import read_json, stamp
+from avf_shards.system.named_writes import write_text
 
 from avf_curation.pipeline.unit_job import UnitJob
 
@@ -119,7 +120,7 @@ class ActiveUnitFile:
         self._written_s = time.monotonic()
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._path.write_text(json.dumps(stamp(asdict(self._unit), "active unit")), "utf-8")
+            write_text(self._path, json.dumps(stamp(asdict(self._unit), "active unit")))
 
 
 def _folder(run: RunFolder) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TextIO
 
 from avf_shards.schema.versions import stamp
+from avf_shards.system.storage_faults import name_path
 from avf_shards.text import load_json
 
 log = logging.getLogger(__name__)
@@ -44,13 +45,15 @@ class EventLog:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / FILE
         # Line-buffered, so that a killed process loses no event.
-        self._file: TextIO = open(folder / FILE, "a", encoding="utf-8", buffering=1)  # noqa: SIM115  closed in close()
+        self._file: TextIO = open(self._path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115  closed in close()
 
     def __call__(self, event: Event) -> None:
         """Append one event."""
         values = {name: value for name, value in asdict(event).items() if value is not None}
-        self._file.write(json.dumps(stamp({"time": round(time.time(), 3)} | values, "event")) + "\n")
+        with name_path(self._path):
+            self._file.write(json.dumps(stamp({"time": round(time.time(), 3)} | values, "event")) + "\n")
         level = logging.DEBUG
         if event.name in _WARNINGS:
             level = logging.WARNING

@@ -19,6 +19,7 @@ from avf_shards.sampling.hash_draw import priority
 from avf_shards.schema.estimate import Estimate
 from avf_shards.schema.fields import Fields
 from avf_shards.schema.versions import read_json, stamp
+from avf_shards.system.named_writes import write_text
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_curation.runs.frozen_plan import read_plan
@@ -102,7 +103,7 @@ def write_totals(run: RunFolder, totals: Mapping[str, SourceTotals]) -> None:
     """Write the sizes of the whole sources into the log folder of the sample's run."""
     run.log_folder.mkdir(parents=True, exist_ok=True)
     values = stamp({"sources": {name: asdict(total) for name, total in totals.items()}}, "source totals")
-    (run.log_folder / TOTALS).write_text(json.dumps(values, indent=1), "utf-8")
+    write_text(run.log_folder / TOTALS, json.dumps(values, indent=1))
 
 
 def estimate_cost(run: RunFolder, totals: Mapping[str, SourceTotals], gpu: bool, seed: int = 0) -> CostEstimate:

@@ -16,6 +16,7 @@ from avf_shards.format.run_folder import RunFolder
 from avf_shards.format.run_identity import RunIdentity
 from avf_shards.schema.fields import Fields
 from avf_shards.schema.versions import read_json, stamp
+from avf_shards.system.named_writes import write_text
 from avf_shards.system.temporary_folder import is_temporary_folder
 
 from avf_curation.detectors.detector_set import BackendSelection
@@ -79,7 +80,7 @@ def remember_roots(run: RunFolder, roots: Mapping[str, Path]) -> None:
     """Write to the log folder where the sources are on this machine: reports take their frames from there."""
     run.log_folder.mkdir(parents=True, exist_ok=True)
     values = stamp({"folders": {name: str(root) for name, root in roots.items()}}, "source folders")
-    (run.log_folder / SOURCES_FILE).write_text(json.dumps(values, indent=1), "utf-8")
+    write_text(run.log_folder / SOURCES_FILE, json.dumps(values, indent=1))
 
 
 def remembered_roots(run: RunFolder) -> dict[str, Path]:

@@ -13,6 +13,7 @@ from typing import Self
 
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.schema.versions import refuse_newer_version, stamp
+from avf_shards.system.named_writes import append_text
 from avf_shards.text import count_noun, load_json
 
 from avf_curation.pipeline.unit_job import UnitReport
@@ -57,7 +58,7 @@ def append_unit(run: RunFolder, report: UnitReport, attempt: int) -> None:
         report.cpu_seconds,
     )
     entry = UnitLogEntry(time=round(time.time(), 3), attempt=attempt, report=report)
-    with open(_path(run), "a", encoding="utf-8") as file:
+    with append_text(_path(run)) as file:
         file.write(entry.to_json() + "\n")
 
 

@@ -14,6 +14,7 @@ from typing import Any, NoReturn, TextIO
 from avf_shards.cli.logging_setup import add_logging_options, count_verbose, setup_logging
 from avf_shards.cli.standard_output import ClosedOutputError, check_output, flush_output
 from avf_shards.errors import FaultError, UserError
+from avf_shards.system.named_writes import write_text
 from avf_shards.text import printable, printable_json, printable_lines
 
 DISTRIBUTION = "avf-foundry"
@@ -253,7 +254,7 @@ def write_answer(options: argparse.Namespace, values: Any) -> bool:
     if options.json == "-":
         print(to_json(values, ascii_only=not can_encode(sys.stdout)))
     elif options.json:
-        Path(options.json).write_text(to_json(values) + "\n", "utf-8")
+        write_text(Path(options.json), to_json(values) + "\n")
     return bool(options.json == "-")
 
 

@@ -21,12 +21,13 @@ def add(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     from avf_shards.packing.lineage import find_clips
     from avf_shards.schema.versions import parse_json
+    from avf_shards.system.named_writes import write_bytes
 
     ((_, files),) = find_clips(options.shards, [options.key]).values()
     if options.extract:
         options.extract.mkdir(parents=True, exist_ok=True)
         for extension, data in files.items():
-            (options.extract / f"{options.key}.{extension}").write_bytes(data)
+            write_bytes(options.extract / f"{options.key}.{extension}", data)
     record = parse_json(files["json"], "clip record", f"{options.shards}: {options.key}.json")
     print(to_json(record, ascii_only=not can_encode(sys.stdout)))
     return 0

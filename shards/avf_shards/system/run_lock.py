@@ -29,6 +29,7 @@ from typing import Any, Self
 
 from avf_shards.errors import FaultError, UserError
 from avf_shards.system.durable_io import AlreadyExistsError, sync_folder
+from avf_shards.system.storage_faults import name_path
 
 log = logging.getLogger(__name__)
 WAITING_LOG = logging.getLogger(f"{__name__}.waiting")
@@ -188,10 +189,7 @@ class RunLock:
             return os.stat(temporary).st_nlink == 2
         except OSError:  # a file system without hard links, as a mounted object store: create it where the name is free
             try:
-                with open(marker, "xb") as file:
-                    file.write(self._content)
-                    file.flush()
-                    os.fsync(file.fileno())
+                _write_durably(marker, self._content)
             except FileExistsError:
                 return False
         finally:
@@ -270,7 +268,7 @@ def _touched_ns(marker: Path) -> int:
 
 
 def _write_durably(path: Path, content: bytes) -> None:
-    with open(path, "xb") as file:
+    with name_path(path), open(path, "xb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

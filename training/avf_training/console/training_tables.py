@@ -6,6 +6,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from avf_shards.system.named_writes import write_text
 from avf_shards.text import count_noun
 from rich.table import Table
 
@@ -210,4 +211,4 @@ def fill_page(page: Path, rows: Sequence["ParityRow"]) -> None:
         pattern = re.compile(f"<!-- {re.escape(file)} -->.*?<!-- end {re.escape(file)} -->", re.S)
         section = pattern.search(text)
         text = f"{text[: section.start()]}{block}{text[section.end() :]}" if section else f"{text}\n{block}\n"
-    page.write_text(text, "utf-8")
+    write_text(page, text)

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from avf_shards.errors import UserError
+from avf_shards.system.named_writes import write_bytes
 
 _FILL_SHARE = 0.9  # of the limit that is in use after an eviction, so that not every new range causes one
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class RangeCache:
             with self.lock_count() as count:
                 count.reserve(len(data))
                 path.parent.mkdir(exist_ok=True)
-                temporary.write_bytes(data)
+                write_bytes(temporary, data)
                 temporary.rename(path)
         except OSError as error:  # a full disk costs the cache only: the stream goes on without this range
             log.warning("cache %s: a range of %d bytes is not kept (%s)", self.folder, len(data), error.strerror)

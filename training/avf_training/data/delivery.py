@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from avf_shards.errors import FaultError, UserError
 from avf_shards.sampling.stream_order import EpochwiseOrder, rank_steps
+from avf_shards.system.named_writes import append_text
 
 from avf_training.data.batch import Batch, ClipFault
 
@@ -32,7 +33,8 @@ def _check_writable(path: Path) -> None:
     """Raise UserError if a file cannot be written: at the start of a run, not hours later at the first fault."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.open("a").close()
+        with append_text(path):
+            pass
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None
 
@@ -100,7 +102,7 @@ class DeliveryTracker:
     def _quarantine_clip(self, fault: ClipFault) -> None:
         log.warning("%s: clip %s cannot be read, another clip replaces it: %s", fault.shard, fault.key, fault.error)
         if self.quarantine is not None:
-            with open(self.quarantine, "a", encoding="utf-8") as file:
+            with append_text(self.quarantine) as file:
                 file.write(json.dumps(asdict(fault), ensure_ascii=False) + "\n")
 
     def per_source(self, delivered: int) -> list[SourceDelivery]:
@@ -128,7 +130,7 @@ class DeliveryTracker:
         log.info("epoch %d, position %d: %s", epoch, position, text)
         if self.delivery_log is not None:
             line = {"epoch": epoch, "position": position, "sources": [asdict(row) for row in rows]}
-            with open(self.delivery_log, "a", encoding="utf-8") as file:
+            with append_text(self.delivery_log) as file:
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
     def check_order(self, delivered: int, batch: int, world: int, rank: int) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from avf_shards.system.named_writes import write_bytes
 from torch import nn
 
 from avf_training.models.classifier import Classifier
@@ -39,7 +40,7 @@ def summarize_presets() -> list[ModelSummary]:
 
 def store_preset_costs(path: Path = PRESET_COSTS) -> None:
     """Write the file that `avf-train describe` prints; a test compares it with what is counted."""
-    path.write_bytes(costs_as_json(summarize_presets()))
+    write_bytes(path, costs_as_json(summarize_presets()))
 
 
 def summarize_model(config: ModelConfig, batch: int, precision: Precision) -> ModelSummary:

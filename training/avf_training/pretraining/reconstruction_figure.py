@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from avf_shards.errors import UserError
 from avf_shards.format.index import ShardReader
+from avf_shards.system.storage_faults import name_path
 from torch import Tensor
 
 from avf_training.data.clip import decode_clip
@@ -242,7 +243,8 @@ def draw_reconstruction(path: Path, clips: list[ReconstructedClip], title: str, 
             axis.set_xticks([])
             axis.set_yticks([])
             axis.spines[:].set_visible(False)
-    figure.savefig(path, dpi=DPI)
+    with name_path(path):
+        figure.savefig(path, dpi=DPI)
     pyplot.close(figure)
 
 

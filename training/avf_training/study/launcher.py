@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from avf_shards.errors import UserError
 from avf_shards.system.child_process import child_environment
+from avf_shards.system.named_writes import append_bytes
 from avf_shards.text import count_noun, format_wait
 
 from avf_training.config.finetune import load_finetune_recipe
@@ -193,7 +194,7 @@ class LocalLauncher:
         taken, self._free = self._free[: job.gpus], self._free[job.gpus :]
         environment = child_environment() | ({"CUDA_VISIBLE_DEVICES": ",".join(taken)} if taken else {})
         log_path(job).parent.mkdir(parents=True, exist_ok=True)
-        with log_path(job).open("ab") as file:
+        with append_bytes(log_path(job)) as file:
             process = subprocess.Popen(_command(job), stdout=file, stderr=subprocess.STDOUT, env=environment)
         self._running[process] = taken
         where = f" on {'GPU' if len(taken) == 1 else 'GPUs'} {', '.join(taken)}" if taken else ""
@@ -285,6 +286,6 @@ def _run_in_worker(arguments: list[str], log_file: str, variables: Mapping[str, 
     """Run a job as a child process of a Ray worker, which sees the GPUs of its task, and return its exit status."""
     environment = child_environment() | dict(variables)
     command = [sys.executable, *arguments]  # the Python of the node, which may lie elsewhere
-    with open(log_file, "ab") as file:
+    with append_bytes(Path(log_file)) as file:
         process = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False)
     return process.returncode

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from avf_shards.system.storage_faults import name_path
+
 from avf_training.trainer.figures import DPI, PALETTE, WIDTH_IN, load_pyplot, put_legend_below, use_few_ticks
 from avf_training.trainer.metrics_writer import EVALUATION, METRICS, read_lines
 from avf_training.trainer.smoothing import smooth_curve
@@ -41,7 +43,8 @@ def draw_learning_curve(run: Path) -> Path:
     for (axis,) in axes:
         axis.set_xlim(0, rows[-1]["step"] + 1 if rows else 1)
     axes[-1][0].set_xlabel("step")
-    figure.savefig(run / CURVE, dpi=DPI)
+    with name_path(run / CURVE):
+        figure.savefig(run / CURVE, dpi=DPI)
     pyplot.close(figure)
     return run / CURVE
 

@@ -9,6 +9,7 @@ from typing import Any, TextIO
 from avf_shards.cli.logging_setup import print_message, show_progress
 from avf_shards.schema.versions import SCHEMA_VERSION, FileKind, parse_json, stamp
 from avf_shards.system import durable_io
+from avf_shards.system.named_writes import append_text
 
 METRICS, THROUGHPUT, EVALUATION = "metrics.jsonl", "throughput.jsonl", "evaluation.jsonl"
 _KINDS: dict[str, FileKind] = {METRICS: "step metrics", THROUGHPUT: "throughput", EVALUATION: "evaluation scores"}
@@ -30,7 +31,7 @@ class MetricsWriter:
 
     def write(self, values: dict[str, Any], name: str = METRICS) -> None:
         """Append one row to the file `name`."""
-        with open(self._run / name, "a", encoding="utf-8") as file:
+        with append_text(self._run / name) as file:
             file.write(_to_line(values, name))
 
     def show(self, values: dict[str, Any], speed: dict[str, Any]) -> None:
