@@ -52,7 +52,7 @@ def curate_after_losses(video: Video, root: Path, settings: object, tools: objec
     """Curate like `stub_curate`, but hold later videos back until the test has killed a node."""
     for number, units in enumerate(UNITS_BEFORE_LOSS):
         if int(Path(video.path).stem) >= units:
-            wait_until((root.parent / f"lost-{number}").exists, f"the loss of a node after {units} units", 60)
+            wait_until((root.parent / f"lost-{number}").exists, f"the loss of a node after {units} units")
     return stub_curate(video, root, settings, tools)
 
 
@@ -79,7 +79,7 @@ def node_of_held_unit(log_folder: Path, units: int) -> str | None:
 
 def curate_after_gpu_is_full(video: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
     """Curate like `stub_curate`, but only after the test has seen a whole GPU in use."""
-    wait_until((root.parent / "gpu-is-full").exists, "a whole GPU in use", 30)
+    wait_until((root.parent / "gpu-is-full").exists, "a whole GPU in use")
     return stub_curate(video, root, settings, tools)
 
 

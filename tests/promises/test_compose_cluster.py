@@ -39,7 +39,7 @@ def cluster(corpus: DemoFiles, tmp_path_factory: pytest.TempPathFactory) -> Iter
     for name in ("studio/talk_0.mp4", "archive/truncated.mp4"):
         (source / Path(name).name).write_bytes(corpus.draw(name).read_bytes())
     with internal_network(), running("head", folder):
-        wait_until(lambda: is_healthy(folder), "a healthy head", 60)
+        wait_until(lambda: is_healthy(folder), "a healthy head")
         with running("worker", folder):
             yield folder
 
@@ -48,7 +48,7 @@ def is_healthy(folder: Path) -> bool:
     """Run the health check of the compose file, from a neighbour of the head."""
     _, *words = service("head")["healthcheck"]["test"]
     words = [word.replace("localhost", "head") for word in words]
-    return subprocess.run(enclose("curate", folder, words), capture_output=True, timeout=60).returncode == 0
+    return subprocess.run(enclose("curate", folder, words), capture_output=True, timeout=120).returncode == 0
 
 
 def run_service(name: str, folder: Path, words: list[str], **variables: str) -> "subprocess.CompletedProcess[str]":

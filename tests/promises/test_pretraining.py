@@ -83,7 +83,7 @@ def test_a_signal_saves_a_checkpoint_and_ends_the_run(
     running = start_training(shards, out, "checkpoint_every=1000")
     wait_for_lines(running, out, 2)
     running.send_signal(kind)
-    output = running.communicate(timeout=60)
+    output = running.communicate(timeout=240)
     assert running.returncode == 0, output
     (reached,) = Checkpoints(out, 9, 0).steps()
     assert f"step {reached}" in output[0]

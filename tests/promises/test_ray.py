@@ -102,7 +102,7 @@ def test_ctrl_c_ends_a_run_cleanly(source: Path, tmp_path: Path) -> None:
     wait_until(lambda: RunFolder(out).finished_units(0), "the first finished unit")
     assert running.poll() is None
     running.send_signal(signal.SIGINT)
-    _, stderr = running.communicate(timeout=60)
+    _, stderr = running.communicate(timeout=240)
     assert running.returncode == 130
     assert "the same command continues after them" in stderr
     assert "Traceback" not in stderr

@@ -47,7 +47,7 @@ def test_a_signal_to_the_group_saves_and_leaves_no_worker(
     out = tmp_path / "run"
     running, workers = start_with_workers(shards, out)
     os.killpg(running.pid, number)
-    output = running.communicate(timeout=60)
+    output = running.communicate(timeout=240)
     assert running.returncode == status, output
     (reached,) = Checkpoints(out, 9, 0).steps()
     assert f"a signal stopped the run at step {reached}; it is saved" in output[1]
@@ -74,7 +74,7 @@ def test_workers_of_every_start_method_work_and_end_with_the_trainer(shards: Pat
     processes = psutil.Process(running.pid).children(recursive=True)
     assert len(processes) >= 2
     os.killpg(running.pid, signal.SIGTERM)
-    _, errors = running.communicate(timeout=60)
+    _, errors = running.communicate(timeout=240)
     assert running.returncode == 0
     assert "it is saved" in errors
     wait_until(lambda: not any(map(is_running, processes)), "the end of the workers")

@@ -37,7 +37,7 @@ def continue_run(tmp_path: Path, **options: object) -> RunFolder:
 
 def test_a_second_coordinator_is_refused_with_the_name_of_the_first(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(900)"])
     try:
         write_coordinator_marker(run, sleeper.pid)
         with pytest.raises(UserError, match=f"process {sleeper.pid} on .* is at work"):
@@ -82,7 +82,7 @@ from avf_shards.system.run_lock import marker_values
 run = RunFolder(Path(sys.argv[1]))
 won = 0
 end = time.time() + 4
-while time.time() < end:
+while won < 3 or time.time() < end:  # on a busy machine four seconds may see few wins
     try:
         with Coordinator(run, EventLog(run.log_folder), 0):
             (run.root / "log/inside").touch(exist_ok=False)
@@ -97,7 +97,7 @@ while time.time() < end:
 print(won)
 """
     racers = [subprocess.Popen([sys.executable, "-c", code, str(run.root)], stdout=subprocess.PIPE) for _ in range(4)]
-    won = [int(racer.communicate(timeout=120)[0]) for racer in racers]
+    won = [int(racer.communicate(timeout=240)[0]) for racer in racers]
     assert [racer.returncode for racer in racers] == [0] * 4
     assert sum(won) > 10
 

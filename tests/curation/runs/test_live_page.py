@@ -49,7 +49,7 @@ def served(run: RunFolder) -> Iterator[str]:
 
 def get(url: str, path: str = "/", **headers: str) -> tuple[int, str]:
     address = urlsplit(url)
-    connection = http.client.HTTPConnection(str(address.hostname), address.port or 80, timeout=30)
+    connection = http.client.HTTPConnection(str(address.hostname), address.port or 80, timeout=120)
     connection.request("GET", path, headers=headers)
     answer = connection.getresponse()
     text = answer.read().decode()
@@ -164,7 +164,7 @@ def test_ctrl_c_ends_it_and_faults_are_sentences(tmp_path: Path, capsys: pytest.
     url = running.stdout.readline().split()[0]
     assert get(url)[0] == 200
     running.send_signal(signal.SIGINT)
-    _, errors = running.communicate(timeout=30)
+    _, errors = running.communicate(timeout=120)
     assert (running.returncode, errors) == (0, "")
     assert main(["status", str(run.root), "--serve", "70000"]) == 2
     assert "--serve 70000: the port cannot be used" in capsys.readouterr().err

@@ -19,7 +19,7 @@ from pathlib import Path
 from avf_shards.system.run_lock import RunLock
 with RunLock(Path(sys.argv[1]), "lock", "here"):
     print("held", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 

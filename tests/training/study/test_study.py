@@ -4,6 +4,7 @@ import contextlib
 import subprocess
 import sys
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from avf_training.config.finetune import load_finetune_recipe
 from avf_training.config.pretrain import FOLDER, load_recipe
 from avf_training.evaluation.intervals import Interval, McNemar, PairedDifference
 from avf_training.models.classifier import Classifier
+from avf_training.models.config import ModelConfig
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.presets import PRESETS
 from avf_training.study.launcher import LocalLauncher, RayLauncher, run_all
@@ -32,6 +34,15 @@ STUDIES = sorted(path.stem for path in (FOLDER / "study").glob("*.yaml"))
 STARTS = {name: Path(name) for name in PRESETS}
 
 
+@cache  # runs that differ in seed, fold or corpus have the same model
+def build_model(config: ModelConfig, outputs: int | None) -> None:
+    with torch.device("meta"):
+        if outputs is None:
+            MaskedAutoencoder(config)
+        else:
+            Classifier(config, outputs)
+
+
 @pytest.mark.parametrize("name", [name for name in STUDIES if name != "it_learns"])
 def test_every_run_of_every_study_builds_its_recipe_and_model(name: str) -> None:
     study = load_study(name)
@@ -45,11 +56,10 @@ def test_every_run_of_every_study_builds_its_recipe_and_model(name: str) -> None
         for job in matrix.jobs
     }
     for stage, recipe, sets in built:
-        with torch.device("meta"):
-            if stage == "pretrain":
-                MaskedAutoencoder(load_recipe(recipe, sets).model_config())
-            else:
-                Classifier(load_finetune_recipe(stage, recipe, sets).model_config(), 7)
+        if stage == "pretrain":
+            build_model(load_recipe(recipe, sets).model_config(), None)
+        else:
+            build_model(load_finetune_recipe(stage, recipe, sets).model_config(), 7)
     tables = {row.published_as for row in study.rows.values()} - {None}
     assert all(any(figure.table == table for figure in published_figures()) for table in tables)
 

@@ -18,7 +18,7 @@ with exclusive_lock(Path(sys.argv[1])):
         time.sleep(20)
         os._exit(0)
     print("held", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 

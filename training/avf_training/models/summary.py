@@ -4,6 +4,7 @@ See cost_counter.py for how, and model_costs.py for what is counted.
 """
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,7 @@ def summarize_model(config: ModelConfig, batch: int, precision: Precision) -> Mo
     )
 
 
+@cache  # every fold of a data set asks for the same model
 def forward_gmacs(config: ModelConfig, outputs: int | None = None) -> float:
     """Return the multiply-adds of one clip's forward pass, in 10^9.
 
