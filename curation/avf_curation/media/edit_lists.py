@@ -56,13 +56,12 @@ def read_edit_lists(file: InputFile) -> Mapping[int, tuple[Edit, ...]]:
 def misplayed_spans(edits: tuple[Edit, ...]) -> TimeSpans:
     """Return the stretches for which FFmpeg plays other media than the edits of a track say.
 
-    A speed of 0 in the only edit that has media is an error of its writer: the film would be one still.
+    The only edit that has media is played at normal speed, as FFmpeg and players do: nothing else of the film tells
+    that its speed is meant, and with a speed of 0 all of it would be one still.
     """
-    may_stand = sum(not edit.is_empty for edit in edits) > 1
+    is_only = sum(not edit.is_empty for edit in edits) == 1
     return tuple(
-        (edit.begin_s, edit.end_s)
-        for edit in edits
-        if edit.is_empty or (edit.speed != _NORMAL_SPEED and (edit.speed != 0 or may_stand))
+        (edit.begin_s, edit.end_s) for edit in edits if edit.is_empty or (edit.speed != _NORMAL_SPEED and not is_only)
     )
 
 

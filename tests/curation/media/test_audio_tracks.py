@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from avf_curation.audit.explain import input_notes
 from avf_curation.media.audio import read_audio
+from avf_curation.media.decode import MediaFile
 from avf_curation.media.types import AudioTrack, Samples
 from avf_shards.schema.ledger import Decision
 from avf_shards.timeline import Span
@@ -132,3 +133,30 @@ def test_explain_tells_which_track_was_read() -> None:
     assert "2 sound tracks; track 2 was read" in track
     assert "3 s" in channel
     assert input_notes([replace(decision, measurements='{"scenes": {"audio_tracks": 1}}')]) == []
+
+
+@pytest.mark.parametrize(
+    ("with_gapless_info", "late_s", "longer_s"),
+    [(True, 0.0, 0.0), (False, 1105 / RATE, 1920 / RATE)],
+    ids=["gapless", "without gapless info"],
+)
+def test_mp3_is_in_step_where_it_says_what_its_encoder_put_before_the_sound(
+    tmp_path: Path, with_gapless_info: bool, late_s: float, longer_s: float
+) -> None:
+    """Without that word the 1,105 samples of delay stay, in every player."""
+    samples = tone(1000)
+    samples[:RATE] = 0
+    options = {"write_xing": str(int(with_gapless_info))}
+    with av.open(str(tmp_path / "sound.mp3"), "w", format="mp3", options=options) as out:
+        stream = out.add_stream("libmp3lame", rate=RATE, layout="mono")
+        for start in range(0, len(samples), 4800):
+            frame = av.AudioFrame.from_ndarray(samples[None, start : start + 4800], "s16p", "mono")
+            frame.sample_rate, frame.pts, frame.time_base = RATE, start, Fraction(1, RATE)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    with MediaFile(tmp_path / "sound.mp3", MEDIA) as media:
+        sound = media.audio(None)
+    assert sound is not None
+    begin_s = float(np.argmax(np.abs(sound.samples) > 4000)) / 16_000
+    assert begin_s == pytest.approx(1 + late_s, abs=0.001)
+    assert len(sound.samples) / 16_000 == pytest.approx(2 + longer_s, abs=0.001)

@@ -107,16 +107,41 @@ def test_an_edit_may_begin_between_key_frames(tmp_path: Path, codec: str, first:
     [
         ([Edit(1, NOTHING), Edit(5, 0)], range(125)),
         ([Edit(2, 0), Edit(2, 3)], [*range(50), *range(75, 125)]),
+        ([Edit(2, 0), Edit(3, 2)], range(125)),
         ([Edit(2, 3), Edit(2, 0)], [*range(75, 125), *range(50)]),
         ([Edit(2, 0), Edit(2, 0)], [*range(50), *range(50)]),
         ([Edit(5, 0, speed=0)], range(125)),  # an error of its writer
+        ([Edit(5, 0, speed=2)], range(125)),
+        ([Edit(1, NOTHING), Edit(5, 0, speed=0.5)], range(125)),
     ],
-    ids=["begins late", "cut out", "swapped", "repeated", "one edit without a speed"],
+    ids=[
+        "begins late",
+        "cut out",
+        "continued",
+        "swapped",
+        "repeated",
+        "one edit without a speed",
+        "one fast",
+        "one slow, late",
+    ],
 )
 def test_other_lists_show_what_they_say(tmp_path: Path, film: bytes, edits: list[Edit], expected: list[int]) -> None:
     numbers, track, _ = read(tmp_path / "film.mp4", with_edit_list(film, edits))
     assert numbers == list(expected)
     assert track.gaps == ()
+
+
+def test_a_list_that_cannot_be_placed_costs_what_is_behind_its_first_edit(tmp_path: Path, film: bytes) -> None:
+    """An edit behind the end of the media plays no packets, so that which packets belong to which edit is not known."""
+    edits = [Edit(2, 0), Edit(1, 100), Edit(1.6, 2)]
+    numbers, track, sound = read(tmp_path / "film.mp4", with_edit_list(film, edits))
+    assert numbers[:50] == list(range(50))
+    assert set(numbers[50:115]) == {49}
+    (hole,) = track.gaps
+    assert 50 < hole.start_frame <= 50 + MAX_STILL
+    assert hole.stop_frame == 115
+    assert len(numbers) <= 116  # FFmpeg's last picture is late by its own reckoning
+    assert beeps_s(sound)[0] == pytest.approx(1, abs=0.025)
 
 
 @pytest.mark.parametrize("cut", [4, 8, 11, 16, 20])
