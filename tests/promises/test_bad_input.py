@@ -74,7 +74,7 @@ def test_every_bad_file_is_a_failed_row_and_the_good_file_is_kept(small_video: b
     os.mkfifo(source / "pipe.mp4")
     before = {path: path.stat().st_mtime_ns for path in source.rglob("*") if path.is_file()}
 
-    run = curate_source(source, tmp_path / "run")
+    run = curate_source(source, tmp_path / "run", "faces.samples=3", "faces.side_px=150", "track.side_px=150")
     failed = failed_videos(run)
     assert {*bad, "broken link.mp4"} - {"half.mp4"} <= failed.keys()
     kept_ids = {d.video_id for d in table_to_decisions(run.ledger()) if d.status == "kept"}
