@@ -27,8 +27,10 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from avf_training.inference.export_format import require_new_file
     from avf_training.trainer.saved_model import require_fine_tuned
 
+    require_new_file(options.out)
     require_fine_tuned(options.model)
     # After what is refused quickly: this loads torch.
     from avf_training.inference.export import export_model

@@ -1,6 +1,5 @@
 """Export of a fine-tuned model as one file for other programs (torch.export or ONNX), compared with the model."""
 
-import importlib.util
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from avf_shards.errors import UserError
 from avf_shards.system import durable_io
 from torch import Tensor, nn
 
+from avf_training.inference.export_format import require_new_file
 from avf_training.models.classifier import Classifier
 from avf_training.trainer.saved_model import start_model
 
@@ -50,11 +50,7 @@ def export_model(saved: Path, out: Path) -> ExportResult:
     least 2. Raises UserError where an output differs by more than 1e-5 from the model's; nothing is written then.
     """
     is_onnx = out.suffix.lower() == ".onnx"
-    if out.exists():
-        raise UserError(f"{out}: is there already; name a new file")
-    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
-    if is_onnx and missing:
-        raise UserError(f"{out}: {missing[0]} is not installed; pip install 'avf-foundry[onnx]', or name a .pt2 file")
+    require_new_file(out)
     model = Classifier.from_pretrained(start_model(saved))
     scores_of = _ScoresModule(model).eval()
     geometry, modalities = model.config.geometry, model.config.modalities
