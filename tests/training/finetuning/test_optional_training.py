@@ -4,13 +4,18 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from avf_shards.errors import UserError
 from avf_training.config.finetune import FinetuneRecipe, load_finetune_recipe
 from avf_training.data.storage import StorageConfig
+from avf_training.evaluation.metrics import MetricValue
+from avf_training.finetuning import model_selection
 from avf_training.finetuning.finetune import train_stage
-from avf_training.finetuning.model_selection import BestCheckpointTracker
+from avf_training.finetuning.model_selection import BestCheckpointTracker, read_validation
+from avf_training.models.classifier import Classifier
 from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.tasks.task import Task, fold_task
+from avf_training.trainer.metrics_writer import read_lines
 from support.labelled import make_dataset, make_label_rows, make_labelled_shards
 
 SETS = ("batch=4", "micro_batch=4", "workers=0", "epochs=2", "threads=1", "validation_share=0.2", "drop_path=0.3")
@@ -52,6 +57,7 @@ def stop_at_evaluation(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     [
         ("imbalance.sampling=balanced", "imbalance.focal=1"),
         ("imbalance.sampling=square_root", "imbalance.weights=balanced", "imbalance.logit_adjustment=1", "repeats=2"),
+        ("average_decay=0.8", "frozen_layers=2"),
     ],
 )
 def test_a_stopped_run_goes_on_to_the_same_result(
@@ -67,6 +73,47 @@ def test_a_stopped_run_goes_on_to_the_same_result(
     assert resumed.read_text() == whole.read_text()
     for name in ("validation.jsonl", "predictions/last.json", "predictions/validation.json"):
         assert (tmp_path / "cut" / name).read_text() == (tmp_path / "whole" / name).read_text()
+
+
+def score_as(monkeypatch: pytest.MonkeyPatch, scores: list[float]) -> None:
+    """Let the validation scores of the evaluations be these."""
+    computed = iter(scores)
+
+    def score(data: object, predictions: object) -> dict[str, MetricValue]:
+        return {"WAR": MetricValue(value=next(computed))}
+
+    monkeypatch.setattr(model_selection, "score_predictions", score)
+
+
+def test_a_run_ends_early_where_its_scores_stop_to_rise_and_ends_there_again(
+    shards: LabelledShards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, task = make_run(shards, "patience=2", "epochs=9", "score_test=false")
+    score_as(monkeypatch, [0.7, 0.6, 0.7])
+    result = train_stage(recipe, task, None, tmp_path / "run")
+    rows = read_validation(tmp_path / "run")
+    assert [row.scores["validation"]["WAR"] for row in rows] == [0.7, 0.6, 0.7], "the first of equals is the best"
+    assert json.loads(result.read_text())["protocols"]["validation"]["step"] == rows[0].step
+    written = result.read_text()
+    result.unlink()  # as if the machine had gone away before the test; training must not go on
+    assert train_stage(recipe, task, None, tmp_path / "run").read_text() == written
+    assert len(read_lines(tmp_path / "run/metrics.jsonl")) == rows[-1].step + 1
+
+
+def test_frozen_layers_keep_their_weights_and_the_others_learn(shards: LabelledShards, tmp_path: Path) -> None:
+    recipe, task = make_run(shards, "frozen_layers=2", "epochs=1", "score_test=false", "validation_share=0")
+    torch.manual_seed(recipe.seed)
+    new = Classifier(recipe.model_config(), 2, recipe.drop_path).state_dict()
+    train_stage(recipe, task, None, tmp_path / "run")
+    learned = Classifier.from_pretrained(tmp_path / "run/model").state_dict()
+    same = {name for name, tensor in learned.items() if (tensor == new[name]).all()}
+    frozen = {name for name in learned if name.startswith("encoder_") and (".embed." in name or ".blocks.0." in name)}
+    assert len(frozen) > 10
+    assert frozen <= same
+    assert "head.weight" not in same
+    assert any(".blocks.1." in name for name in learned.keys() - same)
+    with pytest.raises(UserError, match=r"frozen_layers 99: this model has \d+ layers"):
+        train_stage(*make_run(shards, "frozen_layers=99"), None, tmp_path / "deep")
 
 
 def test_without_scores_of_test_clips_no_epoch_is_selected_by_them(shards: LabelledShards, tmp_path: Path) -> None:

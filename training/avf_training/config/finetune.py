@@ -33,7 +33,7 @@ FREE = ("workers", "threads", "log_every", "checkpoint_keep", "wandb", "activati
 
 # Settings that came later: left out of a run's identity where they have their default, so that runs of earlier versions
 # go on.
-_LATER = ("imbalance", "score_test", "train_share")
+_LATER = ("imbalance", "score_test", "train_share", "frozen_layers", "average_decay", "patience")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +48,13 @@ class FinetuneRecipe:
     precision: Precision  # number types of the forward pass
     modalities: Modalities = "av"  # inputs of the model: av, a (audio) or v (video)
     layer_decay: float = 0.75  # factor on the learning rate for each layer below the last
+    # Lowest layers that learn nothing: 1 is the embedding, then the encoders' blocks, then the fusion's.
+    frozen_layers: int = 0
+    # Share of a moving average of the weights that stays at each step, such as 0.999. The average is then what is
+    # scored, selected and saved. None: the weights themselves, as in the papers.
+    average_decay: float | None = None
+    # Evaluations without a better validation score after which the run ends; None: it takes all its steps.
+    patience: int | None = None
     drop_path: float = 0.1  # largest rate of stochastic depth
     smoothing: float = 0.1  # label smoothing
     augment: AugmentConfig = field(default_factory=AugmentConfig)  # random changes of single clips
@@ -98,6 +105,16 @@ class FinetuneRecipe:
             (not 0 <= self.smoothing <= 1, f"smoothing {self.smoothing} must lie between 0 and 1"),
             (not 0 <= self.validation_share <= 0.5, f"validation_share {self.validation_share} must be 0 to 0.5"),
             (not 0 < self.train_share <= 1, f"train_share {self.train_share:g} must be above 0 and at most 1"),
+            (self.frozen_layers < 0, f"frozen_layers {self.frozen_layers} must be at least 0"),
+            (
+                self.average_decay is not None and not 0 < self.average_decay < 1,
+                f"average_decay {self.average_decay} must lie between 0 and 1, or be null",
+            ),
+            (self.patience is not None and self.patience < 1, f"patience {self.patience} must be at least 1, or null"),
+            (
+                self.patience is not None and not self.validation_share,
+                "patience needs validation clips to see that scores stop rising; set validation_share above 0",
+            ),
             (self.epochs <= 0, f"epochs {self.epochs:g} must be above 0"),
             (self.steps is not None and self.steps < 1, f"steps {self.steps} must be at least 1"),
         )

@@ -46,12 +46,13 @@ from avf_training.tasks.task import Task
 from avf_training.tasks.train_share import take_share
 from avf_training.trainer.checkpoint import Checkpoints
 from avf_training.trainer.metrics_writer import MetricsWriter
-from avf_training.trainer.optimizer import adamw, layer_scale, schedule
+from avf_training.trainer.optimizer import adamw, freeze_layers, layer_scale, schedule
 from avf_training.trainer.progress import ProgressReporter, StepCost
 from avf_training.trainer.run_folder import MODEL, exclusive_lock, freeze_identity
 from avf_training.trainer.tensorboard import TensorBoardLogger
 from avf_training.trainer.train_step import Forward, TrainStep
 from avf_training.trainer.trainer import RunLengths, Trainer
+from avf_training.trainer.weight_average import AveragingAdamW
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +87,7 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
         model = Classifier(recipe.model_config(), task.outputs, recipe.drop_path, output_spec(recipe, task))
         new = load_start(model, start) if start is not None else []
         initialization = "from random weights" if start is None else f"from {start}, {len(new)} tensors new"
+        freeze_layers(model, recipe.frozen_layers, **_depths(recipe), rule=recipe.optim.decay)
         model.to(context.device).train()
         model.checkpoint_activations(recipe.activation_checkpointing)
         defer_running_statistics(model, recipe.batch_norm_clips or recipe.micro_batch)
@@ -192,13 +194,7 @@ def _train(
     loader = _make_loader(recipe, task, sampler, context, out)
     lengths = _stage_lengths(recipe, task.epoch_clips or len(task.train))
     if context.rank == 0:
-        log_hints(
-            recipe,
-            clips=lengths.clips,
-            steps=lengths.steps,
-            warmup_steps=lengths.warmup,
-            device_type=context.device.type,
-        )
+        _log_hints(recipe, lengths, context)
     wrapped = wrap_ddp(model, context)
     trainer = Trainer(
         model=wrapped,
@@ -210,17 +206,14 @@ def _train(
     start = trainer.resume(None)
     every = lengths.per_epoch * recipe.evaluate_every
     tracker = BestCheckpointTracker(recipe, task, model, out, context=context, every=every)
+    if isinstance(optimizer := trainer.train_step.optimizer, AveragingAdamW):
+        tracker.average = optimizer
     metrics = board = None
     if context.rank == 0:
         metrics = MetricsWriter(out, start, lengths.steps)
         board = TensorBoardLogger(out, start, recipe.wandb, recipe.frozen())
         metrics.begin(_describe_stage(recipe, task, lengths, initialization))
-    cost = StepCost(
-        clips=recipe.samples,
-        flops=training_flops(model.config, task.outputs) * recipe.samples,
-        peak=NO_PEAK if context.rank else peak_flops(context.device, recipe.precision),
-        devices=context.size,
-    )
+    cost = _step_cost(recipe, model, context)
     reporter = ProgressReporter(
         metrics, board, cost, log_every=recipe.log_every, evaluate=tracker.after_epoch, eval_every=every
     )
@@ -233,11 +226,35 @@ def _train(
         accumulation=recipe.accumulation(context.size),
         checkpoint_every=every,
         nonfinite_limit=recipe.nonfinite_limit,
+        is_over=tracker.is_over,
     )
     try:
-        return trainer.train(start, run_lengths, reporter, diverged) >= lengths.steps
+        reached = trainer.train(start, run_lengths, reporter, diverged)
     finally:
         reporter.close()
+    finished = reached >= lengths.steps or tracker.is_over(reached)
+    if finished and tracker.average is not None:
+        tracker.average.take_average()  # nothing is trained any more: the average is the last model
+    return finished
+
+
+def _log_hints(recipe: FinetuneRecipe, lengths: _StageLengths, context: DistributedContext) -> None:
+    log_hints(
+        recipe,
+        clips=lengths.clips,
+        steps=lengths.steps,
+        warmup_steps=lengths.warmup,
+        device_type=context.device.type,
+    )
+
+
+def _step_cost(recipe: FinetuneRecipe, model: Classifier, context: DistributedContext) -> StepCost:
+    return StepCost(
+        clips=recipe.samples,
+        flops=training_flops(model.config, model.outputs) * recipe.samples,
+        peak=NO_PEAK if context.rank else peak_flops(context.device, recipe.precision),
+        devices=context.size,
+    )
 
 
 def _make_loader(
@@ -281,6 +298,13 @@ def _refuse_imbalance(recipe: FinetuneRecipe, task: Task) -> None:
         )
 
 
+def _depths(recipe: FinetuneRecipe) -> dict[str, int]:
+    """Return the blocks of an encoder (`depth`) and of the fusion (`fusion`)."""
+    config = recipe.model_config()
+    depth = (config.video if "v" in config.modalities else config.audio).depth
+    return {"depth": depth, "fusion": config.fusion_depth if config.modalities == "av" else 0}
+
+
 def _make_train_step(
     recipe: FinetuneRecipe,
     model: Classifier,
@@ -288,16 +312,16 @@ def _make_train_step(
     forward: Forward[FinetuningBatch],
     lengths: _StageLengths,
 ) -> TrainStep[FinetuningBatch]:
-    config = recipe.model_config()
-    depth = (config.video if "v" in config.modalities else config.audio).depth
-    fusion = config.fusion_depth if config.modalities == "av" else 0
+    depths = _depths(recipe)
 
     def scale(name: str) -> float:
-        return layer_scale(name, recipe.layer_decay, depth, fusion, recipe.optim.decay)
+        return layer_scale(name, recipe.layer_decay, depths["depth"], depths["fusion"], recipe.optim.decay)
 
     return TrainStep(
         wrapped,
-        adamw(model, recipe.optim, scale),  # unwrapped: the names of its parameters decide the layer scale
+        adamw(
+            model, recipe.optim, scale, recipe.average_decay
+        ),  # unwrapped: the names of its parameters decide the layer scale
         schedule(recipe.optim, recipe.batch, lengths.steps, lengths.warmup),
         forward,
         clip_norm=recipe.optim.clip_norm,

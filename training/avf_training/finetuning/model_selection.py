@@ -9,6 +9,7 @@ the papers, and `last` shows how much the selection matters.
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from avf_training.evaluation.results import predict_keys
 from avf_training.evaluation.scoring import score_predictions
 from avf_training.models.classifier import Classifier
 from avf_training.tasks.task import Task
+from avf_training.trainer.weight_average import AveragingAdamW
 
 log = logging.getLogger(__name__)
 
@@ -74,16 +76,39 @@ class BestCheckpointTracker:
     ) -> None:
         self.recipe, self.task, self.model, self.out, self.context = recipe, task, model, out, context
         self.every = every  # steps between two evaluations
+        self.average: AveragingAdamW | None = None  # set: its average is scored and kept, not the weights as they are
         self.metric = recipe.selection_metric(task.data)
         self.parts: dict[SelectionProtocol, tuple[str, ...]] = {"validation": task.validation}
         if recipe.score_test:
             self.parts["test_best"] = task.test
+
+    def is_over(self, step: int) -> bool:
+        """Return whether a run ends before a step, because its validation scores have stopped to rise.
+
+        What was scored before decides, so that a run which was stopped and resumed ends at the same step. Collective
+        at the steps after an evaluation.
+        """
+        patience = self.recipe.patience
+        if patience is None or step == 0 or step % self.every:
+            return False
+        rows = decide_on_rank_0(lambda: read_validation(self.out))
+        best = select_epoch(rows, "validation", self.metric, before=step)
+        over = best is not None and sum(best[0] < row.step < step for row in rows) >= patience
+        if over:
+            log.info(
+                "the run ends at step %d: %d evaluations without a better validation %s", step, patience, self.metric
+            )
+        return over
 
     def after_epoch(self, step: int) -> tuple[dict[str, float], Path | None]:
         """Score one view of each clip, append the scores to RUN/validation.jsonl and keep the model where it is best.
 
         Return the selecting metric of each protocol and no figure. Collective: all ranks must call it.
         """
+        with self.average.averaged() if self.average is not None else nullcontext():
+            return self._score_epoch(step)
+
+    def _score_epoch(self, step: int) -> tuple[dict[str, float], Path | None]:
         epoch = (step + 1) // self.every * self.recipe.evaluate_every
         reported: dict[str, float] = {}
         scores: dict[str, dict[str, float | None]] = {}

@@ -4,11 +4,14 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
+from avf_shards.errors import UserError
 from torch import nn
 
 from avf_training.trainer.optim_config import DecayRule, OptimConfig
+from avf_training.trainer.weight_average import AveragingAdamW
 
 _TOKENS = ("mask_token", "region_tokens")
 
@@ -69,14 +72,43 @@ def layer_scale(name: str, layer_decay: float, depth: int, fusion: int, rule: De
     return 1.0 if layer is None else layer_decay ** (depth + fusion + 1 - layer)
 
 
-def adamw(model: nn.Module, config: OptimConfig, scale: Callable[[str], float] = lambda name: 1.0) -> torch.optim.AdamW:
+def freeze_layers(model: nn.Module, count: int, *, depth: int, fusion: int, rule: DecayRule) -> None:
+    """Let the `count` lowest of a classifier's layers learn nothing: the embedding, the encoders' blocks, the fusion's.
+
+    Raises UserError where the model has fewer.
+
+    Args:
+        depth: blocks of an encoder.
+        fusion: blocks of the fusion.
+    """
+    layers = 1 + depth + fusion
+    if count > layers:
+        raise UserError(f"frozen_layers {count}: this model has {layers} layers, with the embedding; take at most that")
+    for name, parameter in model.named_parameters():
+        layer = layer_of(name, depth, rule)
+        # Those that a model does not use are frozen already, and stay so.
+        if layer is not None and layer < count:
+            parameter.requires_grad_(False)
+
+
+def adamw(
+    model: nn.Module,
+    config: OptimConfig,
+    scale: Callable[[str], float] = lambda name: 1.0,
+    average_decay: float | None = None,
+) -> torch.optim.AdamW:
     """Return AdamW over the trainable parameters, in groups by weight decay and by `scale(name)`, the factor on the
-    learning rate of a parameter."""
+    learning rate of a parameter.
+
+    Args:
+        average_decay: of the moving average that is kept of the weights; None: no average.
+    """
     groups: dict[tuple[bool, float], list[nn.Parameter]] = {(True, 1.0): [], (False, 1.0): []}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:  # parts that a model does not use are frozen
             groups.setdefault((has_weight_decay(name, parameter, config.decay), scale(name)), []).append(parameter)
-    return torch.optim.AdamW(
+    kind = torch.optim.AdamW if average_decay is None else partial(AveragingAdamW, average_decay=average_decay)
+    return kind(
         [
             {"params": members, "weight_decay": config.weight_decay * decays, "lr_scale": factor}
             for (decays, factor), members in groups.items()

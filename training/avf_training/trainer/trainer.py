@@ -32,6 +32,7 @@ class RunLengths:
     accumulation: int  # micro-batches per step
     checkpoint_every: int  # steps between two checkpoints
     nonfinite_limit: int  # consecutive skipped steps after which the run stops
+    is_over: Callable[[int], bool] = lambda step: False  # whether a run ends early at a step; on every rank the same
 
 
 @dataclass(kw_only=True)
@@ -73,6 +74,8 @@ class Trainer(Generic[B]):
         batches, skipped, reached = iter(self.loader), 0, start
         with stop_requested() as signals:
             for step in range(start, lengths.steps):
+                if lengths.is_over(step):  # also of a run that is resumed after its early end
+                    break
                 fetch_s = time.perf_counter()
                 micro_batches = list(islice(batches, lengths.accumulation))
                 compute_s = time.perf_counter()
