@@ -124,11 +124,11 @@ def test_a_file_that_grows_while_it_is_read_is_not_judged_and_can_be_retried(
     source.mkdir()
     (source / "a.mp4").write_bytes(small_video[: len(small_video) // 2])
 
-    def read_while_it_grows(*arguments: Any) -> Any:
+    def read_while_it_grows(*arguments: Any, **options: Any) -> Any:
         (source / "a.mp4").write_bytes(small_video)
         if error is not None:
             raise error
-        return screen_shots(*arguments)
+        return screen_shots(*arguments, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(video, "screen_shots", read_while_it_grows)
