@@ -15,7 +15,7 @@ import psutil
 from avf_shards.system.memory_limit import limit_memory
 from avf_shards.system.storage_faults import is_machine_fault, retry_read
 
-from avf_curation.media.declared_samples import count_declared_samples
+from avf_curation.media.declared_samples import declared_memory_bytes
 from avf_curation.media.input_file import InputContainer, InputFile
 from avf_curation.media.types import MediaError
 
@@ -24,7 +24,6 @@ av.logging.set_level(None)  # FFmpeg would write a line to stderr for each damag
 MAX_DECODE_ERRORS = 10_000  # after so many packets of one stream nothing more of it is expected to decode
 _MAX_PROBED_BYTES = 64 << 20  # FFmpeg keeps in memory what it has looked through
 _OPENING_BYTES, _OPENING_BYTES_PER_BYTE = 500_000_000, 50  # an index takes 24 bytes for the 4 of a frame's size
-_INDEX_ENTRY_BYTES = 24  # of FFmpeg's table of an MP4 file, for each sample
 _ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,live_flv,asf,ogg,wav,w64,flac,mp3,aac,rm,"
@@ -62,7 +61,7 @@ def open_container(path: Path, find_all_streams: bool = False, *, ignore_edits: 
     limit_bytes = _OPENING_BYTES + _OPENING_BYTES_PER_BYTE * file.size
     try:
         # Asked first, because FFmpeg may crash where its memory ends.
-        if _INDEX_ENTRY_BYTES * count_declared_samples(file) > limit_bytes:
+        if declared_memory_bytes(file) > limit_bytes:
             raise MemoryError
         # A few bytes can declare a hundred million frames, for which FFmpeg makes a table before it reads one.
         with limit_memory(limit_bytes):

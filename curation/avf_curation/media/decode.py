@@ -58,7 +58,11 @@ class MediaFile:
         streams = [stream for stream in self._container.streams.video if not is_cover_art(stream)]
         self._video = streams[0] if streams else None
         if self._video is not None:
-            set_up_decoder(self._video, config.max_pixels)
+            try:
+                set_up_decoder(self._video, config.max_pixels)
+            except MediaError:
+                self._container.close()
+                raise
         self.video_track: VideoTrack | None = None
         self._reader: FrameReader | None = None  # made by the first later read
         self.start_s = 0.0  # time of frame 0 on the clock of the file

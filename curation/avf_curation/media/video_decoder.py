@@ -17,6 +17,7 @@ from avf_curation.media.packet_damage import PacketDamage
 from avf_curation.media.packet_syntax import HEADER_BYTES, is_unreferenced
 from avf_curation.media.picture_format import FrameTraits, credible_pixel_aspect
 from avf_curation.media.presentation_times import MAX_REORDERED, PresentationTimes, are_decode_times
+from avf_curation.media.types import MediaError
 
 log = logging.getLogger(__name__)
 
@@ -59,9 +60,11 @@ def nominal_step(video: Any) -> int:
 
 
 def set_up_decoder(video: Any, max_pixels: int) -> None:
-    """Set the options of a stream's decoder, which is not open yet."""
-    video.thread_count = 1  # a worker owns one core
+    """Set the options of a stream's decoder, which is not open yet. Raises MediaError where FFmpeg has none for it."""
     codec = video.codec_context
+    if codec is None:
+        raise MediaError("no_frames", "there is no decoder for its codec")
+    video.thread_count = 1  # a worker owns one core
     codec.options = {"max_pixels": str(max_pixels)}
     if codec.name in _FAIL_ON_DAMAGE:
         codec.options = codec.options | {"err_detect": "explode"}

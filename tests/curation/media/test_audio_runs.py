@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import av
 import pytest
 from avf_curation.media.audio_runs import SoundLimits, place_frames
-from avf_curation.media.declared_samples import count_declared_samples
+from avf_curation.media.container import open_container
+from avf_curation.media.declared_samples import declared_memory_bytes
 from avf_curation.media.input_file import InputFile
 from avf_curation.media.types import MediaError
 from support import bombs
@@ -69,12 +71,27 @@ def test_a_file_that_declares_more_memory_than_its_size_needs_is_refused(tmp_pat
     assert int(peak_bytes) < 1e9
 
 
-def test_the_declared_samples_of_a_file_are_counted(tmp_path: Path) -> None:
+def test_the_samples_and_tracks_that_a_file_declares_are_counted(tmp_path: Path) -> None:
     bombs.write_mp4(tmp_path / "bomb.mp4", 3, 2**32 - 1)
+    bombs.write_mp4(tmp_path / "tracks.mp4", 200, 10)
     (tmp_path / "film.mp4").write_bytes(make_video(40, sound_from_s=None))
     (tmp_path / "text.txt").write_bytes(b"\0\0\0\1mdax" + bytes(100))
-    for name, samples in (("bomb.mp4", 3 * (2**32 - 1)), ("film.mp4", 40), ("text.txt", 0)):
+    declared = {"bomb.mp4": (3, 3 * (2**32 - 1)), "tracks.mp4": (200, 2000), "film.mp4": (1, 40), "text.txt": (0, 0)}
+    for name, (tracks, samples) in declared.items():
         file = InputFile(tmp_path / name)
-        assert count_declared_samples(file) == samples
+        assert declared_memory_bytes(file) == 8_000_000 * tracks + 24 * samples
         assert file.tell() == 0
         file.close()
+
+
+def test_a_small_file_with_many_tracks_is_refused_before_ffmpeg_opens_a_decoder_for_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FFmpeg may crash where its memory ends, as it did with 200 tracks of ten thousand samples."""
+    bombs.write_mp4(tmp_path / "many.mp4", 200, 10)
+    bombs.write_mp4(tmp_path / "few.mp4", 32, 10)
+    open_container(tmp_path / "few.mp4").close()
+    monkeypatch.setattr(av, "open", None)
+    with pytest.raises(MediaError) as caught:
+        open_container(tmp_path / "many.mp4")
+    assert caught.value.kind == "memory_limit"

@@ -140,3 +140,14 @@ def test_a_playlist_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(MediaError) as caught:
         MediaFile(tmp_path / "list.mp4", CONFIG)
     assert caught.value.kind == "not_media"
+
+
+def test_a_video_whose_codec_nobody_knows_is_the_files_own_fault(tmp_path: Path) -> None:
+    """A damaged header names a codec that FFmpeg has no decoder for."""
+    path = tmp_path / "film.mp4"
+    film = make_video()
+    assert film.count(b"avc1") > 0
+    path.write_bytes(film.replace(b"avc1", b"????"))
+    with pytest.raises(MediaError) as caught:
+        MediaFile(path, make_recipe().defaults.media)
+    assert caught.value.kind == "no_frames"
