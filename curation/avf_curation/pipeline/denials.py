@@ -6,11 +6,12 @@ An input that is denied as a whole is not decoded. Its bytes are read for their 
 from dataclasses import replace
 from pathlib import Path
 
+from avf_shards.format.denied_inputs import shift_span
 from avf_shards.format.denylist import Denylist
 from avf_shards.schema.ledger import TAKEDOWN, Check
 from avf_shards.timeline import Span
 
-from avf_curation.pipeline.input_check import file_digests
+from avf_curation.pipeline.input_check import file_digests, find_time_range
 from avf_curation.pipeline.outcomes import ScreenedVideo, SpanOutcome, VideoOutcomes
 from avf_curation.sources.types import Video
 from avf_curation.stages.candidate import Candidate
@@ -26,14 +27,21 @@ def deny_input(video: Video, root: Path, denylist: Denylist) -> ScreenedVideo | 
     denials = denylist.match_input(video.source, video.video_id, speaker=video.speaker, sha256=digests)
     if next(denials, None) is None:
         return None
-    return ScreenedVideo(video=video, parts=(_reject(Span(0, 0)),), sha256=next(iter(digests), None))
+    return ScreenedVideo(
+        video=video,
+        parts=(_reject(Span(0, 0)),),
+        sha256=next(iter(digests), None),
+        file_sha256=digests[1] if digests and find_time_range(video) is not None else None,
+    )
 
 
 def denied_outcomes(screened: ScreenedVideo) -> VideoOutcomes | None:
     """Return the outcomes of an input that `deny_input` ended; None for any other."""
     parts = screened.parts
     if len(parts) == 1 and isinstance(parts[0], SpanOutcome) and parts[0].candidate.checks == (DENIED,):
-        return VideoOutcomes(video=screened.video, outcomes=(parts[0],), sha256=screened.sha256)
+        return VideoOutcomes(
+            video=screened.video, outcomes=(parts[0],), sha256=screened.sha256, file_sha256=screened.file_sha256
+        )
     return None
 
 
@@ -42,11 +50,20 @@ def deny_spans(result: VideoOutcomes, root: Path, denylist: Denylist) -> VideoOu
     if not denylist:
         return result
     video = result.video
-    digests = (result.sha256, *(_digests(video, root) if denylist.has_content else ()))
+    own, *files = (_digests(video, root) if denylist.has_content else ()) or (result.sha256,)
+    start_s = 0.0 if find_time_range(video) is None else video.start_s or 0.0
 
     def decide(outcome: SpanOutcome) -> SpanOutcome:
         span = outcome.candidate.span
-        denials = denylist.match_input(video.source, video.video_id, speaker=video.speaker, sha256=digests, span=span)
+        denials = denylist.match_input(
+            video.source,
+            video.video_id,
+            speaker=video.speaker,
+            sha256=[own, result.sha256],
+            span=span,
+            file_sha256=files,
+            file_span=shift_span(span, start_s),
+        )
         return outcome if next(denials, None) is None else _reject(span)
 
     return replace(result, outcomes=tuple(decide(outcome) for outcome in result.outcomes))

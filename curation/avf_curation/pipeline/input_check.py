@@ -79,11 +79,19 @@ def read_all_bytes(video: Video, root: Path) -> None:
             raise machine_fault(error) from error
 
 
+def whole_file_digest(video: Video, root: Path) -> str | None:
+    """Return the `input_digest` of the files that a video is a range of; None for whole files. Raises OSError."""
+    if find_time_range(video) is None:
+        return None
+    return input_digest(root / video.path, find_separate_audio(video, root))
+
+
 def file_digests(video: Video, root: Path) -> tuple[str, ...]:
-    """Return the `input_digest` of a video, then the SHA-256 of each of its files. Raises OSError."""
+    """Return the `input_digest` of a video, then those of its files, together and each. Raises OSError."""
     path, audio_path = root / video.path, find_separate_audio(video, root)
     files = [_file_digest(file, *size_and_time(file)) for file in (path, audio_path) if file is not None]
-    return tuple(dict.fromkeys((input_digest(path, audio_path, find_time_range(video)), *files)))
+    digests = (input_digest(path, audio_path, find_time_range(video)), input_digest(path, audio_path), *files)
+    return tuple(dict.fromkeys(digests))
 
 
 def size_and_time(path: Path) -> tuple[int, int]:

@@ -43,6 +43,7 @@ class VideoOutcomes:
     video: Video  # the input, as planned
     outcomes: tuple[SpanOutcome, ...]  # one for each span
     sha256: str | None = None  # of the input; None where it could not be read
+    file_sha256: str | None = None  # of the files that the input is a range of; None: it is whole files
     origin: Origin | None = None  # where the owners cut the input from
 
 
@@ -53,6 +54,7 @@ class ScreenedVideo:
     video: Video  # the input, as planned
     parts: tuple[SpanOutcome | Candidate, ...]  # in order; a Candidate is still to be refined
     sha256: str | None = None  # of the input, in hex; None where it could not be read
+    file_sha256: str | None = None  # of the files that the input is a range of; None: it is whole files
     video_track: VideoTrack | None = None  # the timeline, where a part is to be refined
     start_s: float = 0.0  # timestamp of frame 0
     sound_stat: tuple[int, int] | None = None  # size and time of the second file before it was read first

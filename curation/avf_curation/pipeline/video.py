@@ -29,6 +29,7 @@ from avf_curation.pipeline.input_check import (
     is_about_input,
     read_origin,
     stat_sound,
+    whole_file_digest,
 )
 from avf_curation.pipeline.outcomes import ScreenedVideo, SpanOutcome, VideoOutcomes, fail_video
 from avf_curation.pipeline.screening import ScreenedShot, screen_shots
@@ -55,17 +56,18 @@ def curate_video(video: Video, root: Path, settings: SourceSettings, detectors: 
 
 def screen_video(video: Video, root: Path, settings: SourceSettings, detectors: Detectors) -> ScreenedVideo:
     """Run stages 1 to 3: one decode of the whole input. Raises as `curate_video`."""
-    path, digest, sound_stat = root / video.path, None, None
+    path, digest, file_digest, sound_stat = root / video.path, None, None, None
     try:
         check_unchanged(video, path)
         sound_stat = stat_sound(video, root)
         digest = input_digest(path, find_separate_audio(video, root), find_time_range(video))
+        file_digest = whole_file_digest(video, root)
         screened = _screen(video, root, digest, settings, detectors)
         check_still_unchanged(video, root, sound_stat)
-        return replace(screened, sound_stat=sound_stat)
+        return replace(screened, file_sha256=file_digest, sound_stat=sound_stat)
     except Exception as error:
         failed = _fail(video, root, _find_cause(video, root, sound_stat, error))
-        return ScreenedVideo(video=video, parts=(failed,), sha256=digest)
+        return ScreenedVideo(video=video, parts=(failed,), sha256=digest, file_sha256=file_digest)
 
 
 def refine_video(screened: ScreenedVideo, root: Path, settings: SourceSettings, detectors: Detectors) -> VideoOutcomes:
@@ -80,7 +82,13 @@ def refine_video(screened: ScreenedVideo, root: Path, settings: SourceSettings, 
         outcomes = (_fail(video, root, _find_cause(video, root, screened.sound_stat, error)),)
     frames = max(outcome.candidate.span.stop_frame for outcome in outcomes)
     check_tiling((outcome.candidate.span for outcome in outcomes), frames)
-    return VideoOutcomes(video=video, outcomes=outcomes, sha256=screened.sha256, origin=read_origin(video, root))
+    return VideoOutcomes(
+        video=video,
+        outcomes=outcomes,
+        sha256=screened.sha256,
+        file_sha256=screened.file_sha256,
+        origin=read_origin(video, root),
+    )
 
 
 def _find_cause(video: Video, root: Path, sound_stat: tuple[int, int] | None, error: Exception) -> Exception:

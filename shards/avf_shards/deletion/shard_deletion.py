@@ -15,7 +15,8 @@ from pathlib import Path
 from avf_shards.deletion.rewritten_selection import publish_selection_without, settle_selection
 from avf_shards.errors import FaultError
 from avf_shards.format import index
-from avf_shards.format.denylist import Denial, Denylist, add_to_denylist, deny_content, read_denylist
+from avf_shards.format.denied_inputs import InputSpan, is_time_range, shift_span
+from avf_shards.format.denylist import Denial, Denylist, add_to_denylist, read_denylist
 from avf_shards.format.generations import ShardWriter
 from avf_shards.format.index import ShardReader, sidecar_path
 from avf_shards.format.shard_manifest import ShardEntry, ShardManifest, Tombstone, read_manifest
@@ -55,11 +56,8 @@ def content_denials_of(writer: ShardWriter, denylist: Denylist) -> Denylist:
     for entry in writer.read_newest().shards:
         for _, matched, record in _denied_clips(writer.shards, entry, denylist, reads_records=True):
             if record is not None and record.input_sha256:
-                denials += [
-                    deny_content(record.input_sha256, denial.date, denial.reason, denial.span)
-                    for denial in matched
-                    if denial.kind != "content"
-                ]
+                span = _input_span(record)
+                denials += [new for denial in matched for new in span.follow(denial)]
     return Denylist(denials=tuple(dict.fromkeys(denials)))
 
 
@@ -129,15 +127,25 @@ def _denied_clips(
             denials, record = list(denylist.match_key(key)), None
             if asks_records or (denials and reads_records):
                 record = ClipRecord.from_json(reader.read(clips[key]["json"]), key)
-                denials += denylist.match_input(
-                    record.source,
-                    record.video_id,
-                    speaker=record.speaker,
-                    sha256=[record.input_sha256],
-                    span=record.span,
-                )
+                denials += _input_span(record).match(denylist)
             if denials:
                 yield (position, key), denials, record
+
+
+def _input_span(record: ClipRecord) -> InputSpan:
+    """Return what a record tells of its input. Of a range it knows the clip's own part of the file alone."""
+    is_range = record.file_sha256 is not None and is_time_range(record.start_s, record.start_s)
+    file_span = shift_span(record.span, record.start_s or 0.0) if is_range else None
+    return InputSpan(
+        source=record.source,
+        video_id=record.video_id,
+        speaker=record.speaker,
+        sha256=record.input_sha256,
+        span=record.span,
+        file_sha256=record.file_sha256 if is_range else None,
+        file_span=file_span,
+        extent=file_span,
+    )
 
 
 def _rewrite_shard(writer: ShardWriter, entry: ShardEntry, positions: dict[int, str]) -> ShardEntry:

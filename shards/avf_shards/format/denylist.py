@@ -125,11 +125,15 @@ class Denylist:
         speaker: str | None = None,
         sha256: Iterable[str | None] = (),
         span: Span | None = None,
+        file_sha256: Iterable[str | None] = (),
+        file_span: Span | None = None,
     ) -> Iterator[Denial]:
         """Yield the entries that forbid a span of an input.
 
         Args:
-            sha256: of the input and of its files, as far as they are known.
+            sha256: of the input, as far as it is known.
+            file_sha256: of the files that the input is a range of.
+            file_span: `span` on the timeline of these files.
             span: None asks for the whole input: an entry with a span does not forbid that.
         """
         digest = make_video_prefix(source, video_id).rpartition("-")[2]
@@ -137,7 +141,8 @@ class Denylist:
         if speaker is not None:
             names.append(("speaker", source, speaker_digest(source, speaker)))
         names += [("content", "", digest) for digest in sha256 if digest]
-        return self._match(names, span)
+        yield from self._match(names, span)
+        yield from self._match([("content", "", digest) for digest in file_sha256 if digest], file_span)
 
     def match_key(self, key: str) -> Iterator[Denial]:
         """Yield the entries that forbid the clip of this key by its video and span."""

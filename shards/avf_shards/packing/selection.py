@@ -16,14 +16,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from avf_shards.errors import UserError
-from avf_shards.format.denied_inputs import denied_rows
+from avf_shards.format.denied_inputs import denied_rows, is_time_range
 from avf_shards.format.denylist import NOTHING_DENIED, Denylist
 from avf_shards.packing.near_duplicates import Fingerprint, NearDuplicateConfig, NearDuplicateIndex
 from avf_shards.sampling.hash_draw import priority
 from avf_shards.schema.check_columns import flatten_checks
+from avf_shards.schema.ledger import RANGE_COLUMNS
 from avf_shards.schema.versions import versioned_schema
 from avf_shards.settings.config import bind
 from avf_shards.system.storage_faults import read_text
+from avf_shards.timeline import FRAMES_PER_SECOND
 
 ClipOrder = Literal["shuffled", "speakers", "ledger"]
 
@@ -278,8 +280,14 @@ def _drop_same_bytes(rows: pa.Table, rejected: list[RejectedClip], seed: int) ->
     first_keys: dict[tuple[Any, ...], str] = {}
     clips: list[_Clip] = []
     names = ("clips", "attempt", "unit", "input_sha256", "start_frame", "stop_frame", "group_id", "speaker")
-    columns: Iterable[list[Any]] = (rows[name].to_pylist() for name in names)
-    for keys, attempt, unit, digest, start, stop, group, speaker in zip(*columns, strict=True):
+    columns: Iterable[list[Any]] = (rows[name].to_pylist() for name in (*names, *RANGE_COLUMNS))
+    for keys, attempt, unit, digest, start, stop, group, speaker, file_digest, start_s, stop_s in zip(
+        *columns, strict=True
+    ):
+        # The same part of a file may be in several ranges of it.
+        if file_digest is not None and is_time_range(start_s, stop_s):
+            digest, first_frame = file_digest, round(start_s * FRAMES_PER_SECOND)
+            start, stop = first_frame + start, first_frame + stop
         first = first_keys.get((digest, start, stop)) if digest is not None else None
         if first is not None:
             rejected.extend(RejectedClip(key=key, reason="same_bytes", duplicate_of=first) for key in keys)

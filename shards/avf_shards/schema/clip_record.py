@@ -41,6 +41,7 @@ class ClipRecord:
     start_s: float | None = None  # of the video in its file, where it is a part of one
     origin: Origin | None = None  # what the owners of the corpus say of where the video was cut from
     labels: Labels | None = None  # None: the corpus has no labels
+    file_sha256: str | None = None  # of the files without the range, where the video is a range of them
     # Of the sound as it came: base64 of 32-bit words, little endian, one a frame at 25 fps. None: not known, as in
     # records of earlier versions.
     audio_fingerprint: str | None = None
@@ -50,8 +51,9 @@ class ClipRecord:
         values = stamp(asdict(self), "clip record")
         if self.labels is None:  # most clips have none
             del values["labels"]
-        if self.audio_fingerprint is None:
-            del values["audio_fingerprint"]
+        for name in ("audio_fingerprint", "file_sha256"):
+            if values[name] is None:
+                del values[name]
         values["measurements"] = self.measurements.to_json()
         values["checks"] = [asdict(check) | {"passed": check.passed} for check in self.checks]
         values["fps"], values["sample_rate_hz"] = FRAMES_PER_SECOND, SAMPLE_RATE_HZ
@@ -103,6 +105,7 @@ class ClipRecord:
             origin=Origin.from_json(fields.table("origin")) if has_origin else None,
             labels=Labels.from_json(fields.table("labels")) if has_labels else None,
             audio_fingerprint=fields.optional_text("audio_fingerprint"),
+            file_sha256=fields.optional_text("file_sha256"),
         )
 
     def as_dict(self) -> dict[str, Any]:

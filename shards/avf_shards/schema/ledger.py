@@ -75,6 +75,10 @@ class Decision:
     message: str | None = None  # of a failure, for people
     input_bytes: int = 0  # size of the input file
     input_sha256: str | None = None  # of the input file, in hexadecimal digits; None: it could not be read
+    #: Of the files without the range, where the input is a range of them; None: the input is whole files.
+    file_sha256: str | None = None
+    start_s: float | None = None  # of the range in its file; None: the input is whole files
+    stop_s: float | None = None  # of the range in its file
     speaker: str | None = None  # as the corpus names the person; None where it does not
     language: str | None = None  # as the source says; None where it does not
     unit: int = 0  # in which the video was decided
@@ -113,6 +117,9 @@ SCHEMA = versioned_schema(
         ("message", _TEXT),
         ("input_bytes", pa.int64()),
         ("input_sha256", _TEXT),
+        ("file_sha256", _TEXT),
+        ("start_s", pa.float64()),
+        ("stop_s", pa.float64()),
         ("speaker", _TEXT),
         ("language", _TEXT),
         ("unit", pa.int64()),
@@ -128,6 +135,9 @@ _ALWAYS = (
     "source video_id group_id path start_frame stop_frame status input_bytes unit attempt clips checks measurements"
 )
 NOT_NULL = tuple(_ALWAYS.split(" "))
+RANGE_COLUMNS = ("file_sha256", "start_s", "stop_s")
+"""Columns that a file lacks where no input is a range, and where an earlier version wrote it."""
+
 SORT_KEYS = [
     ("source", "ascending"),
     ("video_id", "ascending"),
@@ -173,12 +183,15 @@ def parse_measurements(text: str, where: str) -> dict[str, dict[str, Any]]:
 
 def encode_ledger(table: pa.Table) -> bytes:
     """Return the table as the bytes of a Parquet file; the same table gives the same bytes."""
+    unused = [name for name in RANGE_COLUMNS if name in table.column_names]
+    if all(table[name].null_count == table.num_rows for name in unused):
+        table = table.drop_columns(unused)
     return encode_parquet(table, row_group_size=131_072)
 
 
 def read_ledger(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Return a ledger file, or some columns of it. Raises as `read_parquet`."""
-    return read_parquet(path, "ledger", columns, schema=SCHEMA, not_null=NOT_NULL)
+    return read_parquet(path, "ledger", columns, schema=SCHEMA, not_null=NOT_NULL, optional=RANGE_COLUMNS)
 
 
 def encode_unit_ledgers(tables: Sequence[pa.Table]) -> bytes:
