@@ -65,6 +65,7 @@ RECORD = ClipRecord(
     origin=Origin(id="film", start_s=1.0, box=(0.1, 0.2, 0.3, 0.4)),
     labels=Labels(values={"emotion": "happy"}, subject="p1", folds={"own": 2}),
     audio_fingerprint=encode_fingerprint(bytes(range(200))),
+    file_sha256="1" * 64,
 )
 
 
@@ -144,7 +145,7 @@ def test_every_field_that_has_no_default_must_be_there() -> None:
     for name in (field.name for field in fields(ClipRecord)):
         values = json.loads(RECORD.to_json())
         del values[name]
-        if name in ("speaker", "language", "start_s", "origin", "labels", "audio_fingerprint"):
+        if name in ("speaker", "language", "start_s", "origin", "labels", "audio_fingerprint", "file_sha256"):
             ClipRecord.from_json(json.dumps(values).encode(), "x")
         else:
             with pytest.raises(FaultError, match=name):
