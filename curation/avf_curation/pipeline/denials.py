@@ -3,6 +3,7 @@
 An input that is denied as a whole is not decoded. Its bytes are read for their digest, which tells its twins.
 """
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,9 +62,8 @@ def deny_spans(result: VideoOutcomes, root: Path, denylist: Denylist) -> VideoOu
             speaker=video.speaker,
             sha256=[own, result.sha256],
             span=span,
-            file_sha256=files,
-            file_span=shift_span(span, start_s),
         )
+        denials = itertools.chain(denials, denylist.match_files(files, shift_span(span, start_s)))
         return outcome if next(denials, None) is None else _reject(span)
 
     return replace(result, outcomes=tuple(decide(outcome) for outcome in result.outcomes))

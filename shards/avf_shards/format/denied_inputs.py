@@ -31,15 +31,10 @@ class InputSpan:
 
     def match(self, denylist: Denylist) -> Iterator[Denial]:
         """Yield the entries that forbid the row's span."""
-        return denylist.match_input(
-            self.source,
-            self.video_id,
-            speaker=self.speaker,
-            sha256=[self.sha256],
-            span=self.span,
-            file_sha256=[self.file_sha256],
-            file_span=self.file_span,
+        yield from denylist.match_input(
+            self.source, self.video_id, speaker=self.speaker, sha256=[self.sha256], span=self.span
         )
+        yield from denylist.match_files([self.file_sha256], self.file_span)
 
     def follow(self, denial: Denial) -> Iterator[Denial]:
         """Yield the entries of content that follow from an entry that forbids the span."""

@@ -125,15 +125,11 @@ class Denylist:
         speaker: str | None = None,
         sha256: Iterable[str | None] = (),
         span: Span | None = None,
-        file_sha256: Iterable[str | None] = (),
-        file_span: Span | None = None,
     ) -> Iterator[Denial]:
         """Yield the entries that forbid a span of an input.
 
         Args:
             sha256: of the input, as far as it is known.
-            file_sha256: of the files that the input is a range of.
-            file_span: `span` on the timeline of these files.
             span: None asks for the whole input: an entry with a span does not forbid that.
         """
         digest = make_video_prefix(source, video_id).rpartition("-")[2]
@@ -141,8 +137,11 @@ class Denylist:
         if speaker is not None:
             names.append(("speaker", source, speaker_digest(source, speaker)))
         names += [("content", "", digest) for digest in sha256 if digest]
-        yield from self._match(names, span)
-        yield from self._match([("content", "", digest) for digest in file_sha256 if digest], file_span)
+        return self._match(names, span)
+
+    def match_files(self, sha256: Iterable[str | None], span: Span | None) -> Iterator[Denial]:
+        """Yield the entries of content that forbid a span of files, on the timeline of the files."""
+        return self._match([("content", "", digest) for digest in sha256 if digest], span)
 
     def match_key(self, key: str) -> Iterator[Denial]:
         """Yield the entries that forbid the clip of this key by its video and span."""

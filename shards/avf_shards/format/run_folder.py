@@ -296,7 +296,10 @@ class RunFolder:
         return table.sort_by(ledger.SORT_KEYS) if table.num_rows else table
 
     def ledger_batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Yield `ledger()` some rows at a time, only these columns: millions of decisions fit in little memory."""
+        """Yield `ledger()` some rows at a time, only these columns: millions of decisions fit in little memory.
+
+        Columns for ranges are left out where no input is one.
+        """
         (*earlier, newest) = self.attempts() or [0]
         path = self.attempt_folder(newest) / "ledger" / LEDGER
         if earlier or not path.is_file():
@@ -309,8 +312,10 @@ class RunFolder:
         ):
             check_schema(file.schema_arrow, "ledger", str(path))
             where = f"{path}: not readable as ledger"
-            check_columns(file.schema_arrow, columns, ledger.SCHEMA, where)
-            for batch in file.iter_batches(columns=list(columns)):
+            stored = file.schema_arrow.names
+            present = [name for name in columns if name in stored or name not in ledger.RANGE_COLUMNS]
+            check_columns(file.schema_arrow, present, ledger.SCHEMA, where)
+            for batch in file.iter_batches(columns=present):
                 refuse_nulls(batch, ledger.NOT_NULL, where)
                 yield batch
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from avf_shards.errors import FaultError
 from avf_shards.schema.fields import Fields
-from avf_shards.schema.versions import encode_parquet, read_parquet, versioned_schema
+from avf_shards.schema.versions import encode_parquet, read_parquet, translate_parquet_errors, versioned_schema
 from avf_shards.text import load_json
 from avf_shards.timeline import Span
 
@@ -191,7 +192,15 @@ def encode_ledger(table: pa.Table) -> bytes:
 
 def read_ledger(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Return a ledger file, or some columns of it. Raises as `read_parquet`."""
-    return read_parquet(path, "ledger", columns, schema=SCHEMA, not_null=NOT_NULL, optional=RANGE_COLUMNS)
+    names = list(columns or SCHEMA.names)
+    with translate_parquet_errors(path, "ledger"):
+        stored = pq.read_schema(path).names
+    lacking = [name for name in names if name in RANGE_COLUMNS and name not in stored]
+    present = [name for name in names if name not in lacking]
+    table = read_parquet(path, "ledger", present, schema=SCHEMA, not_null=NOT_NULL)
+    for name in lacking:
+        table = table.append_column(SCHEMA.field(name), pa.nulls(table.num_rows, SCHEMA.field(name).type))
+    return table.select(names)
 
 
 def encode_unit_ledgers(tables: Sequence[pa.Table]) -> bytes:

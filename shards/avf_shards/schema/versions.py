@@ -167,7 +167,6 @@ def read_parquet(
     *,
     schema: pa.Schema | None = None,
     not_null: Collection[str] = (),
-    optional: Collection[str] = (),
 ) -> pa.Table:
     """Return a Parquet file, or some columns of it, after a check of its schema version and columns.
 
@@ -177,7 +176,6 @@ def read_parquet(
         columns: names of the columns; None: those of `schema`, or all without one.
         schema: types that the columns must have; None: any.
         not_null: columns that have a value in every row.
-        optional: columns of `schema` that the file may lack; they have no value in any row then.
 
     Raises:
         UserError: the file is of another version.
@@ -188,16 +186,10 @@ def read_parquet(
     with translate_parquet_errors(path, kind), pq.ParquetFile(path, page_checksum_verification=True) as file:
         # The version comes before the columns: a newer version may have renamed them.
         check_schema(file.schema_arrow, kind, str(path))
-        lacking = [name for name in names or () if name in optional and name not in file.schema_arrow.names]
-        present = None if names is None else [name for name in names if name not in lacking]
-        check_columns(file.schema_arrow, present or (), schema, f"{path}: not readable as {kind}")
-        table = file.read(columns=present)
+        check_columns(file.schema_arrow, names or (), schema, f"{path}: not readable as {kind}")
+        table = file.read(columns=names)
     refuse_nulls(table, not_null, f"{path}: not readable as {kind}")
-    if schema is None or names is None or not lacking:
-        return table
-    for name in lacking:
-        table = table.append_column(schema.field(name), pa.nulls(table.num_rows, schema.field(name).type))
-    return table.select(names)
+    return table
 
 
 def refuse_nulls(table: pa.Table | pa.RecordBatch, not_null: Iterable[str], where: str) -> None:
