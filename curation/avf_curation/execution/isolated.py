@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 from avf_shards.cli.logging_setup import setup_worker_logging
 from avf_shards.system.child_process import end_with_parent
+from avf_shards.system.memory_limit import lower_limit
 
 from avf_curation.execution.worker import UnitWorker, WorkerSetup
 from avf_curation.pipeline.failures import FailureCause, InfrastructureError, MemoryShortageError
@@ -136,7 +137,7 @@ def _classify_exit(status: int, cpu_s: float) -> FailureCause:
 
 def main(job_file: Path, result_file: Path) -> None:
     """Run the child: load the detectors, set the limits, curate the video, write the pickled outcomes or error."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    lower_limit(resource.RLIMIT_CORE, 0)
     setup_worker_logging()
     setup, video = pickle.loads(job_file.read_bytes())  # the parent's own file, in a folder that only it can open
     worker = UnitWorker(setup, tests_itself=False)  # its parent did
@@ -145,9 +146,8 @@ def main(job_file: Path, result_file: Path) -> None:
     # kills a process that ignores the signal.
     usage = resource.getrusage(resource.RUSAGE_SELF)
     cpu_s = int(usage.ru_utime + usage.ru_stime + limits.video_cpu_s) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 5))
-    data_bytes = _RESERVED_BYTES + int(limits.video_memory_mb * 1e6)
-    resource.setrlimit(resource.RLIMIT_DATA, (data_bytes, data_bytes))
+    lower_limit(resource.RLIMIT_CPU, cpu_s, cpu_s + 5)
+    lower_limit(resource.RLIMIT_DATA, _RESERVED_BYTES + int(limits.video_memory_mb * 1e6))
     result: VideoOutcomes | InfrastructureError
     try:
         result = worker.curate_video(video)

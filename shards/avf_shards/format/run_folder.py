@@ -47,6 +47,7 @@ LEDGER_DIGESTS = "ledger.json"
 COORDINATOR = "coordinator"  # the markers of the lock are RUN/log/coordinator-000001.json
 PLAN, PLAN_SUMMARY, SKIPPED_INPUTS = "plan.parquet", "plan.json", "skipped_inputs.parquet"
 UNREADABLE = "unreadable"  # kind of a skipped folder or file whose videos the plan lacks
+_CLAIMS = 100  # attempts to make a folder under tmp/ that another process is removing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,10 +145,14 @@ class RunFolder:
 
         Raises UserError where tmp/ is a user's own.
         """
-        claim_temporary_folder(self.root / "tmp")
         path = self.root / "tmp" / f"{name}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        durable_io.make_new_folder(path)
-        return path
+        for _ in range(_CLAIMS):
+            claim_temporary_folder(path.parent)
+            # Two first runs of a folder: the one that holds it clears tmp/ while the other, still to be refused, is here.
+            with suppress(FileNotFoundError):
+                durable_io.make_new_folder(path)
+                return path
+        raise UserError(f"{path.parent}: is removed each time that it is made; another process is at work there")
 
     def denylist(self) -> Denylist:
         """Return what was taken down in the run. Raises as `read_denylist`."""

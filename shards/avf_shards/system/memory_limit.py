@@ -38,6 +38,24 @@ class _Limit:
 _LIMIT = _Limit()
 
 
+def lower_limit(kind: int, soft: int, hard: int | None = None) -> None:
+    """Set a limit of this process, for good, to `soft` and `hard` or to what already holds where that is lower.
+
+    Args:
+        kind: a resource.RLIMIT_ constant, which also says the unit.
+        hard: None: as `soft`.
+    """
+    present = resource.getrlimit(kind)
+    asked = (soft, soft if hard is None else hard)
+    lowest = [min(limits, key=_size) for limits in zip(asked, present, strict=True)]
+    resource.setrlimit(kind, (lowest[0], lowest[1]))
+
+
+def _size(limit: int) -> float:
+    """Return a limit as a number that compares; RLIM_INFINITY is -1."""
+    return float("inf") if limit == resource.RLIM_INFINITY else limit
+
+
 @contextmanager
 def limit_memory(extra_bytes: float) -> Iterator[None]:
     """Let allocations fail in the block that go beyond what the process has now by `extra_bytes`.

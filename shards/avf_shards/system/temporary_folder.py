@@ -40,7 +40,8 @@ def claim_temporary_folder(folder: Path) -> None:
             "folder"
         )
     durable_io.make_folder(folder)
-    with suppress(FileExistsError):  # another worker of the same run was first
+    # Another worker of the same run was first, or the process that holds the run has just cleared the folder.
+    with suppress(FileExistsError, FileNotFoundError):
         durable_io.write(folder / MARKER, _TEXT)
 
 

@@ -1,6 +1,7 @@
 """An allocation beyond a limit fails, and the limit ends with its block."""
 
 import resource
+import subprocess
 import sys
 import threading
 
@@ -48,3 +49,14 @@ def test_blocks_of_several_threads_leave_no_limit_behind() -> None:
         thread.join()
         assert resource.getrlimit(resource.RLIMIT_DATA) != before
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
+
+
+@pytest.mark.parametrize(("before", "expected"), [("unlimited", "600 700"), ("500", "500 500"), ("650", "600 650")])
+def test_a_lowered_limit_keeps_what_the_shell_had_set(before: str, expected: str) -> None:
+    script = (
+        "import resource; from avf_shards.system.memory_limit import lower_limit; "
+        "lower_limit(resource.RLIMIT_CPU, 600, 700); print(*resource.getrlimit(resource.RLIMIT_CPU))"
+    )
+    command = ["bash", "-c", f'ulimit -t {before}; exec "$0" -c "$1"', sys.executable, script]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == expected

@@ -9,8 +9,11 @@ from avf_curation.cli.main import main as curate_main
 from avf_curation.reports.output_folder import fill_new_folder
 from avf_shards.deletion.requests import deletion_request
 from avf_shards.errors import UserError
+from avf_shards.format import run_folder
+from avf_shards.format.run_folder import RunFolder
 from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
+from avf_shards.system import temporary_folder
 from avf_shards.system.temporary_folder import MARKER, claim_temporary_folder, clear_temporary_folder
 from support.crash_points import crash_after_operation
 from support.runs import make_inputs, make_run
@@ -93,3 +96,23 @@ def test_an_unmarked_folder_of_the_reports_name_is_a_users(tmp_path: Path) -> No
         pass
     assert (tmp_path / ".unfinished/mine.txt").is_file()
     assert not (tmp_path / MARKER).exists()
+
+
+@pytest.mark.parametrize("operation", ["claim_temporary_folder", "durable_io.make_folder"])
+def test_a_first_run_goes_on_where_another_clears_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    """Two first runs of a folder: the one that holds it clears tmp/ while the other makes it, to be refused later."""
+    module = run_folder if operation == "claim_temporary_folder" else temporary_folder.durable_io
+    name = operation.rpartition(".")[2]
+    operate, cleared = getattr(module, name), []
+
+    def operate_and_lose(path: Path) -> None:
+        operate(path)
+        if path == tmp_path / "tmp" and len(cleared) < 2:
+            shutil.rmtree(path)
+            cleared.append(path)
+
+    monkeypatch.setattr(module, name, operate_and_lose)
+    assert RunFolder(tmp_path).temporary("unit").is_dir()
+    assert len(cleared) == 2
