@@ -148,7 +148,7 @@ class RunFolder:
         path = self.root / "tmp" / f"{name}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         for _ in range(_CLAIMS):
             claim_temporary_folder(path.parent)
-            # Two first runs of a folder: the one that holds it clears tmp/ while the other, still to be refused, is here.
+            # Of two first runs of a folder, the one that holds it clears tmp/ while the other is here, not refused yet.
             with suppress(FileNotFoundError):
                 durable_io.make_new_folder(path)
                 return path
