@@ -25,7 +25,7 @@ class ReadCounter:
         """Return whether a path, or an open descriptor, is that of the file."""
         if isinstance(path, int):
             return os.readlink(f"/proc/self/fd/{path}") == self._path
-        return os.fspath(path) == self._path
+        return bool(os.fspath(path) == self._path)
 
     def operate(self, path: Any = None) -> None:
         """Count one operation. Raises OSError where it is to fail.

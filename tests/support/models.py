@@ -1,6 +1,7 @@
 """Tiny models with the token grids of the papers, and random batches and masks for them."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ GEOMETRY = Geometry(size_px=40, patch_px=4, mel_frames=64, mels=32, mel_patch=4)
 
 
 def tiny_config(
-    encoder: EncoderKind = "lgi", fusion: FusionKind = "iavcl", modalities: Modalities = "av", **changes: object
+    encoder: EncoderKind = "lgi", fusion: FusionKind = "iavcl", modalities: Modalities = "av", **changes: Any
 ) -> ModelConfig:
     """Return the config of a model of width 32 over the grids of the papers (8 x 10 x 10 and 16 x 8 tokens)."""
     video = ModalityConfig(width=32, depth=4, heads=4, decoder_width=16, decoder_heads=2, region=(2, 5, 10))
