@@ -31,6 +31,7 @@ from avf_shards.schema.labels import Labels, Origin
 from avf_shards.schema.versions import VERSIONS, FileKind
 from avf_training.finetuning.model_selection import EpochScores
 from avf_training.inference.embeddings import features_schema
+from avf_training.inference.feature_kinds import KINDS, LAYER_KINDS
 from avf_training.tasks.learned_clips import LEARNED_SCHEMA
 
 from reference.field_comments import field_notes
@@ -153,7 +154,7 @@ CONTENTS: dict[FileKind, Contents] = {
     "event": Contents(about="What happened in a run, one JSON object a line.", rows=Event, keys={"time": "Unix time"}),
     "features": Contents(
         about="A row for each window of each clip.",
-        schema=features_schema(),
+        schema=features_schema((*KINDS, *LAYER_KINDS)),
         keys={
             "key": "of the clip",
             "source": "name of the source of its video",
@@ -166,6 +167,8 @@ CONTENTS: dict[FileKind, Contents] = {
             "fused": "input of the classifier's head",
             "regions_video": "region tokens of the video, K x C",
             "regions_audio": "region tokens of the audio, K x C",
+            "layers_video": "mean of the tokens of each layer of the video encoder, L x C; where asked for",
+            "layers_audio": "mean of the tokens of each layer of the audio encoder, L x C; where asked for",
             "frames": "one vector for each pair of the 16 frames",
         },
     ),

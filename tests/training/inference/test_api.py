@@ -1,5 +1,6 @@
 """A trained model gives predictions over time, features and an exported file, in Python and on the command line."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from avf_training.config.finetune import load_finetune_recipe
 from avf_training.data.storage import StorageConfig
 from avf_training.finetuning.finetune import train_stage
 from avf_training.inference.feature_model import FeatureModel, frame_tokens
-from avf_training.models.classifier import Classifier
+from avf_training.models.classifier import Classifier, OutputSpec
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.presets import preset
 from avf_training.tasks.labelled_shards import LabelledShards
@@ -242,3 +243,66 @@ def test_videos_are_cut_into_clips_of_each_person(tmp_path: Path, capsys: pytest
     assert "wall.mp4: no clip can be cut from it: " in capsys.readouterr().err
     assert curate_main(["clip", str(tmp_path / "none.mp4"), "--out", str(tmp_path / "x")]) == 2
     assert "none.mp4: no such file" in capsys.readouterr().err
+
+
+def test_layers_are_written_where_named_and_end_with_the_last_layer(lab: Path, tmp_path: Path) -> None:
+    kinds = ["layers_video", "layers_audio", "video", "regions_video"]
+    row = embed_clips(lab / "shards", lab / "run", kinds).to_pylist()[0]
+    model = Classifier.from_pretrained(lab / "run/model")
+    layers_LC = np.array(row["layers_video"])
+    assert layers_LC.shape == (model.config.video.depth, 96)
+    assert np.array(row["layers_audio"]).shape == (model.config.audio.depth, 96)
+    assert layers_LC[-1] == pytest.approx(np.mean(row["regions_video"], 0), abs=1e-5)
+    weights_L = np.exp(model.layer_weights_video.detach().numpy())
+    assert weights_L @ layers_LC / weights_L.sum() == pytest.approx(np.array(row["video"]), abs=1e-5)
+    assert "layers_video" not in embed_clips(lab / "shards", lab / "run").column_names
+
+
+@pytest.fixture(scope="module")
+def folds(lab: Path) -> Path:
+    """A folder of two folds: the model of `lab`, and one whose head prefers the second class."""
+    model = Classifier.from_pretrained(lab / "run/model")
+    model.save_pretrained(lab / "folds/fold-2/model")
+    with torch.no_grad():
+        model.head.bias += torch.tensor([0.0, 3.0])
+    model.save_pretrained(lab / "folds/fold-10/model")
+    return lab / "folds"
+
+
+def test_several_models_predict_the_mean_of_their_probabilities(lab: Path, folds: Path, tmp_path: Path) -> None:
+    names = ("fold-2", "fold-10")
+    alone = [predict(lab / "shards", folds / name) for name in names]
+    together = predict(lab / "shards", folds)
+    assert together == predict(lab / "shards", [folds / name for name in names]), "folds are in order of their numbers"
+    for number, person in enumerate(together):
+        each = [people[number].windows[0].scores for people in alone]
+        assert person.windows[0].scores == pytest.approx(np.mean(each, 0), abs=1e-9)
+        assert list(person.windows[0].each_model) == each
+    argv = ["predict", str(lab / "shards"), "--model", str(folds), "--json", str(tmp_path / "p.json")]
+    assert main([*argv, "--out", str(tmp_path / "p.csv")]) == 0
+    assert "each_model" not in (tmp_path / "p.json").read_text()
+    assert (tmp_path / "p.csv").read_text().splitlines()[0].endswith("best,left,right")
+    assert main([*argv, "--out", str(tmp_path / "p.csv"), "--each-model"]) == 0
+    table = list(csv.DictReader((tmp_path / "p.csv").open()))
+    person = json.loads((tmp_path / "p.json").read_text())[0]
+    assert person["models"] == [str(folds / name) for name in names]
+    assert float(table[0][f"{folds / 'fold-10'}: right"]) == pytest.approx(
+        person["windows"][0]["each_model"][1][1], abs=1e-4
+    )
+
+
+def test_models_that_cannot_be_averaged_are_refused(
+    lab: Path, folds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UserError, match=r"fold-2: is the same model as .*fold-2, and would count twice"):
+        predict(lab / "shards", [folds, folds / "fold-2"])
+    torch.manual_seed(0)
+    spec = OutputSpec(names=("right", "left"))
+    Classifier(preset("nano"), 2, output_spec=spec).save_pretrained(tmp_path / "other")
+    with pytest.raises(UserError, match=r"other: has other outputs than .*fold-2"):
+        predict(lab / "shards", [folds / "fold-2", tmp_path / "other"])
+    argv = ["predict", str(lab / "shards"), "--each-model", "--out", str(tmp_path / "p.srt")]
+    assert main([*argv, "--model", str(folds / "fold-2")]) == 2
+    assert "there is a single model" in capsys.readouterr().err
+    assert main([*argv, "--model", str(folds)]) == 2
+    assert "have no room for it" in capsys.readouterr().err

@@ -86,6 +86,13 @@ def add_model_option(
     parser.add_argument("--model", metavar=metavar, type=local_path, required=required, help=help)
 
 
+def add_models_option(parser: argparse.ArgumentParser, help: str) -> None:
+    """Add `--model`, which may be given several times, for a command that averages models."""
+    parser.add_argument(
+        "--model", metavar="RUN|MODEL|FOLDS", type=local_path, action="append", required=True, help=help
+    )
+
+
 def add_input_argument(parser: argparse.ArgumentParser) -> None:
     """Add what a trained model looks at as the first word, and `--keep-clips` for clips that are cut from videos."""
     parser.add_argument(

@@ -3,6 +3,7 @@
 key, source, video_id, person, start_s, stop_s   the window (seconds of the video)
 video, audio, fused                              list<float32>: mean of each modality, input of the head
 regions_video, regions_audio                     list<list<float32>>: region tokens, K x C
+layers_video, layers_audio                       list<list<float32>>: mean of each layer of an encoder, L x C
 frames                                           list<list<float32>>: one for each pair of the 16 frames
 """
 
@@ -47,7 +48,7 @@ def embed_clips(
     Args:
         path: a video, a folder of videos, the output of `avf-curate clip`, or shards.
         model: a saved model or a run.
-        kinds: names of KINDS.
+        kinds: names of KINDS or LAYER_KINDS.
         hop_s: seconds between the starts of two windows; the default lays windows side by side.
     """
     check_kinds(kinds)

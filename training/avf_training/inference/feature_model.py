@@ -1,6 +1,6 @@
 """Features of windows of clips by a saved model: region tokens, means, input of the head, per-frame features.
 
-Shapes: B windows, K regions, C width, N tokens, U tubes (two frames each), J outputs.
+Shapes: B windows, K regions, C width, L layers, N tokens, U tubes (two frames each), J outputs.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -48,6 +48,8 @@ class WindowFeatures:
     regions_audio: Tensor | None  # (K, C)
     video: Tensor | None  # (C,), mean of the weighted layers
     audio: Tensor | None  # (C,)
+    layers_video: Tensor | None  # (L, C), mean over the tokens of each layer after the encoder's norm, lowest first
+    layers_audio: Tensor | None  # (L, C)
     fused: Tensor  # input of the head
     frames: Tensor | None  # (U, C), mean local token of each pair of frames, last layer
     scores: Tensor | None  # (J,) probabilities or dimensions; None for a pre-trained model, whose head is random
@@ -137,6 +139,8 @@ class FeatureModel:
                 regions_audio=audio[-1][b] if audio is not None and with_regions else None,
                 video=None if pooled_video is None else pooled_video[b],
                 audio=None if pooled_audio is None else pooled_audio[b],
+                layers_video=None if video is None else torch.stack([layer[b].mean(0) for layer in video]),
+                layers_audio=None if audio is None else torch.stack([layer[b].mean(0) for layer in audio]),
                 fused=fused[b],
                 frames=None if frames is None else frames[b],
                 scores=None if scores is None else scores[b],

@@ -16,7 +16,8 @@ class WindowPrediction:
     key: str  # of the clip that the window lies in
     start_s: float  # of the file
     stop_s: float  # of the file
-    scores: tuple[float, ...]  # probabilities of the classes, or values of the dimensions
+    scores: tuple[float, ...]  # probabilities of the classes, or values of the dimensions; the mean of several models
+    each_model: tuple[tuple[float, ...], ...] = ()  # scores of each of several models; empty for a single model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,7 @@ class PersonPrediction:
     names: tuple[str, ...]  # of the classes or dimensions
     classes: bool  # False: dimensions
     windows: tuple[WindowPrediction, ...]  # ordered by time
+    models: tuple[str, ...] = ()  # paths of the models that were averaged; empty for a single model
 
     @property
     def mean(self) -> tuple[float, ...]:

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,24 @@ _UNSAFE_IN_NAMES = re.compile(r'[\x00-\x1f/\\\\:*?"<>|]')
 _FORMULA_STARTS = ("=", "+", "@", "\t")  # of a cell, in spreadsheets (OWASP, CSV injection)
 
 
-def predictions_as_values(predictions: Sequence[PersonPrediction]) -> list[dict[str, Any]]:
-    """Return predictions as JSON values, each with its mean scores and its best class."""
-    return [asdict(each) | {"mean": each.mean, "best": each.best} for each in predictions]
+def predictions_as_values(predictions: Sequence[PersonPrediction], *, each_model: bool = False) -> list[dict[str, Any]]:
+    """Return predictions as JSON values, each with its mean scores and its best class.
+
+    Args:
+        each_model: with the names of the models, and what each of them predicts for a window.
+    """
+    values = [asdict(each) | {"mean": each.mean, "best": each.best} for each in predictions]
+    if not each_model:
+        for person in values:
+            del person["models"]
+            for window in person["windows"]:
+                del window["each_model"]
+    return values
 
 
-def write_predictions_file(predictions: Sequence[PersonPrediction], out: Path, clips_of: Path) -> Path:
+def write_predictions_file(
+    predictions: Sequence[PersonPrediction], out: Path, clips_of: Path, *, each_model: bool = False
+) -> Path:
     """Write predictions as the ending of `out` says: .json, .csv, .srt, .vtt or .eaf; return the file or folder.
 
     The last three hold one video. Of several videos, each has a file of its own, in a folder with the name of `out`
@@ -36,14 +49,16 @@ def write_predictions_file(predictions: Sequence[PersonPrediction], out: Path, c
 
     Args:
         clips_of: the input of the prediction, from which documents of ELAN find the video.
+        each_model: tables and JSON also have what each of several models predicts.
     """
     kind = out.suffix.lower()
     if kind == ".json":
-        text = json.dumps(predictions_as_values(predictions), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        values = predictions_as_values(predictions, each_model=each_model)
+        text = json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
         durable_io.replace_file(out, text.encode())
         return out
     if kind == ".csv":
-        durable_io.replace_file(out, _as_csv(predictions).encode())
+        durable_io.replace_file(out, _as_csv(predictions, each_model).encode())
         return out
     videos = _by_video(predictions)
     if len(videos) == 1:
@@ -112,8 +127,10 @@ def _write_video(people: Sequence[PersonPrediction], out: Path, clips_of: Path) 
     durable_io.replace_file(out, data)
 
 
-def _as_csv(predictions: Sequence[PersonPrediction]) -> str:
+def _as_csv(predictions: Sequence[PersonPrediction], each_model: bool) -> str:
     """Return a table: source, video, person (from 1, as in the figure), seconds, best class, a column for each name.
+
+    With `each_model`, a column `MODEL: NAME` for each name of each model follows.
 
     In heads and texts, line breaks are spaces, and what a spreadsheet would run as a formula has an apostrophe before
     it: a text that starts with `=`, `+`, `@` or a tab. A minus stays, because it begins labels such as `-1`.
@@ -121,13 +138,15 @@ def _as_csv(predictions: Sequence[PersonPrediction]) -> str:
     file = io.StringIO()
     table = csv.writer(file, lineterminator="\n")
     names = predictions[0].names
+    of_models = [f"{model}: {name}" for model in predictions[0].models for name in names] if each_model else []
     best = ["best"] if predictions[0].classes else []
-    table.writerow(["source", "video", "person", "start_s", "stop_s", *best, *map(_as_cell, names)])
+    table.writerow(["source", "video", "person", "start_s", "stop_s", *best, *map(_as_cell, names), *map(_as_cell, of_models)])
     for each in predictions:
         for window in each.windows:
             best = [_as_cell(names[window.scores.index(max(window.scores))])] if each.classes else []
             times = f"{window.start_s:.2f}", f"{window.stop_s:.2f}"
-            scores = (f"{score:.4f}" for score in window.scores)
+            of_window = window.scores + tuple(chain(*window.each_model if each_model else ()))
+            scores = (f"{score:.4f}" for score in of_window)
             texts = _as_cell(each.source), _as_cell(each.video_id)
             table.writerow([*texts, each.person + 1, *times, *best, *scores])
     return file.getvalue()

@@ -1,5 +1,7 @@
 """The saved model that a command starts from. Without torch, so that a wrong one is refused before torch is loaded."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from avf_shards.errors import UserError
@@ -8,6 +10,7 @@ from avf_training.models.saved_config import CONFIG, WEIGHTS, read_saved_config
 from avf_training.trainer.run_folder import MODEL
 
 _SELECTED = "best/validation"  # in the folder of a run that selected its epoch
+_FOLD = re.compile(r"fold-([0-9]{1,9})")  # name of the run of a fold in the folder that `finetune --fold all` writes
 
 
 def start_model(start: Path) -> Path:
@@ -16,6 +19,27 @@ def start_model(start: Path) -> Path:
         if (folder / CONFIG).is_file():
             return folder
     raise UserError(f"{start}: holds no saved model and no finished run ({CONFIG} and {WEIGHTS} are looked for)")
+
+
+def list_models(paths: Sequence[Path]) -> list[Path]:
+    """Return models to average: each path, or the runs of all folds in a folder of `finetune --fold all`, by number.
+
+    Raises UserError for one that is named twice: it would count twice.
+    """
+    models: list[Path] = []
+    for path in paths:
+        folds = {int(name[1]): entry for entry in _entries(path) if (name := _FOLD.fullmatch(entry.name))}
+        models += [folds[number] for number in sorted(folds)] or [path]
+    seen: dict[Path, Path] = {}
+    for model in models:
+        other = seen.setdefault(start_model(model).resolve(), model)
+        if other is not model:
+            raise UserError(f"{model}: is the same model as {other}, and would count twice; name each model once")
+    return models
+
+
+def _entries(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
 
 
 def require_model(start: Path) -> None:
