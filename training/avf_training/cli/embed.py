@@ -22,8 +22,8 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--kinds",
         metavar="KIND,...",
-        help="features to write: video, audio, fused, regions_video, regions_audio, frames, and the means of each layer, "
-        "layers_video and layers_audio (default: all but the layers)",
+        help="features to write: video, audio, fused, regions_video, regions_audio, frames, the mean of each layer: "
+        "layers_video, layers_audio (default: all but the layers)",
     )
     parser.add_argument(
         "--hop",

@@ -52,7 +52,9 @@ def add(commands: Any) -> None:
         epilog="example:\n  avf-train predict talk.mp4 --model RUN --out talk.srt --out talk.png",
     )
     add_input_argument(parser)
-    add_models_option(parser, "fine-tuned model, its run, or a folder with a run for each fold; repeat to average several")
+    add_models_option(
+        parser, "fine-tuned model, its run, or a folder with a run for each fold; repeat to average several"
+    )
     parser.add_argument(
         "--each-model",
         action="store_true",
@@ -128,4 +130,6 @@ def _check_each_model(options: argparse.Namespace, models: int, files: Sequence[
     if models == 1:
         raise UserError("--each-model: there is a single model; name several with --model, or leave the option out")
     if options.json is None and not any(file.suffix.lower() in (".csv", ".json") for file in files):
-        raise UserError("--each-model: figures, subtitles and ELAN have no room for it; add --out FILE.csv or FILE.json")
+        raise UserError(
+            "--each-model: figures, subtitles and ELAN have no room for it; add --out FILE.csv or FILE.json"
+        )

@@ -18,6 +18,7 @@ from avf_training.config.pretrain import (
 )
 from avf_training.data.augment_config import AugmentConfig, MixConfig
 from avf_training.models.config import Modalities, ModelConfig, Precision
+from avf_training.models.low_rank_config import LoraConfig
 from avf_training.models.presets import PRESETS, preset
 from avf_training.tasks.catalog import Dataset, Metric
 from avf_training.tasks.class_imbalance import ImbalanceConfig
@@ -33,7 +34,7 @@ FREE = ("workers", "threads", "log_every", "checkpoint_keep", "wandb", "activati
 
 # Settings that came later: left out of a run's identity where they have their default, so that runs of earlier versions
 # go on.
-_LATER = ("imbalance", "score_test", "train_share", "frozen_layers", "average_decay", "patience")
+_LATER = ("imbalance", "score_test", "train_share", "frozen_layers", "average_decay", "patience", "lora")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,7 @@ class FinetuneRecipe:
     layer_decay: float = 0.75  # factor on the learning rate for each layer below the last
     # Lowest layers that learn nothing: 1 is the embedding, then the encoders' blocks, then the fusion's.
     frozen_layers: int = 0
+    lora: LoraConfig = field(default_factory=LoraConfig)  # small matrices that learn in place of the weights
     # Share of a moving average of the weights that stays at each step, such as 0.999. The average is then what is
     # scored, selected and saved. None: the weights themselves, as in the papers.
     average_decay: float | None = None

@@ -29,8 +29,9 @@ from avf_training.data.loader import StreamLoader
 from avf_training.data.stream import ClipStream, StreamConfig
 from avf_training.distributed.collectives import decide_on_rank_0, process_group
 from avf_training.distributed.context import DistributedContext
-from avf_training.distributed.parallelize import full_state_dict, wrap_ddp
+from avf_training.distributed.parallelize import wrap_ddp
 from avf_training.evaluation.results import PREDICTIONS, RESULT, predict_keys, scores_as_dict, write_predictions
+from avf_training.finetuning.adapters import adapt_model, refuse_adapters, tensors_to_save
 from avf_training.finetuning.initialization import count_seen, inherit_learned, load_start, start_digest
 from avf_training.finetuning.losses import class_counts, output_spec, task_loss
 from avf_training.finetuning.model_selection import BEST, BestCheckpointTracker, read_validation, select_epoch
@@ -68,6 +69,7 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
     """
     # Before any folder is made: a refused start must leave no empty run folder.
     _refuse_imbalance(recipe, task)
+    refuse_adapters(recipe.lora, start)
     task = take_share(task, recipe.train_share)
     inherited = LearnedClips() if start is None else inherit_learned(start, task)
     identity: dict[str, Any] = {
@@ -88,6 +90,8 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
         new = load_start(model, start) if start is not None else []
         initialization = "from random weights" if start is None else f"from {start}, {len(new)} tensors new"
         freeze_layers(model, recipe.frozen_layers, **_depths(recipe), rule=recipe.optim.decay)
+        if start is not None and recipe.lora.rank:
+            adapt_model(model, recipe.lora, start, new)
         model.to(context.device).train()
         model.checkpoint_activations(recipe.activation_checkpointing)
         defer_running_statistics(model, recipe.batch_norm_clips or recipe.micro_batch)
@@ -97,7 +101,7 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
         if not decide_on_rank_0(
             (out / MODEL).exists
         ):  # an earlier start may have saved it and been stopped during the test
-            tensors = full_state_dict(model)
+            tensors = tensors_to_save(model, recipe.lora)
             if context.rank == 0:
                 model.save_pretrained(out / MODEL, tensors)
         return finish_stage(recipe, task, out, context)

@@ -21,9 +21,9 @@ from torch import Tensor
 from avf_training.config.finetune import FinetuneRecipe, SelectionProtocol
 from avf_training.distributed.collectives import decide_on_rank_0
 from avf_training.distributed.context import DistributedContext
-from avf_training.distributed.parallelize import full_state_dict
 from avf_training.evaluation.results import predict_keys
 from avf_training.evaluation.scoring import score_predictions
+from avf_training.finetuning.adapters import tensors_to_save
 from avf_training.models.classifier import Classifier
 from avf_training.tasks.task import Task
 from avf_training.trainer.weight_average import AveragingAdamW
@@ -126,7 +126,7 @@ class BestCheckpointTracker:
             # Rows from `step` on are of an earlier start of the run, which was stopped before it saved this step.
             best = select_epoch(rows, protocol, self.metric, before=step)
             if value is not None and (best is None or value > best[1]):
-                tensors = full_state_dict(self.model) if tensors is None else tensors
+                tensors = tensors_to_save(self.model, self.recipe.lora) if tensors is None else tensors
                 self._save(protocol, tensors)
                 log.info("epoch %g: best %s %.2f %% of protocol %s so far", epoch, self.metric, 100 * value, protocol)
         if self.context.rank == 0:

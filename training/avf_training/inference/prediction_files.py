@@ -140,7 +140,9 @@ def _as_csv(predictions: Sequence[PersonPrediction], each_model: bool) -> str:
     names = predictions[0].names
     of_models = [f"{model}: {name}" for model in predictions[0].models for name in names] if each_model else []
     best = ["best"] if predictions[0].classes else []
-    table.writerow(["source", "video", "person", "start_s", "stop_s", *best, *map(_as_cell, names), *map(_as_cell, of_models)])
+    table.writerow(
+        ["source", "video", "person", "start_s", "stop_s", *best, *map(_as_cell, names), *map(_as_cell, of_models)]
+    )
     for each in predictions:
         for window in each.windows:
             best = [_as_cell(names[window.scores.index(max(window.scores))])] if each.classes else []

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from avf_shards.errors import UserError
+from avf_shards.format.tar import sha256_file
 from avf_shards.schema.versions import stamp
 from avf_shards.settings.config import bind
 from avf_shards.system import durable_io
@@ -16,6 +17,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from avf_training.models.config import ModelConfig
+from avf_training.models.low_rank import AdapterBase, add_base
 from avf_training.models.saved_config import CONFIG, TITLES, WEIGHTS, missing_file, read_saved_config
 
 
@@ -24,6 +26,7 @@ class Pretrained(nn.Module):
 
     kind: ClassVar[str]  # name of the class in config.json
     config: ModelConfig
+    base: AdapterBase | None = None  # set: the saved folder holds adapters, and this model the other weights
 
     def init_arguments(self) -> dict[str, Any]:
         """Return the arguments of the class besides the model config, for config.json."""
@@ -34,7 +37,10 @@ class Pretrained(nn.Module):
 
         tensors: the model's full tensors, needed when it is sharded over ranks. Raises UserError if the folder exists.
         """
-        config = stamp({"kind": self.kind, **self.init_arguments(), "model": asdict(self.config)}, "saved model")
+        values = {"kind": self.kind, **self.init_arguments(), "model": asdict(self.config)}
+        if self.base is not None:
+            values["base"] = asdict(self.base)
+        config = stamp(values, "saved model")
         save_model_folder(Path(folder), config, self.state_dict() if tensors is None else tensors)
 
     @classmethod
@@ -77,15 +83,38 @@ def save_model_folder(folder: Path, config: Mapping[str, Any], tensors: Mapping[
 
 
 def load_model_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return config.json and the tensors of `folder`. Raises UserError for a folder that holds no saved model."""
-    values = read_saved_config(folder)
+    """Return config.json and the tensors of `folder`; adapters are merged into the weights of their base.
+
+    Raises UserError for a folder that holds no saved model, and for adapters whose base is gone or has other weights.
+    """
+    values, tensors = read_saved_config(folder), _load_tensors(folder)
+    if "base" in values:
+        base = bind(AdapterBase, values.pop("base"), f"{folder}/{CONFIG}: base")
+        tensors = add_base(tensors, _load_base(folder, base), base)
+    return values, tensors
+
+
+def _load_tensors(folder: Path) -> dict[str, Tensor]:
     try:
-        tensors = load_file(folder / WEIGHTS)
+        return load_file(folder / WEIGHTS)
     except FileNotFoundError as error:
         raise missing_file(folder, error) from None
     except SafetensorError as error:
         raise UserError(f"{folder}: cannot be read as a saved model ({error})") from None
-    return values, tensors
+
+
+def _load_base(folder: Path, base: AdapterBase) -> dict[str, Tensor]:
+    """Return the tensors of the model that the adapters in `folder` belong to. Raises UserError."""
+    path = Path(base.folder)
+    if not (path / WEIGHTS).is_file():
+        raise UserError(f"{folder}: holds adapters to {path}, where no saved model is; put it back there")
+    if sha256_file(path / WEIGHTS) != base.sha256:
+        raise UserError(f"{folder}: holds adapters to {path}, which has other weights now; put the earlier ones back")
+    tensors = _load_tensors(path)
+    missing = [name for name in base.tensors if name not in tensors]
+    if missing:
+        raise UserError(f"{folder}: holds adapters to {path}, which has no {missing[0]}")
+    return tensors
 
 
 def load_strict(model: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
