@@ -287,7 +287,7 @@ CONTENTS: dict[FileKind, Contents] = {
             "train": "number of clips",
             "validation": "number of clips",
             "test": "number of clips",
-            "protocols": "protocol -> step, selection_score, scores (value, interval, undefined), unreadable",
+            "protocols": "protocol -> step, selection_score, scores (value, interval, undefined), unreadable, calibration",
         },
     ),
     "throughput": Contents(

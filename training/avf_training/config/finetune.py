@@ -34,7 +34,7 @@ FREE = ("workers", "threads", "log_every", "checkpoint_keep", "wandb", "activati
 
 # Settings that came later: left out of a run's identity where they have their default, so that runs of earlier versions
 # go on.
-_LATER = ("imbalance", "score_test", "train_share", "frozen_layers", "average_decay", "patience", "lora")
+_LATER = ("imbalance", "score_test", "train_share", "frozen_layers", "average_decay", "patience", "lora", "calibrate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +72,9 @@ class FinetuneRecipe:
     # Score the test clips too, after each evaluated epoch. Off, a run takes less time and nothing can be selected by
     # them: the protocol `test_best`, which only serves the comparison with the papers, has no model.
     score_test: bool = True
+    # Fit a temperature on the validation clips for each selected model: its probabilities then say how often it is
+    # right. Off, probabilities are the softmax, as in the papers; the test averages them over the views of a clip.
+    calibrate: bool = False
     select_by: Metric | None = None  # metric that selects the epoch; None: WAR, UF1 or PCC by the kind of task
     regression: Literal["mse", "l1", "ccc"] = "mse"  # loss of dimensions
     # Activation of dimensions: `range` keeps predictions in the range of the labels.
@@ -116,6 +119,10 @@ class FinetuneRecipe:
             (
                 self.patience is not None and not self.validation_share,
                 "patience needs validation clips to see that scores stop rising; set validation_share above 0",
+            ),
+            (
+                self.calibrate and not self.validation_share,
+                "calibrate needs validation clips to fit a temperature on; set validation_share above 0",
             ),
             (self.epochs <= 0, f"epochs {self.epochs:g} must be above 0"),
             (self.steps is not None and self.steps < 1, f"steps {self.steps} must be at least 1"),

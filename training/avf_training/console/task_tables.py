@@ -103,9 +103,20 @@ def print_result(result: Mapping[str, Any], run: Path) -> None:
     if scores:
         console.print(INTERVAL_NOTE)
         console.print(explain_metrics(scores))
+    for protocol, entry in result["protocols"].items():
+        if "calibration" in entry:
+            console.print(f"{names[protocol]}: {_describe_calibration(entry['calibration'])}")
     for name in ("curve.png", "result.json", "predictions"):
         if (run / name).exists():
             console.print(f"  {name:<12}{run / name}")
+
+
+def _describe_calibration(values: Mapping[str, Any]) -> str:
+    """Return the temperature and what it did to the calibration error, on clips that it was not fitted on if tested."""
+    clips = "test" if "test" in values else "validation"
+    before, after = (100 * values[clips][when]["ece"] for when in ("before", "after"))
+    error = f"calibration error (ECE) of {clips} clips {before:.1f} to {after:.1f} %"
+    return f"temperature {values['temperature']:.2f}; {error}"
 
 
 def print_folds(data: Dataset, summary: Mapping[str, Any], path: Path) -> None:

@@ -30,8 +30,10 @@ from avf_training.data.stream import ClipStream, StreamConfig
 from avf_training.distributed.collectives import decide_on_rank_0, process_group
 from avf_training.distributed.context import DistributedContext
 from avf_training.distributed.parallelize import wrap_ddp
+from avf_training.evaluation.calibration import describe_reliability
 from avf_training.evaluation.results import PREDICTIONS, RESULT, predict_keys, scores_as_dict, write_predictions
 from avf_training.finetuning.adapters import adapt_model, refuse_adapters, tensors_to_save
+from avf_training.finetuning.calibrate import calibrate_model, refuse_calibration, set_temperature
 from avf_training.finetuning.initialization import count_seen, inherit_learned, load_start, start_digest
 from avf_training.finetuning.losses import class_counts, output_spec, task_loss
 from avf_training.finetuning.model_selection import BEST, BestCheckpointTracker, read_validation, select_epoch
@@ -70,6 +72,7 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
     # Before any folder is made: a refused start must leave no empty run folder.
     _refuse_imbalance(recipe, task)
     refuse_adapters(recipe.lora, start)
+    refuse_calibration(recipe, task)
     task = take_share(task, recipe.train_share)
     inherited = LearnedClips() if start is None else inherit_learned(start, task)
     identity: dict[str, Any] = {
@@ -143,18 +146,33 @@ def finish_stage(recipe: FinetuneRecipe, task: Task, out: Path, context: Distrib
                 metric,
                 100 * score,
             )
-        if task.test:  # post-pre-training has no test clips
-            model = Classifier.from_pretrained(folder).to(context.device)
-            predictions = predict_keys(model, recipe, task, task.test, segments=recipe.segments, context=context)
-            if context.rank == 0:
-                write_predictions(out / PREDICTIONS / f"{protocol}.json", task, predictions)
-            entry |= scores_as_dict(task, predictions)
+        entry |= _test_model(recipe, task, out, protocol, context)
         result["protocols"][protocol] = entry
     if context.rank == 0:
         durable_io.replace_file(
             out / RESULT, (json.dumps(stamp(result, "test result"), indent=1, sort_keys=True) + "\n").encode()
         )
     return out / RESULT
+
+
+def _test_model(
+    recipe: FinetuneRecipe, task: Task, out: Path, protocol: SelectionProtocol, context: DistributedContext
+) -> dict[str, Any]:
+    """Calibrate the model of a protocol where the recipe asks for it, and test it; return its values of result.json."""
+    folder = best_folder(out, protocol)
+    model = Classifier.from_pretrained(folder).to(context.device)
+    calibration = calibrate_model(model, folder, recipe, task, context) if recipe.calibrate else None
+    values: dict[str, Any] = {} if calibration is None else {"calibration": calibration}
+    if not task.test:  # post-pre-training has no test clips
+        return values
+    test = partial(predict_keys, model, recipe, task, task.test, segments=recipe.segments, context=context)
+    predictions = test()
+    if context.rank == 0:
+        write_predictions(out / PREDICTIONS / f"{protocol}.json", task, predictions)
+    if calibration is not None:
+        set_temperature(model, 1.0)
+        calibration["test"] = {"before": describe_reliability(test()), "after": describe_reliability(predictions)}
+    return values | scores_as_dict(task, predictions)
 
 
 @dataclass(frozen=True, kw_only=True)

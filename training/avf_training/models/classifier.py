@@ -3,13 +3,14 @@
 Shapes: B batch, N tokens, K regions, C width, L layers, J outputs.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import torch
 from avf_shards.errors import UserError
-from avf_shards.settings.config import bind
+from avf_shards.settings.config import bind, refuse
 from torch import Tensor, nn
 
 from avf_training.models.config import ModelConfig
@@ -37,6 +38,11 @@ class OutputSpec:
     names: tuple[str, ...] = ()  # of the classes or dimensions; empty when unknown
     is_classification: bool = True  # False: dimensions
     value_range: tuple[float, float] | None = None  # that dimensions are scaled into; None: unbounded
+    # That logits of classes are divided by before the softmax; fitted on validation clips, 1: not calibrated.
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        refuse((not 0 < self.temperature < math.inf, f"temperature {self.temperature:g} must be above 0"))
 
 
 class Classifier(Pretrained):
@@ -76,7 +82,10 @@ class Classifier(Pretrained):
         number_drop_paths(self)
 
     def init_arguments(self) -> dict[str, Any]:
-        return {"outputs": self.outputs, "output_spec": asdict(self.output_spec)}
+        spec = asdict(self.output_spec)
+        if self.output_spec.temperature == 1.0:
+            del spec["temperature"]  # earlier versions read models that are not calibrated
+        return {"outputs": self.outputs, "output_spec": spec}
 
     @classmethod
     def _parse_arguments(cls, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,10 +124,12 @@ class Classifier(Pretrained):
         return ClassifierOutput(self.head(feature_BC), feature_BC)
 
     def predictions(self, logits_BJ: Tensor) -> Tensor:
-        """Return probabilities of the classes, or dimensions in their range, (B, J) in fp32."""
+        """Return calibrated probabilities of the classes, or dimensions in their range, (B, J) in fp32."""
         logits_BJ = logits_BJ.float()
         spec = self.output_spec
-        return logits_BJ.softmax(-1) if spec.is_classification else scale_outputs(logits_BJ, spec.value_range)
+        if spec.is_classification:
+            return (logits_BJ / spec.temperature).softmax(-1)
+        return scale_outputs(logits_BJ, spec.value_range)
 
     def feature(self, video: list[Tensor] | None, audio: list[Tensor] | None) -> Tensor:
         """Return what the head reads, before its norm, (B, C), from the layers of both encoders."""

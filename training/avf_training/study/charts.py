@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from avf_training.config.finetune import SelectionProtocol
+from avf_training.evaluation.calibration import calibration_error, reliability_bins
 from avf_training.evaluation.scoring import Predictions
 from avf_training.finetuning.model_selection import EpochScores
 from avf_training.trainer.smoothing import smooth_curve, thin
 
-_BINS = 10  # of the confidence
 _MAX_COUNTED_CLASSES = 13  # above, the cells are too small for numbers
 _MAX_POINTS = 1000  # of a scatter
 _LEGEND = {"orient": "bottom", "title": None, "columns": 2, "symbolLimit": 40}
@@ -185,18 +185,12 @@ def recalls_chart(names: Sequence[str], counts_CC: npt.NDArray[np.int64]) -> Cha
 
 def reliability_chart(predictions: Predictions) -> Chart:
     """Chart how often predictions of some confidence are right, with the calibration error (ECE)."""
-    confidence_N = predictions.scores_NJ.max(1)
-    right_N = predictions.scores_NJ.argmax(1) == predictions.truth
-    bin_N = np.minimum((confidence_N * _BINS).astype(int), _BINS - 1)
-    values, error = [], 0.0
-    for index in range(_BINS):
-        in_bin_N = bin_N == index
-        if in_bin_N.any():
-            share, confidence = float(right_N[in_bin_N].mean()), float(confidence_N[in_bin_N].mean())
-            error += float(in_bin_N.mean()) * abs(share - confidence)
-            values.append(
-                {"confidence": round(100 * confidence, 1), "right": round(100 * share, 1), "clips": int(in_bin_N.sum())}
-            )
+    bins = reliability_bins(predictions)
+    error = calibration_error(bins)
+    values = [
+        {"confidence": round(100 * each.confidence, 1), "right": round(100 * each.right, 1), "clips": each.clips}
+        for each in bins
+    ]
     x = {"field": "confidence", "type": "quantitative", "scale": _PERCENT, "title": "confidence, percent"}
     x["axis"] = {"tickCount": 4}
     y = {
