@@ -5,7 +5,8 @@ where an edit shows nothing, and at normal speed where an edit lets a picture st
 ISO/IEC 14496-12: 8.6.5 (edts), 8.6.6 (elst).
 """
 
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -16,8 +17,7 @@ _CONTAINERS = frozenset({b"moov", b"trak", b"edts"})
 _MAX_EDITS = 10_000  # of a track; what is behind them is played as FFmpeg plays it
 _EMPTY = -1  # media time of an edit that shows nothing
 _NORMAL_SPEED = 1 << 16
-TimeSpans = tuple[tuple[Fraction, Fraction], ...]
-"""(begin, end) of stretches of the presentation, in seconds."""
+_TOLERANCE_S = 0.001  # FFmpeg rounds the ends of edits to ticks of the track
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,28 @@ class Edit:
     def is_empty(self) -> bool:
         """Whether it shows nothing."""
         return self.media_time == _EMPTY
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeSpans:
+    """Stretches of the presentation that follow each other and do not overlap, in seconds."""
+
+    begins_s: tuple[float, ...]
+    ends_s: tuple[float, ...]
+
+    @classmethod
+    def make(cls, spans: Iterable[tuple[Fraction, Fraction]]) -> "TimeSpans":
+        """Return stretches of (begin, end) in ascending order, each earlier by what FFmpeg may round."""
+        ordered = tuple(spans)
+        return cls(
+            begins_s=tuple(begin - _TOLERANCE_S for begin, _ in ordered),
+            ends_s=tuple(end - _TOLERANCE_S for _, end in ordered),
+        )
+
+    def cover(self, time_s: Fraction) -> bool:
+        """Return whether a time lies in a stretch. Each packet asks, and a track may have thousands of stretches."""
+        latest = bisect_right(self.begins_s, time_s) - 1
+        return latest >= 0 and time_s < self.ends_s[latest]
 
 
 def read_edit_lists(file: InputFile) -> Mapping[int, tuple[Edit, ...]]:
@@ -60,7 +82,7 @@ def misplayed_spans(edits: tuple[Edit, ...]) -> TimeSpans:
     that its speed is meant, and with a speed of 0 all of it would be one still.
     """
     is_only = sum(not edit.is_empty for edit in edits) == 1
-    return tuple(
+    return TimeSpans.make(
         (edit.begin_s, edit.end_s) for edit in edits if edit.is_empty or (edit.speed != _NORMAL_SPEED and not is_only)
     )
 

@@ -38,7 +38,6 @@ log = logging.getLogger(__name__)
 EDITED_FORMATS = {"mov,mp4,m4a,3gp,3g2,mj2"}  # have edit lists, and an index in a box
 _LISTED_FORMATS = {"mpegts", "mpeg", "matroska,webm", "nut"}
 _STORE_DTS = {"mpegts", "mpeg"}  # formats with times of decoding, which may jump ahead (AVFMT_TS_DISCONT)
-_EDIT_TOLERANCE_S = 0.001  # FFmpeg rounds the ends of edits to ticks of the track
 _SEEK_STEP_S = 0.5  # between the packets of sound to which a seek may lead
 
 
@@ -114,9 +113,8 @@ class PacketClock:
         """
         if not self._clock.misplayed or packet.pts is None or packet.is_discard:
             return False
-        spans = self._clock.misplayed.get(packet.stream.id, ())
-        time_s = packet.pts * packet.time_base
-        return any(begin - _EDIT_TOLERANCE_S <= time_s < end - _EDIT_TOLERANCE_S for begin, end in spans)
+        spans = self._clock.misplayed.get(packet.stream.id)
+        return spans is not None and spans.cover(packet.pts * packet.time_base)
 
 
 def read_file_clock(path: Path, format_name: str, audio_languages: Sequence[str]) -> FileClock:
@@ -154,14 +152,14 @@ def _read_edit_lists(path: Path, _size: int, _mtime_ns: int) -> FileClock:
         edited = list_edited_stream(path, index, edits)
         if edited is None:
             log.info("%r: the edits of track %d behind the first one cannot be placed", str(path), track)
-            misplayed[track] = ((edits[0].end_s, edits[-1].end_s),)
+            misplayed[track] = TimeSpans.make([(edits[0].end_s, edits[-1].end_s)])
             continue
         streams[index], ends[index] = edited.clock, edited.end
         edit_starts |= edited.edit_starts
     return FileClock(
         streams=streams,
         ends=ends,
-        misplayed={track: spans for track, spans in misplayed.items() if spans},
+        misplayed={track: spans for track, spans in misplayed.items() if spans.begins_s},
         has_moved_edits=bool(streams),
         edit_starts=frozenset(edit_starts),
     )

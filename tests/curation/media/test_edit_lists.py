@@ -1,10 +1,12 @@
 """What an edit list shows is read as it says; where FFmpeg plays something else there is a hole, never other media."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 from avf_curation.media.decode import MediaFile
+from avf_curation.media.edit_lists import TimeSpans
 from avf_curation.media.types import AudioTrack, VideoTrack
 from avf_shards.timeline import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Span
 from support.curation_runs import make_recipe
@@ -165,3 +167,45 @@ def test_a_long_index_is_no_other_recording(tmp_path: Path, film: bytes) -> None
         list(media.frames())
         assert media.video_track is not None
         assert media.video_track.unread_bytes > len(film) / 2
+
+
+class CountedTime(Fraction):
+    """A time that counts how often times are compared with it."""
+
+    comparisons = 0
+
+    def __lt__(self, other: Fraction | float) -> bool:
+        CountedTime.comparisons += 1
+        return super().__lt__(other)
+
+    def __gt__(self, other: Fraction | float) -> bool:
+        CountedTime.comparisons += 1
+        return super().__gt__(other)
+
+    def __ge__(self, other: Fraction | float) -> bool:
+        CountedTime.comparisons += 1
+        return super().__ge__(other)
+
+
+def test_thousands_of_edits_are_not_gone_through_for_each_packet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list of 3,000 edits took 16 s: each packet was compared with each edit that FFmpeg misplays."""
+    monkeypatch.setattr(CountedTime, "comparisons", 0)
+    spans = TimeSpans.make((Fraction(2 * n + 1), Fraction(2 * n + 2)) for n in range(1500))
+    times = [CountedTime(n, 2) for n in range(-2, 6004)]
+    covered = [spans.cover(time_s) for time_s in times]
+    # A hole begins at each odd second; what is presented as it ends, to a millisecond, is shown.
+    assert covered == [0 <= time_s < 3000 and int(time_s) % 2 == 1 for time_s in map(Fraction, times)]
+    # At most 12 comparisons of a time, each counted twice: one with a float goes on as one with a fraction.
+    assert 0 < CountedTime.comparisons <= 24 * len(times)
+
+
+@pytest.mark.parametrize(
+    ("time_s", "is_covered"),
+    [("0.9989", False), ("0.9991", True), ("1.9989", True), ("1.9991", True), ("2.9989", True), ("2.9991", False)],
+)
+def test_edits_that_follow_each_other_or_last_for_nothing_cover_what_they_last(time_s: str, is_covered: bool) -> None:
+    spans = TimeSpans.make(
+        [(Fraction(begin), Fraction(end)) for begin, end in [(1, 1), (1, 2), (2, 2), (2, 3), (3, 3)]]
+    )
+    assert spans.cover(Fraction(time_s)) is is_covered
+    assert not TimeSpans.make([]).cover(Fraction(time_s))
