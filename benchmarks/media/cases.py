@@ -42,7 +42,7 @@ class MediaCase:
 
 def all_cases() -> list[MediaCase]:
     """Return every case, in the order of the page."""
-    return [*_containers(), *_codecs(), *_rates(), *_pixel_formats(), *_sound_formats(), *_times()]
+    return [*_containers(), *_codecs(), *_rates(), *_pixel_formats(), *_sound_formats(), *_gapless(), *_times()]
 
 
 def _cases(group: str, rows: Iterable[tuple[str, str, str]]) -> Iterable[MediaCase]:
@@ -210,6 +210,17 @@ def _sound_formats() -> Iterable[MediaCase]:
     )
 
 
+def _gapless() -> Iterable[MediaCase]:
+    for name, write_xing, limit_ms in (("with", 1, 1.0), ("without", 0, 25.0)):
+        yield MediaCase(
+            group="Sound formats",
+            name=f"MP3 {name} gapless information, copied from its own file",
+            file=f"sound_{name}.mkv",
+            sound_limit_ms=limit_ms,
+            make=_copied_mp3(write_xing),
+        )
+
+
 def _times() -> Iterable[MediaCase]:
     group = "Clocks and oddities"
     for name, ending, options in (
@@ -218,6 +229,13 @@ def _times() -> Iterable[MediaCase]:
     ):
         file = f"time_{name.split()[0]}_{ending}.{ending}"
         yield MediaCase(group=group, name=name, file=file, options=options)
+    negative = MediaCase(
+        group=group,
+        name="starts at -1.5 s, mp4",
+        file="time_negative.mp4",
+        options=f"{H264} -bf 3 {AAC} -output_ts_offset -1.5 -avoid_negative_ts disabled",
+    )
+    yield _shift(negative, 1.5)  # an edit list hides what is before 0
     cut = MediaCase(group=group, name="cut without encoding, MP4 edit list", file="time_cut.mp4", make=_cut_copy)
     # The edit list starts the film at 1.5 s; ffmpeg keeps the packets from the key frame before.
     yield _shift(cut, 1.5)
@@ -262,10 +280,14 @@ def _times() -> Iterable[MediaCase]:
             make=_late_start,
         )
     yield MediaCase(group=group, name="turned by 90 degrees, pixels 4:3, PQ", file="time_turned.mp4", make=_turned)
-    yield MediaCase(group=group, name="fonts are attached", file="time_fonts.mkv", make=_fonts)
-    yield MediaCase(group=group, name="cover art is the first video stream", file="time_cover.mp4", make=_cover_art)
-    yield MediaCase(group=group, name="subtitles beside", file="time_subtitles.mkv", make=_subtitles)
-    yield MediaCase(group=group, name="second sound track is the default", file="time_tracks.mkv", make=_two_tracks)
+    for name, file, make in (
+        ("fonts are attached", "time_fonts.mkv", _fonts),
+        ("cover art is the first video stream", "time_cover.mp4", _cover_art),
+        ("subtitles beside", "time_subtitles.mkv", _subtitles),
+        ("a data stream beside", "time_data.ts", _data),
+        ("second sound track is the default", "time_tracks.mkv", _two_tracks),
+    ):
+        yield MediaCase(group=group, name=name, file=file, make=make)
 
 
 def _shift(case: MediaCase, start_s: float) -> MediaCase:
@@ -273,6 +295,7 @@ def _shift(case: MediaCase, start_s: float) -> MediaCase:
         group=case.group,
         name=case.name,
         file=case.file,
+        options=case.options,
         make=case.make,
         seconds=SECONDS - start_s,
         shown=lambda time_s: time_s + start_s,
@@ -304,18 +327,8 @@ def _join(ending: str, options: str) -> Callable[[Film, Path, Path], str]:
 def _late_picture(film: Film, folder: Path, out: Path) -> str:
     picture, sound = folder / "picture.mkv", folder / "sound.mka"
     error = _encode(film, picture, f"-ss 2 {H264} -an") or run_ffmpeg([*film.sound_input(), *AAC.split(), str(sound)])
-    return error or run_ffmpeg(
-        [
-            "-itsoffset",
-            "2",
-            "-i",
-            str(picture),
-            "-i",
-            str(sound),
-            *["-map", "0:v", "-map", "1:a", "-c", "copy"],
-            str(out),
-        ]
-    )
+    inputs = ["-itsoffset", "2", "-i", str(picture), "-i", str(sound)]
+    return error or run_ffmpeg([*inputs, "-map", "0:v", "-map", "1:a", "-c", "copy", str(out)])
 
 
 def _late_start(film: Film, folder: Path, out: Path) -> str:
@@ -343,6 +356,24 @@ def _fonts(film: Film, folder: Path, out: Path) -> str:
     font.write_bytes(bytes(range(200)))
     attached = ["-attach", str(font), "-metadata:s:t", "mimetype=application/x-truetype-font"]
     return run_ffmpeg([*film.picture_input(), *film.sound_input(), *attached, *H264.split(), *AAC.split(), str(out)])
+
+
+def _data(film: Film, folder: Path, out: Path) -> str:
+    data = folder / "data.bin"
+    data.write_bytes(bytes(range(200)))
+    inputs = [*film.picture_input(), *film.sound_input(), "-f", "data", "-i", str(data)]
+    return run_ffmpeg([*inputs, *f"-map 0 -map 1 -map 2 {H264} {AAC} -c:d copy".split(), str(out)])
+
+
+def _copied_mp3(write_xing: int) -> Callable[[Film, Path, Path], str]:
+    def make(film: Film, folder: Path, out: Path) -> str:
+        sound = folder / "sound.mp3"
+        encoder = ["-c:a", "libmp3lame", "-write_xing", str(write_xing)]
+        error = run_ffmpeg([*film.sound_input(), *encoder, str(sound)])
+        streams = [*H264.split(), "-c:a", "copy"]
+        return error or run_ffmpeg([*film.picture_input(), "-i", str(sound), *streams, str(out)])
+
+    return make
 
 
 def _cover_art(film: Film, folder: Path, out: Path) -> str:
