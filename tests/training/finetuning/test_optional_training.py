@@ -1,6 +1,7 @@
 """Settings of fine-tuning that are off by default: each trains, and a stopped run goes on to the same result."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -112,8 +113,35 @@ def test_frozen_layers_keep_their_weights_and_the_others_learn(shards: LabelledS
     assert frozen <= same
     assert "head.weight" not in same
     assert any(".blocks.1." in name for name in learned.keys() - same)
-    with pytest.raises(UserError, match=r"frozen_layers 99: this model has \d+ layers"):
-        train_stage(*make_run(shards, "frozen_layers=99"), None, tmp_path / "deep")
+
+
+def test_settings_that_nothing_can_follow_are_refused_before_the_folder_is_made(
+    shards: LabelledShards, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=r"frozen_layers 99: this model has 7 layers"):
+        train_stage(*make_run(shards, "frozen_layers=99"), None, tmp_path / "run")
+    recipe, task = make_run(shards, "patience=2")
+    with pytest.raises(UserError, match=r"lab/fold_1: patience needs validation clips"):
+        train_stage(recipe, replace(task, validation=()), None, tmp_path / "run")
+    assert not (tmp_path / "run").exists(), "the corrected command would be refused there as another run"
+
+
+def test_a_loss_of_moments_keeps_the_clips_that_it_compares(tmp_path: Path) -> None:
+    rows = [{"valence": str(v), "subject": f"p{n}"} for n in range(4) for v in (-1.0, 1.0)]
+    labelled = LabelledShards([make_labelled_shards(tmp_path, {"lab": rows})], StorageConfig())
+    data = make_dataset(
+        task="dimensions", labels=(), dimensions=("valence",), range=(-2.0, 2.0), metrics=("PCC", "CCC")
+    )
+    settings = [*SETS, "steps=1", "regression=ccc", "modalities=v", "validation_share=0", "score_test=false"]
+
+    def start(micro_batch: int) -> Path:
+        recipe = load_finetune_recipe("finetune", "nano", [*settings, f"micro_batch={micro_batch}"])
+        return train_stage(recipe, fold_task(data, labelled, 1, "v", 0.0), None, tmp_path / "ft")
+
+    result = start(4)
+    with pytest.raises(UserError, match=r"\(regression: ccc\) compares 4 clips at once, so a micro_batch of 2 would"):
+        start(2)
+    assert start(4) == result
 
 
 def test_without_scores_of_test_clips_no_epoch_is_selected_by_them(shards: LabelledShards, tmp_path: Path) -> None:

@@ -40,6 +40,25 @@ def test_the_average_is_that_of_its_formula_and_training_does_not_see_it() -> No
     assert torch.allclose(averaged.weight, average, atol=1e-6)
 
 
+def test_a_step_that_the_scaler_skips_does_not_count() -> None:
+    """In fp16 the first steps are often skipped, until the scale fits."""
+    averages = []
+    for scales in ([1.0, 1.0, 1.0], [float("inf"), 1.0, float("inf"), 1.0, 1.0]):
+        model = make_model()
+        optimizer = AveragingAdamW(model.parameters(), average_decay=0.9, **RATES)
+        scaler = torch.amp.GradScaler("cpu", init_scale=1.0)
+        for scale in scales:
+            optimizer.zero_grad()
+            scaler.scale(scale * model(torch.ones(2, 3)).square().sum()).backward()
+            scaler.unscale_(optimizer)
+            scaler.step(optimizer)
+            scaler.update(1.0)
+            assert all("average" in state for state in optimizer.state.values()), "checkpoints hold it from the start"
+        optimizer.take_average()
+        averages.append(model.weight.detach().clone())
+    assert (averages[0] == averages[1]).all()
+
+
 def test_before_the_first_step_there_is_no_average() -> None:
     model = make_model()
     before = model.weight.detach().clone()

@@ -37,6 +37,7 @@ from avf_training.finetuning.calibrate import calibrate_model, refuse_calibratio
 from avf_training.finetuning.initialization import count_seen, inherit_learned, load_start, start_digest
 from avf_training.finetuning.losses import class_counts, output_spec, task_loss
 from avf_training.finetuning.model_selection import BEST, BestCheckpointTracker, read_validation, select_epoch
+from avf_training.finetuning.setting_checks import layer_depths, refuse_other_moments, refuse_settings
 from avf_training.models.batch_norm import defer_running_statistics
 from avf_training.models.classifier import Classifier
 from avf_training.models.drop_path import drop_path_keys, set_drop_path_keys
@@ -70,7 +71,7 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
         start: a saved model or a finished run, not trained on a clip that is tested here; None: random weights.
     """
     # Before any folder is made: a refused start must leave no empty run folder.
-    _refuse_imbalance(recipe, task)
+    refuse_settings(recipe, task)
     refuse_adapters(recipe.lora, start)
     refuse_calibration(recipe, task)
     task = take_share(task, recipe.train_share)
@@ -83,6 +84,7 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
         set_numerics(recipe.threads, recipe.precision)
         recipe, groups = decide_on_rank_0(partial(fix_groups, recipe, out, context.size))
         freeze_identity(out, identity | groups | task.identity(), context.rank, FREE)
+        refuse_other_moments(recipe, task, groups["recipe"]["micro_batch"])
         if decide_on_rank_0((out / RESULT).is_file):  # written last, so the run is finished
             return out / RESULT
         if context.rank == 0:
@@ -92,7 +94,7 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
         model = Classifier(recipe.model_config(), task.outputs, recipe.drop_path, output_spec(recipe, task))
         new = load_start(model, start) if start is not None else []
         initialization = "from random weights" if start is None else f"from {start}, {len(new)} tensors new"
-        freeze_layers(model, recipe.frozen_layers, **_depths(recipe), rule=recipe.optim.decay)
+        freeze_layers(model, recipe.frozen_layers, depth=layer_depths(recipe)["depth"], rule=recipe.optim.decay)
         if start is not None and recipe.lora.rank:
             adapt_model(model, recipe.lora, start, new)
         model.to(context.device).train()
@@ -311,22 +313,6 @@ def _training_order(recipe: FinetuneRecipe, task: Task) -> TrainingOrder:
     return ClassOrder(corpus, class_of, quotas, seed, repeats=recipe.repeats, batch=recipe.batch)
 
 
-def _refuse_imbalance(recipe: FinetuneRecipe, task: Task) -> None:
-    """Raise UserError where a recipe balances the classes of a task that has none."""
-    if recipe.imbalance.any and not task.is_classification:
-        raise UserError(
-            f"{task.name}: imbalance is for classes, and {', '.join(task.data.dimensions)} are dimensions; "
-            "leave the settings imbalance out"
-        )
-
-
-def _depths(recipe: FinetuneRecipe) -> dict[str, int]:
-    """Return the blocks of an encoder (`depth`) and of the fusion (`fusion`)."""
-    config = recipe.model_config()
-    depth = (config.video if "v" in config.modalities else config.audio).depth
-    return {"depth": depth, "fusion": config.fusion_depth if config.modalities == "av" else 0}
-
-
 def _make_train_step(
     recipe: FinetuneRecipe,
     model: Classifier,
@@ -334,7 +320,7 @@ def _make_train_step(
     forward: Forward[FinetuningBatch],
     lengths: _StageLengths,
 ) -> TrainStep[FinetuningBatch]:
-    depths = _depths(recipe)
+    depths = layer_depths(recipe)
 
     def scale(name: str) -> float:
         return layer_scale(name, recipe.layer_decay, depths["depth"], depths["fusion"], recipe.optim.decay)

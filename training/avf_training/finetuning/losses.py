@@ -29,7 +29,8 @@ def output_spec(recipe: FinetuneRecipe, task: Task) -> OutputSpec:
 def task_loss(recipe: FinetuneRecipe, task: Task) -> Callable[[Tensor, FinetuningBatch], Tensor]:
     """Return the function from model outputs (B, J) and their batch to the loss.
 
-    The loss is a mean over clips, so that it is the same however the batch is cut into micro-batches.
+    The loss is a mean over clips, so that it is the same however the batch is cut into micro-batches. Only the CCC is
+    of the moments of a micro-batch, whose size a run of it keeps.
     """
     if task.is_classification:
         balance = ClassBalance.of(recipe.imbalance, class_counts(task))

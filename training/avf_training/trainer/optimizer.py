@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from avf_shards.errors import UserError
 from torch import nn
 
 from avf_training.trainer.optim_config import DecayRule, OptimConfig
@@ -72,18 +71,12 @@ def layer_scale(name: str, layer_decay: float, depth: int, fusion: int, rule: De
     return 1.0 if layer is None else layer_decay ** (depth + fusion + 1 - layer)
 
 
-def freeze_layers(model: nn.Module, count: int, *, depth: int, fusion: int, rule: DecayRule) -> None:
+def freeze_layers(model: nn.Module, count: int, *, depth: int, rule: DecayRule) -> None:
     """Let the `count` lowest of a classifier's layers learn nothing: the embedding, the encoders' blocks, the fusion's.
-
-    Raises UserError where the model has fewer.
 
     Args:
         depth: blocks of an encoder.
-        fusion: blocks of the fusion.
     """
-    layers = 1 + depth + fusion
-    if count > layers:
-        raise UserError(f"frozen_layers {count}: this model has {layers} layers, with the embedding; take at most that")
     for name, parameter in model.named_parameters():
         layer = layer_of(name, depth, rule)
         # Those that a model does not use are frozen already, and stay so.

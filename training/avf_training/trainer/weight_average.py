@@ -29,14 +29,17 @@ class AveragingAdamW(torch.optim.AdamW):
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]  # torch overloads it
         """Take a step as AdamW does, then average."""
         loss: float | None = super().step(closure)
+        # A scaler of gradients calls the fused optimizer for a step that it skips, too, and says so by this number.
+        skipped = bool(getattr(self, "found_inf", None))
         stayed: float | None = None
         for parameter, state in self._states():
-            if _AVERAGE not in state:
+            if _AVERAGE not in state:  # also at a skipped step, for checkpoints hold an average of every parameter
                 state[_AVERAGE] = parameter.detach().clone()
+            if skipped:
                 continue
             if stayed is None:  # alike for all; reading the step of each would wait for the GPU each time
                 number = float(state["step"])
-                stayed = min(self.average_decay, (1 + number) / (10 + number))
+                stayed = min(self.average_decay, (1 + number) / (10 + number)) if number > 1 else 0.0
             state[_AVERAGE].lerp_(parameter, 1 - stayed)
         return loss
 
