@@ -5,11 +5,13 @@ import sys
 from pathlib import Path
 
 import torch
+from avf_shards.errors import FaultError
 from avf_training.distributed.collectives import process_group, sync_gradients
 from avf_training.distributed.parallelize import full_state_dict, parallelize_model
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.objectives.hcmcl import NegativeClips, contrastive_loss
 from avf_training.objectives.pretraining_loss import pretraining_losses
+from avf_training.pretraining.visual_callback import add_probe
 from avf_training.trainer.optim_config import OptimConfig
 from avf_training.trainer.optimizer import adamw
 from torch import Tensor, nn
@@ -67,9 +69,31 @@ def relative_difference(first: dict[str, Tensor], second: dict[str, Tensor], sta
     return (difference / update) ** 0.5
 
 
+def probe_from_both(context) -> dict[str, object]:
+    """Return by rank what a callback with a probe gives, and the error that it raises at the second step."""
+    calls = []
+
+    def probe(step: int, tensors: object) -> dict[str, float]:
+        calls.append(step)
+        if step:
+            raise FaultError("a clip is unreadable")
+        return {"probe": 0.5}
+
+    evaluate = add_probe(lambda step: ({}, None), probe, nn.Linear(2, 2), context.rank)
+    scores, _ = evaluate(0)
+    try:
+        evaluate(1)
+        error = ""
+    except FaultError as caught:
+        error = str(caught)
+    everything: list[object] = [None, None]
+    torch.distributed.all_gather_object(everything, [scores, error, calls])
+    return {"ranks": everything}
+
+
 def main() -> None:
     with process_group("cpu") as context:
-        results = {}
+        results = {"probe": probe_from_both(context)}
         for compute in ("fp32", "fp16"):
             ddp_history, ddp_weights, ddp_scale = train("ddp", compute, context)
             fsdp_history, fsdp_weights, fsdp_scale = train("fsdp", compute, context)

@@ -47,6 +47,11 @@ def test_fsdp_trains_as_ddp_does(results: dict[str, Any]) -> None:
     assert results["fp32"]["names"], "both give the whole model's tensors"
 
 
+def test_a_probe_runs_on_rank_0_and_its_error_ends_both_ranks(results: dict[str, Any]) -> None:
+    error = "a clip is unreadable"
+    assert results["probe"]["ranks"] == [[{"probe": 0.5}, error, [0, 1]], [{}, error, []]]
+
+
 def test_an_overflow_on_one_rank_skips_the_step_on_both(results: dict[str, Any]) -> None:
     assert results["fp16"]["scales"] == [512.0, 512.0], "halved once"
     assert results["fp16"]["finite"]

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +85,15 @@ def probe_callback(config: ModelConfig, task: Task, device: torch.device | str) 
 
     The attentive probe is left out: it is trained anew each time.
     """
-    model = Classifier(config, 1).to(device)
+
+    # At the first call, which rank 0 alone makes: before, every rank would hold a model, and all on the same GPU.
+    @cache
+    def probed_model() -> Classifier:
+        with torch.random.fork_rng(devices=[]):
+            return Classifier(config, 1).to(device)
 
     def score(step: int, tensors: Mapping[str, Tensor]) -> dict[str, float]:
+        model = probed_model()
         initialize_encoders(model, {name: tensor.to(device) for name, tensor in tensors.items()})
         scores = score_frozen(model, task, ("linear", "knn"), ProbeConfig())
         for sentence in scores.health.alarms():

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from avf_training.distributed.collectives import decide_on_rank_0
 from avf_training.distributed.parallelize import full_state_dict
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.mask_sampling import MaskConfig
@@ -21,12 +22,17 @@ Probe = Callable[[int, Mapping[str, Tensor]], dict[str, float]]
 
 
 def add_probe(evaluate: EvalCallback, probe: Probe, model: MaskedAutoencoder, rank: int) -> EvalCallback:
-    """Return a callback that also gives the scores of a probe, on rank 0. All ranks must call it."""
+    """Return a callback that also gives the scores of a probe, which rank 0 computes. All ranks must call it.
+
+    The others wait for the scores on the CPU, where they wait for longer than in a collective of their GPUs, and where
+    an error of rank 0 (a clip that cannot be read) ends them too.
+    """
 
     def evaluate_and_probe(step: int) -> tuple[dict[str, float], Path | None]:
         scores, figure = evaluate(step)
         tensors = full_state_dict(model)  # collective: with FSDP2 every rank holds a part of each tensor
-        return (scores if rank else {**scores, **probe(step, tensors)}), figure
+        probed = decide_on_rank_0(lambda: probe(step, tensors))
+        return (scores if rank else {**scores, **probed}), figure
 
     return evaluate_and_probe
 
