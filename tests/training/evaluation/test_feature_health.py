@@ -45,7 +45,7 @@ def test_an_alarm_names_what_collapsed() -> None:
     line, point = random_features(200, 64, rank=1), 50 + 0.01 * random_features(200, 64)
     assert measure_features({"video": good, "audio": good}).alarms() == []
     (sentence,) = measure_features({"video": good, "audio": line}).alarms()
-    assert sentence.startswith("the audio features of 200 clips fill 1.0 of 64 dimensions (effective rank")
+    assert sentence.startswith("the audio features of 200 clips fill 1.00 of 64 dimensions (effective rank")
     (sentence,) = measure_features({"video": point, "audio": good}).alarms()
     assert sentence.startswith("the video features of 200 clips are nearly one point (uniformity -0.0000")
     assert measure_features({"audio": random_features(3, 64)}).alarms() == [], "three clips fill two dimensions"

@@ -1,15 +1,20 @@
 """Frozen evaluation: a saved model is probed by a command, and pre-training is probed as it goes on."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
-from avf_shards.errors import UserError
+from avf_shards.errors import FaultError, UserError
 from avf_training.cli.main import main
+from avf_training.console.task_tables import print_probes
 from avf_training.data.storage import StorageConfig
+from avf_training.evaluation.probes import FrozenFeatures
+from avf_training.finetuning import frozen
 from avf_training.finetuning.frozen import extract_features, probe_callback, probe_saved_model
 from avf_training.models.classifier import Classifier
 from avf_training.models.mae import MaskedAutoencoder
@@ -72,6 +77,28 @@ def test_a_model_that_learned_the_test_clips_is_refused(saved: Path, task: Task,
         probe_saved_model(model, task)
 
 
+def test_clips_that_cannot_be_read_are_left_out_and_named(
+    saved: Path, task: Task, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lost = {task.train[0], task.test[1]}
+    random = np.random.default_rng(0)
+
+    def extract(model: object, task: object, keys: Sequence[str]) -> FrozenFeatures:
+        readable = tuple(key for key in keys if key not in lost)
+        pooled = torch.tensor(random.normal(size=(len(readable), 8)))
+        return FrozenFeatures(keys=readable, pooled={"video": pooled}, tokens={"video": pooled[:, None]})
+
+    monkeypatch.setattr(frozen, "extract_features", extract)
+    values = probe_saved_model(saved, task, ("knn",)).as_dict(task)
+    assert values["unreadable"] == sorted(lost)
+    assert values["features"]["clips"] == len(task.train) + len(task.test) - 2
+    print_probes(values)
+    assert f"2 clips could not be read and left out: {min(lost)} first" in capsys.readouterr().out
+    lost |= set(task.train)
+    with pytest.raises(FaultError, match="lab/fold_1: none of its training clips can be read"):
+        probe_saved_model(saved, task, ("knn",))
+
+
 def test_features_are_the_means_of_tokens_and_change_nothing(saved: Path, task: Task) -> None:
     model = Classifier(preset("nano"), 2).train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -90,7 +117,7 @@ def test_a_collapsed_model_raises_the_alarm_as_it_trains(
     tensors = MaskedAutoencoder.from_pretrained(saved).state_dict()
     healthy = score(0, tensors)
     assert "the video features" not in caplog.text
-    assert "the audio features of 24 clips fill 1.0 of 23 dimensions" in caplog.text, "two tones fill a line"
+    assert "the audio features of 24 clips fill 1.00 of 23 dimensions" in caplog.text, "two tones fill a line"
     assert healthy["probe/linear UAR"] > 0.9
     flat = {name: torch.zeros_like(t) if name.startswith("encoder_video") else t for name, t in tensors.items()}
     assert score(9, flat)["rank/video"] < healthy["rank/video"]

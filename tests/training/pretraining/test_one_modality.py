@@ -68,6 +68,12 @@ def test_its_scores_and_its_figure_are_of_that_modality(
     told = {"v": "video 0.5 hidden: ", "a": "sound 0.5 hidden: "}[modality]
     assert capsys.readouterr().out.startswith(told)
     assert figure.read_bytes()[:4] == b"\x89PNG"
+    features = tmp_path / "features.parquet"
+    command = ["embed", str(shards), "--model", str(run), "--kinds", "video,audio,fused", "--out", str(features)]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert f"24 windows of 24 clips; {own}, fused\n" in printed
+    assert f"the model does not have {OTHER[modality]}: empty columns" in printed
 
 
 def test_fine_tuning_starts_from_it_and_says_what_it_was_trained_on(

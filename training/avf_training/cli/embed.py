@@ -62,5 +62,8 @@ def _run(options: argparse.Namespace) -> int:
         )
     write_features(table, options.out, options.model)
     windows, clips = count_noun(table.num_rows, "window"), count_noun(len(set(table["key"].to_pylist())), "clip")
-    print(f"{options.out}: {windows} of {clips}; {', '.join(kinds)}")
+    empty = [kind for kind in kinds if table.num_rows and table[kind].null_count == table.num_rows]
+    print(f"{options.out}: {windows} of {clips}; {', '.join(kind for kind in kinds if kind not in empty) or 'nothing'}")
+    if empty:
+        print(f"  the model does not have {', '.join(empty)}: empty columns")
     return 0

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avf_shards.text import printable
+from avf_shards.text import count_noun, printable
 from rich.table import Table
 
 from avf_training.console.column_notes import INTERVAL_NOTE, PROTOCOL_NOTE, explain_metrics
@@ -173,6 +173,8 @@ def print_probes(values: Mapping[str, Any]) -> None:
             f"both    alignment {features['alignment']:.3f}, R@1 {to_audio:.1f} % to audio and {to_video:.1f} % "
             f"to video (chance {100 / features['clips']:.1f} %)"
         )
+    if unreadable := values["unreadable"]:
+        console.print(f"{count_noun(len(unreadable), 'clip')} could not be read and left out: {unreadable[0]} first")
     for sentence in features["alarms"]:
         console.print(f"COLLAPSED: {sentence}")
 

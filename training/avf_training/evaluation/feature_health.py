@@ -38,8 +38,8 @@ class FeatureHealth:
             least = max(least, _LEAST_RANK_SHARE * self.possible_rank[name])
             if rank < least:
                 sentences.append(
-                    f"the {name} features of {self.clips} clips fill {rank:.1f} of {self.possible_rank[name]} "
-                    f"dimensions (effective rank; below {least:.1f} counts as collapsed)"
+                    f"the {name} features of {self.clips} clips fill {rank:.2f} of {self.possible_rank[name]} "
+                    f"dimensions (effective rank; below {least:.2f} counts as collapsed)"
                 )
             elif self.uniformity[name] > _MOST_UNIFORMITY:
                 sentences.append(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from avf_shards.errors import UserError
+from avf_shards.errors import FaultError, UserError
 from torch import Tensor
 
 from avf_training.evaluation.feature_health import FeatureHealth, measure_features
@@ -34,7 +34,7 @@ _MOST_TOKENS = 64  # of a modality: a ViT has 1,568; neighbours are averaged
 class FrozenScores:
     """Scores of the probes of one model, and the spread of its features over training and test clips."""
 
-    predictions: Mapping[ProbeName, Predictions]  # of the test clips
+    predictions: Mapping[ProbeName, Predictions]  # of the test clips; unreadable are those of both parts
     health: FeatureHealth  # of all clips of the fold
 
     def curve(self, task: Task) -> dict[str, float]:
@@ -49,7 +49,8 @@ class FrozenScores:
     def as_dict(self, task: Task) -> dict[str, Any]:
         """Return all scores with their intervals, and the spread, as JSON values."""
         probes = {name: scores_as_dict(task, predictions) for name, predictions in self.predictions.items()}
-        clips = {"train": len(task.train), "test": len(task.test)}
+        clips: dict[str, Any] = {"train": len(task.train), "test": len(task.test)}
+        clips["unreadable"] = list(next(iter(self.predictions.values())).unreadable)
         health = {**asdict(self.health), "alarms": self.health.alarms()}
         return {"task": task.name, **clips, "probes": probes, "features": health}
 
@@ -104,7 +105,10 @@ def probe_callback(config: ModelConfig, task: Task, device: torch.device | str) 
 
 
 def score_frozen(model: Classifier, task: Task, probes: Sequence[ProbeName], config: ProbeConfig) -> FrozenScores:
-    """Return the scores of a model's features on a fold. Raises UserError for a fold without clips."""
+    """Return the scores of a model's features on a fold.
+
+    Raises UserError for a fold without clips, FaultError where none of its training or test clips can be read.
+    """
     if not task.train or not task.test:
         raise UserError(
             f"{task.name}: a probe needs clips to learn from and clips to test; this fold lacks one of them"
@@ -112,13 +116,16 @@ def score_frozen(model: Classifier, task: Task, probes: Sequence[ProbeName], con
     features = extract_features(model, task, [*task.train, *task.test])
     learned = set(task.train)
     rows = [[row for row, key in enumerate(features.keys) if (key in learned) == side] for side in (True, False)]
+    if not all(rows):
+        raise FaultError(f"{task.name}: none of its {'training' if rows[1] else 'test'} clips can be read")
     train, test = (features.select(part) for part in rows)
+    unreadable = tuple(sorted({*task.train, *task.test}.difference(features.keys)))
     truths = [np.array([task.truth[key] for key in part.keys], float) for part in (train, test)]
     classes = task.outputs if task.is_classification else 0
     predictions: dict[ProbeName, Predictions] = {}
     for name in probes:
         scores_MJ = run_probe(name, train, truths[0], test, classes=classes, config=config)
-        predicted = Predictions(keys=test.keys, truth=truths[1], scores_NJ=scores_MJ)
+        predicted = Predictions(keys=test.keys, truth=truths[1], scores_NJ=scores_MJ, unreadable=unreadable)
         predictions[name] = predicted.average_groups(task.group_of) if task.group_of else predicted
     measured = np.linspace(0, len(features.keys) - 1, min(_MOST_CLIPS, len(features.keys))).astype(int)
     spread = features.select(measured.tolist())
