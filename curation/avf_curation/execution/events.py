@@ -65,8 +65,9 @@ class EventLog:
             log.log(level, "%s%s", event.name.replace("_", " "), ": " + ", ".join(details) if details else "")
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file. Raises OSError, which names it, where an event waits that the disk has no room for."""
+        with name_path(self._path):
+            self._file.close()
 
 
 def read_events(folder: Path) -> list[dict[str, object]]:

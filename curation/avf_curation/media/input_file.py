@@ -4,13 +4,18 @@ FFmpeg's demuxers go on after a read error, or take it for the end of the file. 
 is tried once more after a pause, and an error that stays is remembered and raised after the call into FFmpeg.
 """
 
+import mmap
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from avf_shards.system.storage_faults import retry_read
+import av
+from avf_shards.system.storage_faults import is_ffmpeg_error, retry_read
+
+_PACKET_BYTES = 64_000_000  # more than a packet that is stored compressed grows by, and than FFmpeg takes at a time
+_INVALID_DATA = 1094995529  # AVERROR_INVALIDDATA, as PyAV counts it
 
 
 class InputFile:
@@ -116,8 +121,11 @@ class InputContainer:
             except StopIteration:
                 self._check()
                 return
-            except Exception:
+            except Exception as error:
                 self._check()
+                if isinstance(error, MemoryError) and is_ffmpeg_error(error) and self._has_memory_for_packets():
+                    message = "a packet declares a size that it cannot have"
+                    raise av.error.InvalidDataError(_INVALID_DATA, message, self.name) from None
                 raise
             self._check()
             yield packet
@@ -146,6 +154,17 @@ class InputContainer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _has_memory_for_packets(self) -> bool:
+        """Return whether any packet that the file can hold would get its memory: asked, not looked up.
+
+        FFmpeg refuses a declared size beyond 2 GB with the error that a full machine gives too.
+        """
+        try:
+            with mmap.mmap(-1, self.size_bytes + _PACKET_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS):
+                return True
+        except (OSError, MemoryError):
+            return False
 
     def _check(self) -> None:
         if self._file is not None:

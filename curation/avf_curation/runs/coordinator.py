@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
@@ -28,18 +29,22 @@ class Coordinator:
     def __enter__(self) -> Self:
         """Raise UserError when another coordinator is at work, InfrastructureError when the disk is almost full."""
         self._check_disk()
-        self._lock.__enter__()
-        self._emit(Event(name="run_started", message=f"process {os.getpid()} on {socket.gethostname()}"))
+        with ExitStack() as stack:
+            stack.enter_context(self._lock)
+            self._emit(Event(name="run_started", message=f"process {os.getpid()} on {socket.gethostname()}"))
+            stack.pop_all()  # an event that cannot be written leaves no lock behind
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._emit(Event(name="run_finished"))
-        else:
-            self._emit(Event(name="run_stopped", message=str(error) or kind.__name__))  # Ctrl-C has no words
-        self._lock.__exit__(kind, error, trace)
+        try:
+            if kind is None:
+                self._emit(Event(name="run_finished"))
+            else:
+                self._emit(Event(name="run_stopped", message=str(error) or kind.__name__))  # Ctrl-C has no words
+        finally:
+            self._lock.__exit__(kind, error, trace)
 
     def check(self) -> None:
         """Raise InfrastructureError when the disk is almost full or another coordinator took over."""

@@ -6,6 +6,7 @@ Paths and workers are no part of the identity, because no result depends on them
 import hashlib
 import importlib.metadata
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,9 @@ def remembered_roots(run: RunFolder) -> dict[str, Path]:
     path = run.log_folder / SOURCES_FILE
     try:
         fields = Fields(read_json(path, "source folders"), str(path))
-        return {name: Path(root) for name, root in fields.texts("folders").items()}
-    except (OSError, FaultError):
+        folders = fields.texts("folders")
+        for root in folders.values():
+            os.fsencode(root)
+    except (OSError, FaultError, UnicodeEncodeError):
         return {}
+    return {name: Path(root) for name, root in folders.items() if "\0" not in root}

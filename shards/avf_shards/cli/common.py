@@ -14,6 +14,7 @@ from typing import Any, NoReturn, TextIO
 from avf_shards.cli.logging_setup import add_logging_options, count_verbose, setup_logging
 from avf_shards.cli.standard_output import ClosedOutputError, check_output, flush_output
 from avf_shards.errors import FaultError, UserError
+from avf_shards.system.durable_io import AlreadyExistsError
 from avf_shards.system.named_writes import write_text
 from avf_shards.text import printable, printable_json, printable_lines
 
@@ -154,6 +155,12 @@ def _run_parsed(options: argparse.Namespace, stopped: str, run: Callable[[argpar
     except FaultError as error:
         log.error("damaged data: %s", error)
         return 1
+    except AlreadyExistsError as error:
+        log.error(
+            "%s: is in the way: a folder, a link to nothing, or another process's file; look at it, then move it away",
+            error,
+        )
+        return 2
     except ClosedOutputError:
         return status
     except OSError as error:

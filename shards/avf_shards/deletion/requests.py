@@ -66,7 +66,7 @@ def _deny(kind: str, word: str, date: str, reason: str) -> Denial:
     if kind == "key":
         return deny_key(word, date, reason)
     if kind == "sha256":
-        return deny_content(word, date, reason)
+        return deny_content(word.lower(), date, reason)  # some programs print digests in capitals
     source, _, name = word.partition("/")
     if not source or not name:
         raise UserError(f"{word!r}: must be {_KINDS[kind]}")

@@ -87,13 +87,18 @@ def parse_index(data: bytes, name: str) -> ShardIndex:
     shard = fields.text("shard")
     if PurePosixPath(shard).name != shard or not shard.endswith(".tar"):  # readers open it beside the sidecar
         raise FaultError(f"{name}: shard {shard!r} must be the name of a .tar file beside it")
+    size_bytes = fields.integer("size_bytes")
+    members = tuple(_parse_member(row, name) for row in fields.items("members"))
+    for member in members:
+        if member.offset + member.size > size_bytes:  # it would be asked of the system, as memory too
+            raise FaultError(f"{name}: member {member.name}: ends behind the {size_bytes} bytes of the shard")
     return ShardIndex(
         shard=shard,
-        size_bytes=fields.integer("size_bytes"),
+        size_bytes=size_bytes,
         sha256=fields.text("sha256"),
         clips=fields.integers("clips"),
         seconds={source: seconds.number(source) for source in seconds.values},
-        members=tuple(_parse_member(row, name) for row in fields.items("members")),
+        members=members,
         deleted=tuple(deleted),
     )
 

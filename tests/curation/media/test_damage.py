@@ -1,6 +1,8 @@
 """Damage lasts to the next clean key frame; healthy oddities are no damage."""
 
+import errno
 import io
+import mmap
 import shutil
 import subprocess
 from pathlib import Path
@@ -321,3 +323,32 @@ def test_a_unit_is_whole_up_to_the_packet_that_padding_fills() -> None:
     assert not is_whole_unit(transport_packet(14) + transport_packet(0, field=padding), 256)
     assert not is_whole_unit(b"x" + whole, 256)
     assert not is_whole_unit(b"", 256)
+
+
+def film_with_an_absurd_packet(tmp_path: Path) -> Path:
+    """Write an AVI of 60 pictures whose index says that a packet of sound half-way has 922 MB."""
+    data = bytearray(make_numbered_video(range(60), container="avi", codec="mpeg4", beeps_s=(1,)))
+    entries, entry_bytes = data.rindex(b"idx1") + 8, 16
+    middle = data.index(b"01wb", entries + (len(data) - entries) // 2)
+    assert (middle - entries) % entry_bytes == 0
+    data[middle + entry_bytes - 1] = 0x37
+    (tmp_path / "film.avi").write_bytes(data)
+    return tmp_path / "film.avi"
+
+
+def test_a_packet_that_declares_an_absurd_size_ends_the_file_and_is_no_shortage_of_memory(tmp_path: Path) -> None:
+    with MediaFile(film_with_an_absurd_packet(tmp_path), CONFIG) as media:
+        numbers = [read_number(entry.frame) for entry in media.frames()]
+    assert numbers == list(range(len(numbers)))
+    assert 20 <= len(numbers) < 60
+
+
+def test_a_packet_that_gets_no_memory_on_a_full_machine_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(mmap, "mmap", refuse)
+    with MediaFile(film_with_an_absurd_packet(tmp_path), CONFIG) as media, pytest.raises(MemoryError):
+        list(media.frames())

@@ -149,3 +149,15 @@ def test_the_log_says_what_stopped_a_run_also_an_error_without_words(tmp_path: P
         raise KeyboardInterrupt
     (*_, last) = read_events(run.log_folder)
     assert (last["name"], last["message"]) == ("run_stopped", "KeyboardInterrupt")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a file that is always full")
+def test_an_event_without_room_on_the_disk_names_its_file_and_leaves_no_lock(tmp_path: Path) -> None:
+    make_inputs(tmp_path / "in", 2)
+    events = tmp_path / "run" / "log" / "events.jsonl"
+    events.parent.mkdir(parents=True)
+    events.symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"No space left on device: '.*events\.jsonl'"):
+        continue_run(tmp_path)
+    events.unlink()
+    assert set(continue_run(tmp_path).ledger()["video_id"].to_pylist()) == {"000.mp4", "001.mp4"}

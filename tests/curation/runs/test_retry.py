@@ -36,6 +36,16 @@ def test_folders_that_are_given_need_no_file_that_remembers_them(
     assert main([*words, "--source", f"made={tmp_path / 'in'}"]) == 0
 
 
+@pytest.mark.parametrize("folder", [r"\ud800", r"a\u0000b"])
+def test_a_remembered_folder_that_no_path_is_counts_as_forgotten(
+    tmp_path: Path, folder: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path)
+    (run.log_folder / "sources.json").write_text('{"schema_version": 1, "folders": {"made": "' + folder + '"}}')
+    assert main(["retry", str(run.root), "--engine", "inline", "--weights", str(tmp_path / "none")]) == 2
+    assert "the folder of source made is not known on this machine" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [

@@ -10,7 +10,7 @@ import pytest
 from avf_curation.cli.main import main
 from avf_curation.runs.plan import parse_sources
 from avf_curation.sources import mafw
-from avf_curation.sources.face_track import parse_face_track
+from avf_curation.sources.face_track import parse_face_track, read_face_track
 from avf_curation.sources.registry import CORPORA, corpus_reader, list_inputs, make_corpus_reader
 from avf_curation.sources.types import SkippedInput, Video
 from avf_shards.errors import UserError
@@ -58,6 +58,12 @@ def test_a_face_track_gives_the_time_range_and_the_median_box() -> None:
     assert pixels.start_s == 149 / 25
     with pytest.raises(ValueError, match="FRAME"):
         parse_face_track("nothing", "x")
+
+
+def test_no_more_than_10_mb_of_a_face_track_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "track.txt"
+    path.write_text(corpora.TRACK + " " * 10_000_000 + "\n000900 0.3 0.1 0.2 0.4\n")
+    assert read_face_track(path, "x") == parse_face_track(corpora.TRACK, "x")
 
 
 @pytest.mark.parametrize("frame", ["9" * 400, "-1", "9" * 12])

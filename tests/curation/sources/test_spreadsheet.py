@@ -22,6 +22,20 @@ def test_a_small_xlsx_that_unpacks_to_much_is_refused(tmp_path: Path) -> None:
         list(read_rows(large, ("a",), "--source x"))
 
 
+def test_a_table_with_entities_is_refused(tmp_path: Path) -> None:
+    write_xlsx(tmp_path / "plain.xlsx", [["a", "b"], ["x", "y"]])
+    bomb = tmp_path / "bomb.xlsx"
+    with zipfile.ZipFile(tmp_path / "plain.xlsx") as plain, zipfile.ZipFile(bomb, "w") as packed:
+        for name in plain.namelist():
+            data = plain.read(name)
+            if name.endswith("sheet1.xml"):
+                start = data.index(b"?>") + 2 if data.startswith(b"<?xml") else 0
+                data = data[:start] + b'<!DOCTYPE worksheet [<!ENTITY a "aaaa">]>' + data[start:]
+            packed.writestr(name, data)
+    with pytest.raises(UserError, match=r"bomb\.xlsx cannot be read as an \.xlsx table"):
+        list(read_rows(bomb, ("a",), "--source x"))
+
+
 def test_a_csv_with_a_huge_field_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("a,b\n1," + "x" * 200_000 + "\n")
     with pytest.raises(UserError, match=r"x\.csv cannot be read as a CSV table \(field larger than field limit"):

@@ -127,3 +127,9 @@ def test_a_takedown_of_an_unfinished_run_is_refused(folder: Path) -> None:
     with pytest.raises(UserError, match="the run is not finished"):
         take_down(run, GONE)
     delete_clips(folder / "shards", GONE)
+
+
+def test_a_digest_in_capitals_names_the_same_file() -> None:
+    digest = "4f" * 32
+    names = [deletion_request(listed=[f"sha256 {word}"]).denylist().digest() for word in (digest, digest.upper())]
+    assert names[0] == names[1]

@@ -31,6 +31,8 @@ def change_member(column: int, value: object) -> Callable[[dict[str, Any]], None
         (change_member(1, -1), "offset -1"),
         (change_member(1, True), "offset True"),
         (change_member(2, -5), "size -5"),
+        (change_member(2, 10**13), "ends behind the "),
+        (change_member(1, 2**64), "ends behind the "),
         (lambda values: values.update(deleted=[True]), "deleted must be a list of positions"),
         (lambda values: values.update(deleted=[-1]), "deleted must be a list of positions"),
     ],
@@ -59,3 +61,15 @@ def test_a_selection_without_a_clip_says_so(tmp_path: Path, capsys: pytest.Captu
     selection.write_text('[thresholds]\n"sync/low_confidence" = 99.0\n')
     assert main(["pack", str(run), "--select", str(selection), "--out", str(tmp_path / "shards")]) == 0
     assert f"no clip is selected, and {tmp_path / 'shards'} holds no shard" in capsys.readouterr().out
+
+
+def test_what_stands_in_the_way_of_a_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["pack", str(make_run(tmp_path).root), "--out", str(tmp_path / "shards")]
+    assert main(command) == 0
+    manifest = tmp_path / "shards" / "manifest.json"
+    manifest.unlink()
+    manifest.symlink_to(tmp_path / "nothing")
+    capsys.readouterr()
+    assert main(command) == 2
+    (message,) = capsys.readouterr().err.splitlines()
+    assert message.startswith(f"avf-shards: {manifest}: is in the way")
