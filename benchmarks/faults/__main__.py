@@ -45,6 +45,8 @@ def main() -> None:
             journal.record(part.inject()(count, journal.cases()))
             trials = journal.trials
         if not trials:
+            faults += not arguments.page_only  # a part that injects nothing has shown nothing
+            print(f"{part.name}: nothing tried", flush=True)
             continue
         write_part(arguments.page, part, trials)
         bad = [trial for trial in trials if trial.lost or trial.silent]

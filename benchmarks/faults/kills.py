@@ -21,7 +21,7 @@ from support.runs import make_inputs
 from support.shard_folders import read_clips
 from support.trees import file_digests
 
-from benchmarks.faults.subjects import curate_and_pack, die_after, list_operations, run_work, without_models
+from benchmarks.faults.subjects import curate_and_pack, die_after, list_operations, run_work, spread, without_models
 from benchmarks.faults.trials import Trial
 
 
@@ -36,7 +36,7 @@ class _Job:
 
 
 def try_kills(count: int, skipped: frozenset[str]) -> Iterator[Trial]:
-    """Yield what became of each job that was killed after each of its file operations."""
+    """Yield what became of each job that was killed after each of its file operations, or after about `count` of them."""
     with tempfile.TemporaryDirectory() as name, without_models():
         folder = Path(name)
         source = make_inputs(folder / "inputs", 2)
@@ -56,18 +56,18 @@ def try_kills(count: int, skipped: frozenset[str]) -> Iterator[Trial]:
             ),
         )
         for job in jobs:
-            yield from _kill_everywhere(job, folder / "work", skipped)
-        yield from _kill_checkpoints(folder, skipped)
+            yield from _kill_everywhere(job, folder / "work", count, skipped)
+        yield from _kill_checkpoints(folder, count, skipped)
 
 
-def _kill_everywhere(job: _Job, folder: Path, skipped: frozenset[str]) -> Iterator[Trial]:
+def _kill_everywhere(job: _Job, folder: Path, count: int, skipped: frozenset[str]) -> Iterator[Trial]:
     folder.mkdir(exist_ok=True)
     undisturbed = folder / "undisturbed"
     job.prepare(undisturbed)
     operations = list_operations(lambda: job.work(undisturbed))
     expected = job.result(undisturbed)
-    for number, operation in enumerate(operations):
-        case = f"{job.row} {number} {operation}"
+    for number in spread(len(operations), count):
+        case = f"{job.row} {number} {operations[number]}"
         if case in skipped:
             continue
         out = folder / "killed"
@@ -95,10 +95,10 @@ def _describe_takedown(folder: Path) -> object:
     return verify_run(run), verify_shards(folder / "shards"), read_clips(folder / "shards"), rows, parts
 
 
-def _kill_checkpoints(folder: Path, skipped: frozenset[str]) -> Iterator[Trial]:
-    """Kill a process after each file operation of its second checkpoint; another loads the first or the second."""
+def _kill_checkpoints(folder: Path, count: int, skipped: frozenset[str]) -> Iterator[Trial]:
+    """Kill a process after each file operation of its second checkpoint, or the first `count`; another loads one."""
     row, number = "saving a checkpoint", 0
-    while True:
+    while not count or number < count:
         case, run = f"{row} {number}", folder / "checkpoints"
         status = _run_child("save", run, number)
         if status == 0:

@@ -188,7 +188,6 @@ def _try_write(source: Path, out: Path, case: str, expected: dict[str, str], *, 
         outcome = "stopped with path and error; then the same bytes" if is_same else "other bytes afterwards"
     else:
         outcome = "stopped without the path" if is_same else "other bytes afterwards"
-    bad = int("other bytes" in outcome)
-    return Trial(
-        case=case, row="write or fsync of plan, curation and pack", outcome=outcome, lost=bad, note=message[:200]
-    )
+    lost, silent = int("other bytes" in outcome), int(outcome == "stopped without the path")
+    row = "write or fsync of plan, curation and pack"
+    return Trial(case=case, row=row, outcome=outcome, lost=lost, silent=silent, note=message[:200])

@@ -52,6 +52,11 @@ def list_operations(work: Callable[[], object]) -> list[str]:
     return operations
 
 
+def spread(operations: int, count: int) -> range:
+    """Return the numbers of about `count` operations, evenly spread; 0: of all."""
+    return range(0, operations, max(1, operations // count) if count else 1)
+
+
 def die_after(number: int, work: Callable[[], object]) -> None:
     """Kill this process after file operation `number` of the work, counted from 0."""
     remaining = number

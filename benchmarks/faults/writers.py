@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from avf_curation.pipeline.failures import InfrastructureError
 from avf_shards.deletion.requests import deletion_request
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
@@ -23,11 +24,14 @@ from support.shard_folders import read_clips
 from support.takedowns import delete_clips, take_down
 from support.trees import result_digests
 
-from benchmarks.faults.subjects import curate_stub, run_work, without_models
+from benchmarks.faults.subjects import curate_stub, list_operations, run_work, spread, without_models
 from benchmarks.faults.trials import Trial
 
 _FIRST, _SECOND = ("a/003.mp4",), ("a/001.mp4", "b/001.mp4")
-_REFUSALS = re.compile("at work in it|another process (took over|changed it|began)|changed while it was packed")
+_REFUSALS = re.compile(
+    "at work in it|another process (took over|changed it|began)|took this run over|changed while it was packed"
+    "|before a retry or a takedown in the run"
+)
 _STOPPED = "stopped"
 _SELECTION = Selection(clips_per_shard=3)
 
@@ -45,13 +49,13 @@ class _Pair:
 
 
 def try_writers(count: int, skipped: frozenset[str]) -> Iterator[Trial]:
-    """Yield what became of both writers for each pair and each file operation of the first."""
+    """Yield what became of both writers for each pair and each file operation of the first, or about `count` of them."""
     with tempfile.TemporaryDirectory() as name, without_models():
         folder = Path(name)
         make_flashing_shards(folder / "packed", {"a": 6, "b": 3}, clips_per_shard=3)
         source = make_inputs(folder / "inputs", 3)
         for pair in _pairs(source):
-            yield from _pause_everywhere(pair, folder, skipped)
+            yield from _pause_everywhere(pair, folder, count, skipped)
 
 
 def _pairs(source: Path) -> Iterator[_Pair]:
@@ -105,10 +109,9 @@ def _verdicts(folder: Path) -> list[str]:
     return [str(tuple(row.values())) for row in RunFolder(folder / "run").ledger().select(columns).to_pylist()]
 
 
-def _pause_everywhere(pair: _Pair, folder: Path, skipped: frozenset[str]) -> Iterator[Trial]:
-    expected = _expected_state(pair, folder)
-    number = 0
-    while True:
+def _pause_everywhere(pair: _Pair, folder: Path, count: int, skipped: frozenset[str]) -> Iterator[Trial]:
+    expected, operations = _expected_state(pair, folder)
+    for number in spread(operations, count):
         out = _start(pair, folder)
         second = _after_expiry(pair, out) if pair.expires else partial(run_work, pair.second, out)
         with interrupt_after_operation(number, second) as pause:
@@ -134,17 +137,16 @@ def _pause_everywhere(pair: _Pair, folder: Path, skipped: frozenset[str]) -> Ite
             note = "" if is_same else "another state than of one after the other"
             yield Trial(case=case, row=pair.row, outcome=outcome, lost=int(not is_same), note=note)
         shutil.rmtree(out)
-        number += 1
 
 
-def _expected_state(pair: _Pair, folder: Path) -> object:
-    """Return what both leave behind, one after the other."""
+def _expected_state(pair: _Pair, folder: Path) -> tuple[object, int]:
+    """Return what both leave behind, one after the other, and the number of file operations of the first."""
     out = _start(pair, folder)
-    pair.first(out)
+    operations = len(list_operations(partial(pair.first, out)))
     pair.second(out)
     state = pair.state(out)
     shutil.rmtree(out)
-    return state
+    return state, operations
 
 
 def _start(pair: _Pair, folder: Path) -> Path:
@@ -170,7 +172,7 @@ def _refusal(work: Callable[[], object]) -> str:
     """Return with what sentence a writer was refused or stopped, "" where it was not. Raises any other error."""
     try:
         work()
-    except UserError as error:
+    except (UserError, InfrastructureError) as error:
         if not _REFUSALS.search(str(error)):
             raise
         return str(error)

@@ -30,6 +30,7 @@ WITHOUT_INFLUENCE = {
     "avf_shards/settings/yaml_settings.py",
     "avf_shards/system/child_process.py",
     "avf_shards/system/durable_io.py",
+    "avf_shards/system/named_writes.py",
     "avf_shards/system/run_lock.py",
     "avf_shards/system/temporary_folder.py",
     "avf_shards/text.py",
