@@ -334,9 +334,9 @@ def test_a_separate_sound_file_that_changes_while_it_is_read_is_noticed(
     )
     real = getattr(video, step)
 
-    def change_sound(*arguments: Any) -> Any:
+    def change_sound(*arguments: Any, **settings: Any) -> Any:
         (tmp_path / "a.wav").write_bytes(small_video + b"x")
-        return real(*arguments)
+        return real(*arguments, **settings)
 
     monkeypatch.setattr(video, step, change_sound)
     result = video.curate_video(film, tmp_path, make_recipe(*QUICK).defaults, Detectors(EMBEDDED))

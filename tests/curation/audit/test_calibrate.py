@@ -103,7 +103,8 @@ def test_scores_are_summarised_by_language() -> None:
     assert by_language["zh"].spans + by_language["en"].spans == 240
     assert by_language["zh"].threshold == 3.0
     assert 0.8 < by_language["zh"].passed.value <= 1
-    unknown = simulated_ledger(0).set_column(17, "language", pa.nulls(240, pa.string()))
+    ledger = simulated_ledger(0)
+    unknown = ledger.set_column(ledger.schema.get_field_index("language"), "language", pa.nulls(240, pa.string()))
     assert scores_by_language(unknown.to_batches()) == []
 
 
