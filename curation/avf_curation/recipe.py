@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,12 +106,29 @@ class Recipe:
         return self.sources.get(source, self.defaults)
 
 
-def load_recipe(path: Path | None = None, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(
+    path: Path | None = None,
+    overrides: Sequence[str] = (),
+    check: Callable[[YamlSettings, Faults], None] | None = None,
+) -> Recipe:
     """Return the default recipe, changed by the recipe at `path`, then by `overrides` ("key=value").
 
     `path` may be the name of a recipe that comes with the package, as in Path("hybrid"). Raises UserError with a line
     for each fault.
+
+    Args:
+        check: adds the faults that only the caller knows, so that they are told together with all others.
     """
+    return _bind_recipe(_read_recipe(path, overrides), check)
+
+
+def read_source_names(path: Path | None = None, overrides: Sequence[str] = ()) -> list[str]:
+    """Return the names that the recipe has under `sources`, whatever else is wrong with it. Raises UserError."""
+    sources = _read_recipe(path, overrides).values.get("sources")
+    return [str(name) for name in sources] if isinstance(sources, Mapping) else []
+
+
+def _read_recipe(path: Path | None, overrides: Sequence[str]) -> YamlSettings:
     settings = read_settings(DEFAULT, DEFAULT.name)
     if path is not None:
         shipped = DEFAULT.with_name(f"{path.name}.yaml")
@@ -121,7 +138,7 @@ def load_recipe(path: Path | None = None, overrides: Sequence[str] = ()) -> Reci
             settings = settings.merge(read_settings(path))
     for text in overrides:
         settings = settings.override(text, "sync.min_confidence=4")
-    return _bind_recipe(settings)
+    return settings
 
 
 def make_recipe(values: Mapping[str, Any]) -> Recipe:
@@ -154,7 +171,7 @@ def read_run_recipe(identity: RunIdentity) -> Recipe:
         ) from None
 
 
-def _bind_recipe(settings: YamlSettings) -> Recipe:
+def _bind_recipe(settings: YamlSettings, check: Callable[[YamlSettings, Faults], None] | None = None) -> Recipe:
     faults = settings.start_faults()
     values = {key: value for key, value in settings.values.items() if key != "hybrid"}
     selection = settings.values.get("hybrid")
@@ -167,6 +184,8 @@ def _bind_recipe(settings: YamlSettings) -> Recipe:
     defaults = bind_collecting(SourceSettings, stages, "", faults)
     run = bind_collecting(RunConfig, values.get("run", {}), "run", faults)
     sources = _bind_sources(settings, stages, faults)
+    if check is not None:
+        check(settings, faults)
     faults.raise_all()
     assert defaults is not None, "without a fault there are settings"
     assert run is not None, "without a fault there are settings"

@@ -45,6 +45,8 @@ def test_all_faults_of_a_recipe_come_at_once(
         "mine.yaml:9: plan: unit_mb -1 must be above 0",
         "mine.yaml:5: sync.min_confidenc: unknown setting; did you mean 'min_confidence'?",
         "mine.yaml:8: sources.interview.sync.min_confidence: expected a number, got 'high'",
+        "mine.yaml:7: sources.interview: unknown source; did you mean 'interviews'? Known are interviews of --source, "
+        "and the corpora of `avf-curate sources ls`",
     ]
     assert not (folder / "run").exists()
 

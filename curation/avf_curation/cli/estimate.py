@@ -44,11 +44,13 @@ def add(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     from avf_curation.console.run_tables import print_estimate
     from avf_curation.console.terminal import make_console
-    from avf_curation.recipe import load_recipe
     from avf_curation.runs.cost_estimate import estimate_cost, one_group_per_unit, remembered_totals
+    from avf_curation.runs.plan import parse_sources
+    from avf_curation.sources.registry import load_recipe_for
 
-    named = load_recipe(options.recipe, options.set).sources
-    settings = one_group_per_unit(options.set, named)
+    # Before the settings of the sample, which would hide a fault in those that they replace.
+    recipe = load_recipe_for(parse_sources(options.source), options.recipe, options.set)
+    settings = one_group_per_unit(options.set, recipe.sources)
     options = argparse.Namespace(**vars(options) | {"set": settings})
     cluster_config(options)  # refuses impossible values before models are looked for and inputs are listed
     inputs = load_inputs(options)

@@ -36,18 +36,18 @@ def _run(options: argparse.Namespace) -> int:
     from avf_shards.deletion.unmatched import warn_unmatched
     from avf_shards.packing.pack import pack_shards, select_from_run
 
-    from avf_curation.recipe import load_recipe
-    from avf_curation.sources.registry import check_recipe_sources
+    from avf_curation.sources.registry import load_recipe_for, warn_about_unread_corpora
 
-    recipe = load_recipe(options.recipe, options.set)
+    run = open_run(options)
+    sources = run.identity().sources
+    recipe = load_recipe_for(sources, options.recipe, options.set)
+    warn_about_unread_corpora(recipe, sources)
     if recipe.hybrid is None:
         raise UserError(
             f"--recipe {options.recipe}: has no table `hybrid`; curation/recipes/hybrid.yaml shows what it looks like"
         )
     if options.out is None and not options.dry_run:
         raise UserError("--out SHARDS is missing; only --dry-run works without it")
-    run = open_run(options)
-    check_recipe_sources(recipe, run.identity().sources)
     deny = read_deny_files(options.deny)
     if options.deny:
         warn_unmatched(options.deny, run.ledger())

@@ -222,16 +222,16 @@ def load_inputs(options: argparse.Namespace) -> Any:
 
     from avf_curation.audit.unused_settings import warn_about_unused_settings
     from avf_curation.detectors.detector_set import resolve_backends
-    from avf_curation.recipe import load_recipe
+    from avf_curation.recipe import read_source_names
     from avf_curation.runs.plan import parse_sources
-    from avf_curation.sources.registry import check_recipe_sources
+    from avf_curation.sources.registry import load_recipe_for, warn_about_unread_corpora
 
     keep_pandas_out()
     score_all = [] if options.score_all is None else [f"gates.score_all={options.score_all}"]
-    named = load_recipe(options.recipe, options.set).sources if options.include or options.exclude else {}
-    recipe = load_recipe(options.recipe, [*options.set, *score_all, *_glob_settings(options, named)])
+    named = read_source_names(options.recipe, options.set) if options.include or options.exclude else []
     sources = parse_sources(options.source)
-    check_recipe_sources(recipe, sources)
+    recipe = load_recipe_for(sources, options.recipe, [*options.set, *score_all, *_glob_settings(options, named)])
+    warn_about_unread_corpora(recipe, sources)
     backends = resolve_backends(recipe, weights_folder(options))
     warn_about_unused_settings(recipe, sources, backends.names())
     return recipe, backends, sources

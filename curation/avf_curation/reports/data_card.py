@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, time
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from avf_shards.schema.clip_record import ClipRecord
 from avf_shards.system import durable_io
 from avf_shards.text import count_noun
 
+from avf_curation.reports import croissant
 from avf_curation.stages.checks import STAGES
 from avf_curation.stages.undecided import undecided_reasons
 
@@ -121,7 +122,7 @@ def write_card(card: DataCard, out: Path, url: str | None, published: date | Non
     durable_io.make_folder(out)
     durable_io.replace_file(out / CARD, card_markdown(card).encode())
     durable_io.replace_file(
-        out / CROISSANT, (json.dumps(card_croissant(card, url, published), indent=1, default=str) + "\n").encode()
+        out / CROISSANT, (json.dumps(card_croissant(card, url, published), indent=1) + "\n").encode()
     )
 
 
@@ -204,26 +205,19 @@ def count_checks(card: DataCard) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (order[row["check"].partition("/")[0]], row["check"], row["source"]))
 
 
-def _checks_record_set(card: DataCard) -> Any:
+def _checks_record_set(card: DataCard) -> dict[str, Any]:
     """Return the counts of `count_checks` as a Croissant record set that holds its rows itself."""
-    import mlcroissant as mlc
-
-    kinds = {"check": mlc.DataType.TEXT, "source": mlc.DataType.TEXT}
-    kinds |= {"passed": mlc.DataType.INTEGER, "not_measured": mlc.DataType.INTEGER}
-    about = {
-        "check": "gate, reason, operator and threshold",
-        "source": "name of the source",
-        "passed": "clips whose score was measured and passed",
-        "not_measured": "clips whose score could not be measured, which is neither a pass nor a rejection",
+    columns = {
+        "check": (croissant.TEXT, "gate, reason, operator and threshold"),
+        "source": (croissant.TEXT, "name of the source"),
+        "passed": (croissant.INTEGER, "clips whose score was measured and passed"),
+        "not_measured": (
+            croissant.INTEGER,
+            "clips whose score could not be measured, which is neither a pass nor a rejection",
+        ),
     }
-    fields = [
-        mlc.Field(id=f"checks/{name}", name=name, description=about[name], data_types=[kind])
-        for name, kind in kinds.items()
-    ]
-    rows = [{f"checks/{name}": value for name, value in row.items()} for row in count_checks(card)]
-    return mlc.RecordSet(
-        id="checks", name="checks", key=["checks/check", "checks/source"], fields=fields, data=rows or None
-    )
+    fields = [croissant.field("checks", name, about, kind) for name, (kind, about) in columns.items()]
+    return croissant.record_set("checks", ["check", "source"], fields, count_checks(card))
 
 
 def _escape_cell(text: str) -> str:
@@ -234,56 +228,29 @@ def _escape_cell(text: str) -> str:
 
 def card_croissant(card: DataCard, url: str | None, published: date | None = None) -> dict[str, Any]:
     """Return the card as Croissant metadata: each shard with its digest, and the fields of the records."""
-    import mlcroissant as mlc
-
     shards = [
-        mlc.FileObject(
-            id=name,
-            name=name,
-            content_url=f"{url.rstrip('/')}/{name}" if url else name,
-            content_size=f"{size} B",
-            encoding_formats=[mlc.EncodingFormat.TAR],
-            sha256=digest,
-        )
+        croissant.shard_file(name, f"{url.rstrip('/')}/{name}" if url else name, size, digest)
         for name, digest, size in card.shards
     ]
-    inside = [shard.id for shard in shards]
-    kinds = {"json": mlc.EncodingFormat.JSON, "mp4": mlc.EncodingFormat.MP4, "flac": "audio/flac"}
-    files = [
-        mlc.FileSet(id=kind, name=kind, contained_in=inside, includes=[f"*.{kind}"], encoding_formats=[encoding])
-        for kind, encoding in kinds.items()
-    ]
-    columns = dict.fromkeys(("key", "source", "video_id", "speaker", "language"), mlc.DataType.TEXT)
-    columns["seconds"] = mlc.DataType.FLOAT
+    columns = dict.fromkeys(("key", "source", "video_id", "speaker", "language"), croissant.TEXT)
+    columns["seconds"] = croissant.FLOAT
     fields = [
-        mlc.Field(
-            id=f"clips/{name}",
-            name=name,
-            description=f"`{name}` of the clip's record",
-            data_types=[kind],
-            source=mlc.Source(file_set="json", extract=mlc.Extract(json_path=f"$.{name}")),
-        )
+        croissant.field("clips", name, f"`{name}` of the clip's record", kind, f"$.{name}")
         for name, kind in columns.items()
     ]
-    licences = sorted({source.licence for source in card.sources.values()})
     seconds = sum(source.seconds for source in card.sources.values())
     clips = sum(source.clips for source in card.sources.values())
-    languages = sorted({name for source in card.sources.values() for name in source.languages} - {UNSTATED})
-    metadata = mlc.Metadata(
+    return croissant.dataset(
         name=card.name,
         description=f"{count_noun(clips, 'clip')} of talking faces, {seconds / 3600:.2f} hours",
-        conforms_to=["http://mlcommons.org/croissant/1.0"],
-        license=licences,
-        url=url or f"urn:sha256:{card.digest}",
-        version="1.0.0",
         cite_as=UNSTATED,
-        date_published=None if published is None else datetime.combine(published, time()),
-        in_language=languages or None,
-        distribution=[*shards, *files],
+        licences=sorted({source.licence for source in card.sources.values()}),
+        url=url or f"urn:sha256:{card.digest}",
+        published=published,
+        languages=sorted({name for source in card.sources.values() for name in source.languages} - {UNSTATED}),
+        distribution=[*shards, *croissant.member_files(name for name, _, _ in card.shards)],
         record_sets=[
-            mlc.RecordSet(id="clips", name="clips", key=["clips/key"], fields=fields),
+            croissant.record_set("clips", ["key"], fields),
             *([_checks_record_set(card)] if count_checks(card) else []),
         ],
     )
-    croissant: dict[str, Any] = metadata.to_json()
-    return croissant

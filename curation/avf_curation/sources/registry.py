@@ -7,16 +7,17 @@ import difflib
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from avf_shards.errors import UserError
 from avf_shards.settings.config import Faults
 from avf_shards.system.storage_faults import describe_fault, is_machine_fault
 
-from avf_curation.recipe import PlanConfig, Recipe
+from avf_curation.recipe import PlanConfig, Recipe, load_recipe
 from avf_curation.sources import (
     avcaffe,
     avspeech,
@@ -107,35 +108,47 @@ def corpus_reader(source: str) -> CorpusReader | None:
     return None
 
 
-def check_recipe_sources(recipe: Recipe, sources: Iterable[str]) -> None:
-    """Check the names under `sources` and `hybrid.sources` of a recipe against the sources of a run.
-
-    A recipe may name corpora that the run does not read, as the recipe `hybrid` does. Where one of them resembles a
-    source of the run, which the settings were perhaps meant for, a warning says so.
+def load_recipe_for(sources: Iterable[str], path: Path | None, overrides: Sequence[str]) -> Recipe:
+    """Return the recipe of `load_recipe`, whose names of sources are checked against the sources of a run.
 
     Raises:
-        UserError: A name is neither a source of the run nor a corpus, so that its settings would never be used. The
-            message has a line for each such name.
+        UserError: A line for each fault of the recipe, among them each name under `sources` and `hybrid.sources` that
+            is neither a source of the run nor a corpus, so that its settings would never be used.
+    """
+    given = sorted(sources)
+    return load_recipe(path, overrides, lambda settings, faults: _check_source_names(given, settings.values, faults))
+
+
+def _check_source_names(given: list[str], values: Mapping[str, Any], faults: Faults) -> None:
+    """Add to `faults` each name in the tables of a recipe that is neither a `given` source nor a corpus."""
+    choices = [*given, *(corpus.name for corpus in CORPORA)]
+    hybrid = values.get("hybrid")
+    quotas = hybrid.get("sources") if isinstance(hybrid, Mapping) else None
+    known = f"{', '.join(given)} of --source, and the corpora of `avf-curate sources ls`"
+    for table, names in (("sources", values.get("sources")), ("hybrid.sources", quotas)):
+        for name in map(str, names if isinstance(names, Mapping) else ()):
+            if name not in choices:
+                near = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
+                hint = f"did you mean {near[0]!r}? Known are {known}" if near else f"known are {known}"
+                faults.add(f"{table}.{name}", f"{table}.{name}: unknown source; {hint}")
+
+
+def warn_about_unread_corpora(recipe: Recipe, sources: Iterable[str]) -> None:
+    """Warn of each corpus that a recipe names, the run does not read, and that resembles a source of the run.
+
+    A recipe may name corpora that the run does not read, as the recipe `hybrid` does; but perhaps its settings were
+    meant for that source.
     """
     given, corpora = sorted(sources), [corpus.name for corpus in CORPORA]
     faults = Faults(recipe.positions)
     quotas = recipe.hybrid.sources if recipe.hybrid else {}
     for table, names in (("sources", recipe.sources), ("hybrid.sources", quotas)):
+        unnamed = [source for source in given if source not in names and source not in corpora]
         for name in names:
             key = f"{table}.{name}"
-            if name in given:
-                continue
-            if name not in corpora:
-                known = f"{', '.join(given)} of --source, and the corpora of `avf-curate sources ls`"
-                near = difflib.get_close_matches(name, [*given, *corpora], n=1, cutoff=0.5)
-                hint = f"did you mean {near[0]!r}? Known are {known}" if near else f"known are {known}"
-                faults.add(key, f"{key}: unknown source; {hint}")
-                continue
-            unnamed = [source for source in given if source not in names and source not in corpora]
-            for source in difflib.get_close_matches(name, unnamed, n=1, cutoff=0.6):
+            for source in difflib.get_close_matches(name, unnamed, n=1, cutoff=0.6) if name not in given else ():
                 position = faults.position(key)
                 log.warning("%s: %s names no source of this run; is it meant for %s?", position, key, source)
-    faults.raise_all()
 
 
 def _find_similar_corpora(source: str) -> list[str]:

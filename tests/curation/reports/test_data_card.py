@@ -52,6 +52,7 @@ def test_the_croissant_file_is_valid(shards: Path, tmp_path: Path, caplog: pytes
         dataset = mlcroissant.Dataset(jsonld=tmp_path / "croissant.json")
     assert not dataset.metadata.ctx.issues.errors
     assert not dataset.metadata.ctx.issues.warnings
+    assert dataset.metadata.to_json() == json.loads((tmp_path / "croissant.json").read_text())
     values = json.loads((tmp_path / "croissant.json").read_text())
     digests = {entry["name"]: entry["sha256"] for entry in values["distribution"] if entry["@type"] == "cr:FileObject"}
     assert digests.keys() == {path.name for path in shards.glob("*.tar")}
@@ -69,6 +70,7 @@ def test_the_card_states_what_was_not_measured(shards: Path, tmp_path: Path) -> 
     for source in card.sources.values():
         assert all(sum(counts.values()) == source.clips for counts in (*source.gates.values(), *source.checks.values()))
     dataset = mlcroissant.Dataset(jsonld=tmp_path / "croissant.json")
+    assert dataset.metadata.to_json() == json.loads((tmp_path / "croissant.json").read_text())
     rows = list(dataset.records("checks"))
     assert {
         "checks/check": "quality/watermark_pooled <= 30",

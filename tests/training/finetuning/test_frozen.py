@@ -1,6 +1,7 @@
 """Frozen evaluation: a saved model is probed by a command, and pre-training is probed as it goes on."""
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -139,11 +140,20 @@ def test_pre_training_is_probed_without_a_change_of_its_curve(shards: Path, tmp_
     assert {"probe/linear UAR", "probe/knn UAR", "rank/video", "uniformity/audio", "alignment"} <= set(rows[0])
 
 
-def test_a_probe_needs_its_data_set(shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_probe_needs_its_data_set(
+    shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = ["pretrain", "--recipe", "nano", "--shards", str(shards), "--out", str(tmp_path / "r"), "--device", "cpu"]
+    # Nothing of the model is imported before the refusal: torch takes seconds.
+    monkeypatch.setitem(sys.modules, "avf_training.pretraining.pretrain", None)
     assert main([*words, "--probe", str(shards)]) == 2
     assert main([*words, "--probe", str(shards), "--probe-dataset", "x", "--set", "eval_every=0"]) == 2
+    assert main([*words, "--probe", str(shards), "--probe-dataset", "nosuch", "--set", "eval_every=2"]) == 2
+    dataset = ["--probe-dataset", write_dataset(tmp_path), "--set", "eval_every=2"]
+    assert main([*words, "--probe", str(tmp_path / "absent"), *dataset]) == 2
     shown = capsys.readouterr().err
     assert "--probe SHARDS and --probe-dataset NAME belong together" in shown
     assert "--probe scores every eval_every steps, and that is 0" in shown
+    assert "nosuch" in shown
+    assert f"{tmp_path / 'absent'}: has no manifest.json" in shown
     assert not (tmp_path / "r").exists()

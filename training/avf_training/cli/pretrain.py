@@ -69,7 +69,8 @@ def _run(options: argparse.Namespace) -> int:
     from avf_training.distributed.environment import torchrun_environment
 
     recipe = load_recipe(options.recipe, options.set)
-    require_shards([options.shards, *([options.validation] if options.validation else [])])
+    _check_probe(options, recipe)
+    require_shards([options.shards, *([options.validation] if options.validation else []), *(options.probe or [])])
     rank = torchrun_environment().rank
     if rank == 0:
         show_progress("loading the model")
@@ -92,14 +93,23 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _make_probe(options: argparse.Namespace, recipe: Any, device: str) -> Any:
-    """Return the function that probes the model as training goes on; None without --probe. Raises UserError."""
+def _check_probe(options: argparse.Namespace, recipe: Any) -> None:
+    """Refuse half a probe, a probe that never runs and an unknown data set, all without torch. Raises UserError."""
     if not options.probe and not options.probe_dataset:
-        return None
+        return
     if not options.probe or not options.probe_dataset:
         raise UserError("--probe SHARDS and --probe-dataset NAME belong together; give both or none")
     if not recipe.eval_every:
         raise UserError("--probe scores every eval_every steps, and that is 0; --set eval_every=1000")
+    from avf_training.tasks.catalog import find_dataset
+
+    find_dataset(options.probe_dataset)
+
+
+def _make_probe(options: argparse.Namespace, recipe: Any, device: str) -> Any:
+    """Return the function that probes the model as training goes on; None without --probe. Raises UserError."""
+    if not options.probe:
+        return None
     from avf_training.data.storage import StorageConfig
     from avf_training.finetuning.frozen import probe_callback
     from avf_training.tasks.catalog import find_dataset

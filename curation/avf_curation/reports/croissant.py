@@ -1,0 +1,131 @@
+"""Croissant 1.0 metadata of a corpus: a JSON-LD document that lists shards, members and fields of the records.
+
+The document is written without the package `mlcroissant`, which imports pandas and networkx; a test reads it with that
+package and compares every value.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+SPECIFICATION = "http://mlcommons.org/croissant/1.0"
+_TERMS = (
+    "citeAs column equivalentProperty extract field fileObject fileProperty fileSet format includes isLiveDataset "
+    "jsonPath key md5 parentField path recordSet references regex repeated replace samplingRate separator source "
+    "subField transform"
+)
+_ENCODINGS = {"json": "application/json", "mp4": "video/mp4", "flac": "audio/flac"}  # members of a shard
+TEXT, INTEGER, FLOAT = "sc:Text", "sc:Integer", "sc:Float"
+
+
+def context() -> dict[str, Any]:
+    """Return the JSON-LD context that the specification prescribes."""
+    terms: dict[str, Any] = {term: f"cr:{term}" for term in _TERMS.split()}
+    terms |= {
+        "@language": "en",
+        "@vocab": "https://schema.org/",
+        "conformsTo": "dct:conformsTo",
+        "cr": "http://mlcommons.org/croissant/",
+        "data": {"@id": "cr:data", "@type": "@json"},
+        "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+        "dct": "http://purl.org/dc/terms/",
+        "examples": {"@id": "cr:examples", "@type": "@json"},
+        "rai": "http://mlcommons.org/croissant/RAI/",
+        "sc": "https://schema.org/",
+    }
+    return dict(sorted(terms.items()))
+
+
+def dataset(
+    *,
+    name: str,
+    description: str,
+    cite_as: str,
+    licences: Sequence[str],
+    url: str,
+    published: date | None,
+    languages: Sequence[str],
+    distribution: Sequence[Mapping[str, Any]],
+    record_sets: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Return the document. Values that are not known (no day of publication, no language) are left out."""
+    values = {
+        "@context": context(),
+        "@type": "sc:Dataset",
+        "name": name,
+        "description": description,
+        "conformsTo": SPECIFICATION,
+        "citeAs": cite_as,
+        "datePublished": published.isoformat() if published else None,
+        "inLanguage": _unwrap(languages),
+        "license": _unwrap(licences),
+        "url": url,
+        "version": "1.0.0",
+        "distribution": list(distribution),
+        "recordSet": list(record_sets),
+    }
+    return {key: value for key, value in values.items() if value not in (None, [])}
+
+
+def shard_file(name: str, address: str, size: int, sha256: str) -> dict[str, Any]:
+    """Return the entry of one shard of `size` bytes, whose file is at `address`."""
+    return {
+        "@type": "cr:FileObject",
+        "@id": name,
+        "name": name,
+        "contentSize": f"{size} B",
+        "contentUrl": address,
+        "encodingFormat": "application/x-tar",
+        "sha256": sha256,
+    }
+
+
+def member_files(shards: Iterable[str]) -> list[dict[str, Any]]:
+    """Return an entry for each kind of member that the shards of these names have."""
+    inside = _unwrap([{"@id": shard} for shard in shards])
+    return [
+        {
+            "@type": "cr:FileSet",
+            "@id": kind,
+            "name": kind,
+            "containedIn": inside,
+            "encodingFormat": encoding,
+            "includes": f"*.{kind}",
+        }
+        for kind, encoding in _ENCODINGS.items()
+    ]
+
+
+def field(record_set: str, name: str, description: str, kind: str, json_path: str | None = None) -> dict[str, Any]:
+    """Return a field of a record set; with `json_path` its value is read from the record of each clip."""
+    values: dict[str, Any] = {
+        "@type": "cr:Field",
+        "@id": f"{record_set}/{name}",
+        "name": name,
+        "description": description,
+        "dataType": kind,
+    }
+    if json_path:
+        values["source"] = {"fileSet": {"@id": "json"}, "extract": {"jsonPath": json_path}}
+    return values
+
+
+def record_set(
+    name: str, key: Sequence[str], fields: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
+    """Return a record set whose records are told apart by the fields of `key`; `rows` are records that it holds."""
+    values: dict[str, Any] = {
+        "@type": "cr:RecordSet",
+        "@id": name,
+        "name": name,
+        "key": _unwrap([{"@id": f"{name}/{part}"} for part in key]),
+        "field": list(fields),
+    }
+    if rows:
+        values["data"] = [{f"{name}/{column}": value for column, value in row.items()} for row in rows]
+    return values
+
+
+def _unwrap(values: Sequence[Any]) -> Any:
+    """Return a list of one value as that value, as mlcroissant writes it."""
+    return values[0] if len(values) == 1 else list(values)
