@@ -5,6 +5,7 @@ package and compares every value.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -36,30 +37,34 @@ def context() -> dict[str, Any]:
     return dict(sorted(terms.items()))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Properties:
+    """What the document says of the corpus as a whole."""
+
+    name: str  # as people call the corpus
+    description: str  # one sentence
+    cite_as: str  # how to cite it
+    licences: Sequence[str]  # of its sources
+    url: str  # address, or a name that stands for its content
+    published: date | None  # day of publication; None: not published
+    languages: Sequence[str]  # that are spoken in it, where they are known
+
+
 def dataset(
-    *,
-    name: str,
-    description: str,
-    cite_as: str,
-    licences: Sequence[str],
-    url: str,
-    published: date | None,
-    languages: Sequence[str],
-    distribution: Sequence[Mapping[str, Any]],
-    record_sets: Sequence[Mapping[str, Any]],
+    about: Properties, distribution: Sequence[Mapping[str, Any]], record_sets: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Return the document. Values that are not known (no day of publication, no language) are left out."""
     values = {
         "@context": context(),
         "@type": "sc:Dataset",
-        "name": name,
-        "description": description,
+        "name": about.name,
+        "description": about.description,
         "conformsTo": SPECIFICATION,
-        "citeAs": cite_as,
-        "datePublished": published.isoformat() if published else None,
-        "inLanguage": _unwrap(languages),
-        "license": _unwrap(licences),
-        "url": url,
+        "citeAs": about.cite_as,
+        "datePublished": about.published.isoformat() if about.published else None,
+        "inLanguage": _unwrap(about.languages),
+        "license": _unwrap(about.licences),
+        "url": about.url,
         "version": "1.0.0",
         "distribution": list(distribution),
         "recordSet": list(record_sets),

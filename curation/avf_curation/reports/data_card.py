@@ -240,7 +240,7 @@ def card_croissant(card: DataCard, url: str | None, published: date | None = Non
     ]
     seconds = sum(source.seconds for source in card.sources.values())
     clips = sum(source.clips for source in card.sources.values())
-    return croissant.dataset(
+    about = croissant.Properties(
         name=card.name,
         description=f"{count_noun(clips, 'clip')} of talking faces, {seconds / 3600:.2f} hours",
         cite_as=UNSTATED,
@@ -248,9 +248,8 @@ def card_croissant(card: DataCard, url: str | None, published: date | None = Non
         url=url or f"urn:sha256:{card.digest}",
         published=published,
         languages=sorted({name for source in card.sources.values() for name in source.languages} - {UNSTATED}),
-        distribution=[*shards, *croissant.member_files(name for name, _, _ in card.shards)],
-        record_sets=[
-            croissant.record_set("clips", ["key"], fields),
-            *([_checks_record_set(card)] if count_checks(card) else []),
-        ],
     )
+    record_sets = [croissant.record_set("clips", ["key"], fields)]
+    if count_checks(card):
+        record_sets.append(_checks_record_set(card))
+    return croissant.dataset(about, [*shards, *croissant.member_files(name for name, _, _ in card.shards)], record_sets)

@@ -21,12 +21,15 @@ _MAX_PEOPLE = 20  # rows of the summary of predictions
 def print_datasets(rows: Sequence[Dataset]) -> None:
     """Print one line for each data set, by the name that `--dataset` takes, then their notes."""
     out = make_console()
-    out.print(f"{'--dataset':<17}{'title':<20}{'source':<13}{'labels':<10}{'clips':>7}  {'folds':<25}metrics")
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("--dataset", "title", "source", "labels", "clips", "folds", "metrics"):
+        table.add_column(name, justify="right" if name == "clips" else "left")
     for data in rows:
         labels = f"{len(data.labels)}" if data.labels else f"{len(data.dimensions)} values"
         folds = f"{data.folds or 'all'}, {data.split.replace('_', ' ')}".removeprefix("all, ")
         metrics = ", ".join(metric.replace("_", " ") for metric in data.metrics)
-        out.print(f"{data.name:<17}{data.title:<20}{data.source:<13}{labels:<10}{data.clips:>7,}  {folds:<25}{metrics}")
+        table.add_row(data.name, data.title, data.source, labels, f"{data.clips:,}", folds, metrics)
+    out.print(table)
     out.print("folds: their number, and how clips are divided; metrics: studies compare rows by the first")
     out.print(explain_metrics(metric for data in rows for metric in data.metrics))
     for data in rows:
