@@ -97,7 +97,7 @@ def test_no_subject_is_in_two_parts_of_a_fold(finished: Path, shards: Path) -> N
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_predictions_bit_for_bit(shards: Path, tmp_path: Path) -> None:
     for name, seed in (("first", 0), ("same", 0), ("other", 1)):
-        recipe = small_recipe("epochs=4", seed=seed)
+        recipe = small_recipe("epochs=4", "evaluate_every=2", seed=seed)
         train_stage(recipe, make_task(shards, recipe), None, tmp_path / name)
     assert predictions(tmp_path / "same") == predictions(tmp_path / "first")
     validation = [(tmp_path / name / "validation.jsonl").read_text() for name in ("first", "same")]
@@ -236,7 +236,7 @@ def test_a_single_modality_is_fine_tuned(shards: Path, tmp_path: Path, modalitie
 def test_dimensions_are_regressed_inside_their_range(tmp_path: Path) -> None:
     rows = [{"valence": str(v), "subject": f"p{n}"} for n in range(6) for v in (-1.5, -1.0, 1.0, 1.5)]
     shards = make_labelled_shards(tmp_path, {"lab": rows})
-    recipe = small_recipe("epochs=6")
+    recipe = small_recipe("epochs=6", "evaluate_every=2")
     data = make_dataset(
         task="dimensions", labels=(), dimensions=("valence",), range=(-2.0, 2.0), metrics=("PCC", "CCC")
     )
