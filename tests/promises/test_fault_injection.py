@@ -5,11 +5,12 @@ one that no longer reaches the product would fill the page with zeros.
 """
 
 import itertools
+import logging
 import os
 import shutil
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,12 @@ def inject(name: str, count: int = 0, share: int = 1, most: int | None = None) -
     """Return the trials of a part: those of one case of `share`, and of these the first `most`."""
     (part,) = (part for part in PARTS if part.name == name)
     return list(itertools.islice(part.inject()(count, AllBut(share)), most))
+
+
+@pytest.fixture(autouse=True)
+def _logging_goes_on() -> Iterator[None]:
+    yield
+    logging.disable(logging.NOTSET)  # the command silences the warnings of its process
 
 
 @pytest.fixture(autouse=True)

@@ -110,7 +110,8 @@ def test_impossible_folds_name_the_clip_and_the_rule(name: str, clips: list[Fold
         make_folds(find_dataset(name), clips)
 
 
-def test_the_command_lists_data_sets(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_lists_data_sets(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)  # pytest-xdist sets it; a pipe has no width
     assert main(["datasets"]) == 0
     output = capsys.readouterr().out
     for data in DATASETS:  # no name is so long that it runs into its neighbour

@@ -101,7 +101,10 @@ def test_what_cannot_be_inferred_is_said_in_one_sentence(
     assert message in capsys.readouterr().err
 
 
-def test_datasets_prints_the_names_that_dataset_takes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_datasets_prints_the_names_that_dataset_takes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)  # pytest-xdist sets it; a pipe has no width
     assert main(["datasets"]) == 0
     output = capsys.readouterr().out
     for name in ("mafw_11", "crema_d_4", "avcaffe_valence"):
