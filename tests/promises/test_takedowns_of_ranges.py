@@ -41,16 +41,16 @@ def curate_range(video: Video, root: Path, settings: object, tools: object) -> V
 
 def make_sources(folder: Path) -> None:
     """Write a film of three listed ranges, and a copy of it under another name in another source."""
-    listed, whole = folder / "listed", folder / "whole"
+    listed, copied = folder / "listed", folder / "whole"
     (listed / "raw").mkdir(parents=True)
-    whole.mkdir()
+    copied.mkdir()
     box = {"top": 0.1, "bottom": 0.9, "left": 0.1, "right": 0.9}
     clips = {
         key: {"ytb_id": FILM, "duration": {"start_sec": start, "end_sec": stop}, "bbox": box}
         for key, (start, stop) in RANGES_S.items()
     }
     (listed / "celebvhq_info.json").write_text(json.dumps({"clips": clips}))
-    for path in (listed / f"raw/{FILM}.mp4", whole / "copy.mp4"):
+    for path in (listed / f"raw/{FILM}.mp4", copied / "copy.mp4"):
         path.write_bytes(b"the film")
 
 
@@ -93,9 +93,9 @@ def test_a_new_run_and_a_pack_keep_nothing_that_overlaps_a_range_which_deny_name
     run = run_sources(tmp_path, "run")
     _, selection = select_from_run(run, Selection(), deny)
     denied = {clip.key for clip in selection.rejected if clip.reason == "denied"}
-    kept = {key for row in run.ledger().to_pylist() for key in row["clips"]}
+    kept_keys = {key for row in run.ledger().to_pylist() for key in row["clips"]}
     left = sum(map(len, LEFT.values()))
-    assert len(kept - denied) == left
+    assert len(kept_keys - denied) == left
     assert kept_seconds(run_sources(tmp_path, "denied", deny)) == LEFT
 
 

@@ -1,13 +1,16 @@
 """Tiny models with the token grids of the papers, and random batches and masks for them."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from avf_training.models.config import EncoderKind, FusionKind, Geometry, Modalities, ModalityConfig, ModelConfig
+from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.mask_sampling import MaskConfig, Masker, paper_masks
 from avf_training.models.masks import Masks
+from avf_training.models.presets import preset
 from torch import Tensor
 
 GEOMETRY = Geometry(size_px=40, patch_px=4, mel_frames=64, mels=32, mel_patch=4)
@@ -44,3 +47,10 @@ def random_masks(config: ModelConfig, clips: int = 2, seed: int = 0, masks: Mask
     """Return random masks by `masks`, or by the ratios of the paper."""
     masker, random = Masker(config, masks or paper_masks(config)), np.random.default_rng(seed)
     return Masks.stack([masker.sample(random) for _ in range(clips)])
+
+
+def save_pretrained_model(folder: Path, seed: int) -> Path:
+    """Save a `nano` of random weights as pre-training leaves a model, and return its folder."""
+    torch.manual_seed(seed)
+    MaskedAutoencoder(preset("nano")).save_pretrained(folder)
+    return folder

@@ -140,8 +140,8 @@ class NumpyModel:
         context = self.norm(f"{p}.cross_context_norm", other)
         cross = x + self.cross_attention(f"{p}.cross_attn", self.norm(f"{p}.cross_norm", x), context, heads)
         cross = cross + self.feed_forward(f"{p}.cross_mlp", self.norm(f"{p}.cross_mlp_norm", cross))
-        both = np.concatenate([own, cross], -1)
-        gates = [sigmoid(self.linear(f"{p}.{gate}", both)) for gate in ("self_gate", "cross_gate")]
+        joined = np.concatenate([own, cross], -1)
+        gates = [sigmoid(self.linear(f"{p}.{gate}", joined)) for gate in ("self_gate", "cross_gate")]
         return self.norm(f"{p}.norm", gates[0] * own + gates[1] * cross)
 
     def refine(self, name: str, unit: int, context: Array, tokens: Array, training: bool) -> Array:

@@ -104,11 +104,13 @@ def denied_clips(run: RunFolder, denylist: Denylist) -> Iterator[tuple[Path, lis
     for attempt in run.attempts():
         run.check_attempt_ledger(attempt)
         old = ledger.read_ledger(run.attempt_folder(attempt) / "ledger" / LEDGER)
-        kept = old.filter(pc.equal(old["status"], "kept"))
+        kept_rows = old.filter(pc.equal(old["status"], "kept"))
         # An attempt before may have cut other spans: what overlaps a denied one goes too.
-        denied = denied_rows(kept, denylist)
-        units = zip(kept["attempt"].to_pylist(), kept["unit"].to_pylist(), strict=True)
-        for span, is_denied, unit, keys in zip(_spans(kept), denied, units, kept["clips"].to_pylist(), strict=True):
+        denied = denied_rows(kept_rows, denylist)
+        units = zip(kept_rows["attempt"].to_pylist(), kept_rows["unit"].to_pylist(), strict=True)
+        for span, is_denied, unit, keys in zip(
+            _spans(kept_rows), denied, units, kept_rows["clips"].to_pylist(), strict=True
+        ):
             if is_denied or span in spans:
                 yield run.part(*unit), keys
 

@@ -32,11 +32,18 @@ def find_sound_twins(
     Args:
         table: the ledger of the run.
     """
-    kept = table.filter(pc.equal(table["status"], "kept"))
-    denied = denied_rows(kept, denylist)
+    kept_rows = table.filter(pc.equal(table["status"], "kept"))
+    denied = denied_rows(kept_rows, denylist)
     if not any(denied):
         return (), ()
-    clips = list(zip(kept["source"].to_pylist(), kept["video_id"].to_pylist(), kept["clips"].to_pylist(), strict=True))
+    clips = list(
+        zip(
+            kept_rows["source"].to_pylist(),
+            kept_rows["video_id"].to_pylist(),
+            kept_rows["clips"].to_pylist(),
+            strict=True,
+        )
+    )
     videos = {key: f"{source}/{video}" for source, video, keys in clips for key in keys}
     gone = {key for (_, _, keys), deny in zip(clips, denied, strict=True) if deny for key in keys}
     faults: list[str] = []

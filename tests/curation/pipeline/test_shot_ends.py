@@ -24,8 +24,8 @@ def film() -> list[Bytes]:
 def collect_ends(find_dissolves: bool) -> list[ShotEnd]:
     config = make_recipe("scenes.detectors=[adaptive,dissolve]", "scenes.max_dissolve=0.8").defaults.scenes
     ends = ShotEnds(config, first_index=0, find_dissolves=find_dissolves)
-    told = [end for index, picture in enumerate(film()) for end in ends.feed(index, picture)]
-    return told + ends.finish()
+    shot_ends = [end for index, picture in enumerate(film()) for end in ends.feed(index, picture)]
+    return shot_ends + ends.finish()
 
 
 def test_cuts_outside_of_a_dissolve_and_its_two_edges_end_a_shot() -> None:

@@ -9,13 +9,13 @@ from avf_shards.errors import UserError
 from avf_training.config.finetune import FinetuneRecipe, load_finetune_recipe
 from avf_training.data.storage import StorageConfig
 from avf_training.finetuning.finetune import train_stage
-from avf_training.finetuning.model_selection import BestCheckpointTracker
 from avf_training.models.classifier import Classifier
 from avf_training.models.mae import MaskedAutoencoder
-from avf_training.models.presets import preset
 from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.tasks.task import Task, fold_task
 from support.labelled import make_dataset, make_label_rows, make_labelled_shards
+from support.models import save_pretrained_model
+from support.stopped_runs import StoppedError, stop_at_evaluation
 
 SETS = ("batch=4", "micro_batch=4", "workers=0", "epochs=2", "threads=1", "validation_share=0.2", "score_test=false")
 SETS_LORA = (*SETS, "lora.rank=3", "lora.alpha=6", "drop_path=0.3", "optim.base_lr=0.02")
@@ -30,10 +30,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> LabelledShards:
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model as pre-training leaves it."""
-    torch.manual_seed(5)
-    folder = tmp_path_factory.mktemp("start") / "mae"
-    MaskedAutoencoder(preset("nano")).save_pretrained(folder)
-    return folder
+    return save_pretrained_model(tmp_path_factory.mktemp("start") / "mae", seed=5)
 
 
 def make_run(shards: LabelledShards, *settings: str) -> tuple[FinetuneRecipe, Task]:
@@ -65,16 +62,8 @@ def test_a_saved_model_differs_from_its_start_by_matrices_of_the_rank(start: Pat
 def test_a_stopped_run_goes_on_to_the_same_result(
     shards: LabelledShards, start: Path, merged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    evaluate, calls = BestCheckpointTracker.after_epoch, []
-
-    def evaluate_or_stop(self: BestCheckpointTracker, step: int) -> object:
-        calls.append(step)
-        if len(calls) == 2:
-            raise InterruptedError
-        return evaluate(self, step)
-
-    monkeypatch.setattr(BestCheckpointTracker, "after_epoch", evaluate_or_stop)
-    with pytest.raises(InterruptedError):
+    stop_at_evaluation(monkeypatch, 2)
+    with pytest.raises(StoppedError):
         train_stage(*make_run(shards), start, tmp_path / "cut")
     monkeypatch.undo()
     resumed = train_stage(*make_run(shards), start, tmp_path / "cut")
@@ -89,18 +78,19 @@ def test_adapters_are_saved_alone_and_read_with_their_base(
     run, base = tmp_path / "run", tmp_path / "base"
     MaskedAutoencoder.from_pretrained(start).save_pretrained(base)
     train_stage(*make_run(shards, "lora.save=adapters"), base, run)
-    whole, adapters = (Classifier.from_pretrained(folder / "best/validation").state_dict() for folder in (merged, run))
-    assert whole.keys() == adapters.keys()
-    assert all(torch.equal(whole[name], adapters[name]) for name in whole)
+    merged_state, adapters = (
+        Classifier.from_pretrained(folder / "best/validation").state_dict() for folder in (merged, run)
+    )
+    assert merged_state.keys() == adapters.keys()
+    assert all(torch.equal(merged_state[name], adapters[name]) for name in merged_state)
     sizes = [(folder / "model/model.safetensors").stat().st_size for folder in (merged, run)]
     assert sizes[1] < sizes[0] / 3
     with pytest.raises(UserError, match=r"run: holds adapters itself; take lora.save=merged"):
         train_stage(*make_run(shards, "lora.save=adapters"), run, tmp_path / "next")
-    torch.manual_seed(6)
     (base / "model.safetensors").unlink()
     with pytest.raises(UserError, match=r"holds adapters to .*base, where no saved model is; put it back there"):
         Classifier.from_pretrained(run / "model")
-    MaskedAutoencoder(preset("nano")).save_pretrained(tmp_path / "other")
+    save_pretrained_model(tmp_path / "other", seed=6)
     (tmp_path / "other/model.safetensors").rename(base / "model.safetensors")
     with pytest.raises(UserError, match="which has other weights now"):
         Classifier.from_pretrained(run / "model")

@@ -25,6 +25,7 @@ from avf_training.tasks.learned_clips import LearnedClips
 from avf_training.tasks.task import Task, fold_task
 from avf_training.trainer.metrics_writer import read_lines
 from support.labelled import make_dataset, make_label_rows, make_labelled_shards
+from support.models import save_pretrained_model
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +35,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("model") / "mae"
-    MaskedAutoencoder(preset("nano")).save_pretrained(folder)
-    return folder
+    return save_pretrained_model(tmp_path_factory.mktemp("model") / "mae", seed=0)
 
 
 @pytest.fixture

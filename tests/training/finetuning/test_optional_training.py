@@ -12,12 +12,13 @@ from avf_training.data.storage import StorageConfig
 from avf_training.evaluation.metrics import MetricValue
 from avf_training.finetuning import model_selection
 from avf_training.finetuning.finetune import train_stage
-from avf_training.finetuning.model_selection import BestCheckpointTracker, read_validation
+from avf_training.finetuning.model_selection import read_validation
 from avf_training.models.classifier import Classifier
 from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.tasks.task import Task, fold_task
 from avf_training.trainer.metrics_writer import read_lines
 from support.labelled import make_dataset, make_label_rows, make_labelled_shards
+from support.stopped_runs import StoppedError, stop_at_evaluation
 
 SETS = ("batch=4", "micro_batch=4", "workers=0", "epochs=2", "threads=1", "validation_share=0.2", "drop_path=0.3")
 
@@ -35,23 +36,6 @@ def make_run(shards: LabelledShards, *settings: str) -> tuple[FinetuneRecipe, Ta
     return recipe, fold_task(make_dataset(), shards, 1, recipe.modalities, recipe.validation_share)
 
 
-class _StoppedError(Exception):
-    """Stands for a machine that goes away."""
-
-
-def stop_at_evaluation(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """Stop the next run when it comes to its evaluation of that number, before it saves that step."""
-    evaluate, calls = BestCheckpointTracker.after_epoch, []
-
-    def evaluate_or_stop(self: BestCheckpointTracker, step: int) -> object:
-        calls.append(step)
-        if len(calls) == number:
-            raise _StoppedError
-        return evaluate(self, step)
-
-    monkeypatch.setattr(BestCheckpointTracker, "after_epoch", evaluate_or_stop)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
@@ -65,13 +49,13 @@ def test_a_stopped_run_goes_on_to_the_same_result(
     shards: LabelledShards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: tuple[str, ...]
 ) -> None:
     recipe, task = make_run(shards, *settings)
-    whole = train_stage(recipe, task, None, tmp_path / "whole")
+    uncut = train_stage(recipe, task, None, tmp_path / "whole")
     stop_at_evaluation(monkeypatch, 2)
-    with pytest.raises(_StoppedError):
+    with pytest.raises(StoppedError):
         train_stage(recipe, task, None, tmp_path / "cut")
     monkeypatch.undo()
     resumed = train_stage(recipe, task, None, tmp_path / "cut")
-    assert resumed.read_text() == whole.read_text()
+    assert resumed.read_text() == uncut.read_text()
     for name in ("validation.jsonl", "predictions/last.json", "predictions/validation.json"):
         assert (tmp_path / "cut" / name).read_text() == (tmp_path / "whole" / name).read_text()
 

@@ -65,8 +65,8 @@ def test_its_scores_and_its_figure_are_of_that_modality(
     assert "R@1" not in capsys.readouterr().out
     figure = tmp_path / "figure.png"
     assert main(["reconstruct", str(shards), "--model", str(run), "--out", str(figure), "--ratios", "0.5:0.5"]) == 0
-    told = {"v": "video 0.5 hidden: ", "a": "sound 0.5 hidden: "}[modality]
-    assert capsys.readouterr().out.startswith(told)
+    line_start = {"v": "video 0.5 hidden: ", "a": "sound 0.5 hidden: "}[modality]
+    assert capsys.readouterr().out.startswith(line_start)
     assert figure.read_bytes()[:4] == b"\x89PNG"
     features = tmp_path / "features.parquet"
     command = ["embed", str(shards), "--model", str(run), "--kinds", "video,audio,fused", "--out", str(features)]
@@ -80,11 +80,11 @@ def test_fine_tuning_starts_from_it_and_says_what_it_was_trained_on(
     run: Path, modality: str, shards: Path, tmp_path: Path
 ) -> None:
     settings = ["batch=4", "micro_batch=4", "workers=0", "steps=2", "threads=1", "validation_share=0"]
-    both = load_finetune_recipe("finetune", "nano", settings)
+    audio_visual = load_finetune_recipe("finetune", "nano", settings)
     labelled = LabelledShards([shards], StorageConfig())
-    task = fold_task(make_dataset(), labelled, 1, both.modalities, 0)
+    task = fold_task(make_dataset(), labelled, 1, audio_visual.modalities, 0)
     with pytest.raises(UserError, match=rf"alone and this recipe takes more; `--set modalities={modality}`"):
-        train_stage(both, task, run, tmp_path / "both")
+        train_stage(audio_visual, task, run, tmp_path / "both")
     recipe = load_finetune_recipe("finetune", "nano", [*settings, f"modalities={modality}"])
     train_stage(recipe, fold_task(make_dataset(), labelled, 1, recipe.modalities, 0), run, tmp_path / "one")
     before = MaskedAutoencoder.from_pretrained(run / "model").state_dict()

@@ -128,17 +128,17 @@ def expand_sweeps(study: Study) -> Study:
     for name, row in study.rows.items():
         points = [{}] if row.sweep is None else row.sweep.points()
         for point in points:
-            made = row
+            swept = row
             if row.sweep is not None:
                 settings = {
                     **row.settings,
                     row.sweep.stage: nest_settings(row.settings.get(row.sweep.stage, {}), point),
                 }
-                made = replace(row, settings=settings, sweep=None, swept_from=name, point=point)
+                swept = replace(row, settings=settings, sweep=None, swept_from=name, point=point)
             full_name = point_name(name, point)
             if full_name in rows:
                 raise UserError(f"rows.{full_name}: two rows have this name; name one of them otherwise")
-            rows[full_name] = made
+            rows[full_name] = swept
     try:
         return replace(study, rows=rows)
     except ValueError as error:

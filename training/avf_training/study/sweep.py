@@ -49,10 +49,10 @@ class Sweep:
     seed: int = 0  # of the draws
 
     def __post_init__(self) -> None:
-        both = sorted(set(self.values) & set(self.ranges))
+        doubled = sorted(set(self.values) & set(self.ranges))
         refuse(
             (not self.values and not self.ranges, "values and ranges are both empty; a sweep varies a setting"),
-            (bool(both), f"values and ranges both have {', '.join(both)}"),
+            (bool(doubled), f"values and ranges both have {', '.join(doubled)}"),
             *((not values, f"values of {name} are empty") for name, values in self.values.items()),
             (self.draws is None and bool(self.ranges), "ranges need draws: how many combinations to draw"),
             (self.draws is not None and self.draws < 1, f"draws {self.draws} must be at least 1"),

@@ -44,7 +44,7 @@ class TrainingOrder(EpochwiseOrder):
         random = position_random(self.digest, "substitute", epoch, position, attempt)
         return int(candidates[random.integers(len(candidates))])
 
-    def _shuffled(self, epoch: int) -> npt.NDArray[np.int64]:
+    def _shuffle(self, epoch: int) -> npt.NDArray[np.int64]:
         """Return the clips of an epoch in their order, as indices into the selected clips."""
         return position_random(self.digest, "epoch", epoch).permutation(len(self._clips))
 
@@ -55,7 +55,7 @@ class TrainingOrder(EpochwiseOrder):
         different = len(self) // self._repeats  # in an epoch
         pass_P, number_P = np.divmod(step_P * self._batch + inside_P % self._batch, different)
         first, last = int(pass_P.min()), int(pass_P.max())
-        sequence = np.stack([self._shuffled(number) for number in range(first, last + 1)])
+        sequence = np.stack([self._shuffle(number) for number in range(first, last + 1)])
         order = sequence[pass_P - first, number_P]
         return EpochOrder(clip_P=self._clips[order], source_P=self._sources[order])
 
@@ -103,7 +103,7 @@ class ClassOrder(TrainingOrder):
                 expected += counts * quota / len(members)
         self.quotas = shares(expected.tolist(), sum(quotas) * repeats)
 
-    def _shuffled(self, epoch: int) -> npt.NDArray[np.int64]:
+    def _shuffle(self, epoch: int) -> npt.NDArray[np.int64]:
         parts = [
             self._class_clips(number, epoch * quota, (epoch + 1) * quota)
             for number, quota in enumerate(self._class_quotas)
