@@ -50,7 +50,7 @@ def test_ratios_and_the_health_of_features_have_axes_of_their_own(tmp_path: Path
         "uniformity/audio": -2.0,
     }
     axes = draw(tmp_path, scores, figures)
-    ratios = axes["validation: worse than the mean image"]
+    ratios = axes["validation (log axis): worse than the mean image"]
     assert labels(ratios) == ["mse/mean image", "R@1/chance", "1: no better than mean or chance"]
     assert labels(axes["rank of the frozen features"]) == ["rank/video"]
     assert axes["spread of the frozen features"].get_yscale() == "linear", "the values are negative"

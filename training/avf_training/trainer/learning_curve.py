@@ -12,7 +12,7 @@ from avf_training.trainer.smoothing import smooth_curve
 
 CURVE = "curve.png"
 _MEAN_IMAGE = "mse/mean image"  # error by that of the training clips' mean image
-_RATIOS = "validation"
+_RATIOS = "validation (log axis)"
 _TITLES = {  # start of a score's name -> title of the axis that it is drawn on
     "mse/": _RATIOS,
     "R@1/chance": _RATIOS,
@@ -80,7 +80,7 @@ def _draw_scores(axis: Any, scores: Sequence[Mapping[str, Any]], title: str, nam
         # At 1 a ratio to a mean predictor or to chance is no better than these; other scores are perfect at 1.
         axis.axhline(1, color=PALETTE.soft, linewidth=1, linestyle="--", label="1: no better than mean or chance")
         axis.set_yscale("log")
-        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_locator(LogLocator(base=2))
         axis.yaxis.set_major_formatter("{x:g}")
         axis.yaxis.set_minor_locator(NullLocator())
         worse = scores[-1].get(_MEAN_IMAGE) is not None and scores[-1][_MEAN_IMAGE] > 1
