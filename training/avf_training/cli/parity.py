@@ -23,10 +23,10 @@ def add(commands: Any) -> None:
     )
     parser.add_argument(
         "files",
-        metavar="FILE.npz",
+        metavar="FILE",
         nargs="+",
         type=local_path,
-        help="numbers that the authors' code computed for one model",
+        help="numbers that the authors' code computed, .npz or .json",
     )
     parser.add_argument(
         "--page",
@@ -40,9 +40,9 @@ def _run(options: argparse.Namespace) -> int:
     require_files(*options.files)
     # After what is refused quickly: this loads torch.
     from avf_training.console.training_tables import fill_page, print_parity
-    from avf_training.conversion.parity import compare_with_oracle
+    from avf_training.framewise.parity.dispatch import compare
 
-    rows = [row for file in options.files for row in compare_with_oracle(file)]
+    rows = [row for file in options.files for row in compare(file)]
     with forgive_closed_output():
         print_parity(rows)
     if options.page or DEFAULT_PAGE.is_file():

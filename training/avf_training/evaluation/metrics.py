@@ -7,6 +7,7 @@ cross-validation and leave-one-subject-out are reported. Shapes: C classes, N sa
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -98,16 +99,17 @@ def pcc(truth: Floats, predicted: Floats) -> MetricValue:
     return MetricValue(value=float(np.corrcoef(truth, predicted)[0, 1]))
 
 
-def ccc(truth: Floats, predicted: Floats) -> MetricValue:
+def ccc(truth: Floats, predicted: Floats, *, moments: Literal["unbiased", "population"] = "unbiased") -> MetricValue:
     """Return Lin's concordance correlation coefficient, 2 cov / (var + var + (mean - mean)^2).
 
-    The moments are unbiased, as in the authors' code.
+    Args:
+        moments: unbiased, as in the code of AVF-MAE++, or those of the population, as in the ABAW challenges.
     """
     if len(truth) < 2:
         return MetricValue(value=None, undefined="fewer than two samples")
     if np.ptp(truth) == 0:
         return MetricValue(value=None, undefined=f"the target is constant ({truth[0]:g})")
-    (var_t, cov), (_, var_p) = np.cov(truth, predicted)
+    (var_t, cov), (_, var_p) = np.cov(truth, predicted, bias=moments == "population")
     return MetricValue(value=float(2 * cov / (var_t + var_p + (truth.mean() - predicted.mean()) ** 2)))
 
 

@@ -1,0 +1,64 @@
+"""Which comparison a file of an oracle belongs to; what the file holds decides, not its name."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from avf_shards.errors import UserError
+
+from avf_training.conversion.parity import ParityRow, compare_with_oracle
+from avf_training.framewise.parity.losses_numbers import compare_losses
+from avf_training.framewise.parity.rows import OracleNumbers
+from avf_training.framewise.parity.schedule_numbers import compare_layer_rates, compare_schedules
+
+OracleComparison = Callable[[str, OracleNumbers], list[ParityRow]]
+
+KINDS: tuple[tuple[str, OracleComparison], ...] = (
+    ("va.VALoss.grad", compare_losses),
+    ("code_start_1e-5_loader_40", compare_schedules),
+    ("EfficientNet-B1", compare_layer_rates),
+)
+"""(a name that only files of this kind hold, the comparison)."""
+
+
+def compare(path: Path) -> list[ParityRow]:
+    """Return every group of numbers of one oracle file, of clips or of frames.
+
+    Raises UserError for a file that is damaged or of an unknown kind.
+    """
+    numbers = _read_json(path) if path.suffix.lower() == ".json" else _read_arrays(path)
+    for marker, comparison in KINDS:
+        if marker in numbers:
+            try:
+                return comparison(path.name, numbers)
+            except (KeyError, IndexError, TypeError, ValueError) as error:
+                raise UserError(f"{path}: holds {marker}, but not all that belongs to it: {error!r}") from None
+    if path.suffix.lower() == ".json":
+        raise UserError(f"{path}: holds none of the numbers that are known here, such as {KINDS[1][0]}")
+    return compare_with_oracle(path)
+
+
+def _read_json(path: Path) -> OracleNumbers:
+    try:
+        values: Any = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (ValueError, RecursionError):
+        raise UserError(f"{path}: damaged, or not a file of JSON") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: holds no object of JSON with named numbers")
+    return values
+
+
+def _read_arrays(path: Path) -> OracleNumbers:
+    """Return the arrays of a file, and none where compare_with_oracle has to say what is wrong with it."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not any(marker in archive.files for marker, _ in KINDS):
+                return {}
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, BadZipFile, EOFError, AttributeError, TypeError):
+        return {}
