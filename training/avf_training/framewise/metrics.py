@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from avf_training.evaluation.metrics import Floats, MetricValue, ccc, confusion, f1
 
+WholeNumbers = npt.NDArray[np.int64]
+
 MISSING_VALENCE_AROUSAL = -5.0
 """Label of a frame whose valence or arousal is not known."""
 

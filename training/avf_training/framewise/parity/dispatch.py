@@ -10,7 +10,9 @@ import numpy as np
 from avf_shards.errors import UserError
 
 from avf_training.conversion.parity import ParityRow, compare_with_oracle
+from avf_training.framewise.parity.audio_numbers import compare_audio
 from avf_training.framewise.parity.losses_numbers import compare_losses
+from avf_training.framewise.parity.postprocessing_numbers import compare_postprocessing
 from avf_training.framewise.parity.rows import OracleNumbers
 from avf_training.framewise.parity.schedule_numbers import compare_layer_rates, compare_schedules
 
@@ -20,6 +22,8 @@ KINDS: tuple[tuple[str, OracleComparison], ...] = (
     ("va.VALoss.grad", compare_losses),
     ("code_start_1e-5_loader_40", compare_schedules),
     ("EfficientNet-B1", compare_layer_rates),
+    ("eval_windows.v2997.W10.frame_num", compare_postprocessing),
+    ("a30.train_va.start_f", compare_audio),
 )
 """(a name that only files of this kind hold, the comparison)."""
 

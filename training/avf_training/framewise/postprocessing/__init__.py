@@ -1,0 +1,1 @@
+"""From predictions of windows to one prediction for each frame: averages, interpolation, smoothing, votes."""

@@ -1,0 +1,1 @@
+"""Which frames, windows and stretches of sound a model gets: pure functions of labels, frame rate and mouth opening."""
