@@ -7,7 +7,7 @@ window.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from avf_shards.settings.config import refuse
 from avf_shards.timeline import FRAMES_PER_SECOND, Span
 
 from avf_curation.stages.faces import Box
+from avf_curation.stages.pans import Chain, find_pan_edges
 
 STAGE = "track"
 ANOTHER_FACE = "another_face"  # the reason of a part in which one face turns into another
@@ -26,8 +27,6 @@ TrackBackend = Literal["auto", "retinaface", "dlib"]
 Floats = npt.NDArray[np.float64]
 DetectFaces = Callable[[Sequence[int]], list[list[Box]]]
 """Frame numbers of the span -> the faces in each of these frames, in source pixels."""
-Chain = list[tuple[int, Box]]
-"""Detections of one face: (frame number, box), in the order of time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +88,7 @@ class Track:
     blend_frames: Span = NO_FRAMES  # in which that change happens, counted in the span; empty: there is none
     #: Frames of the span in which the tracked face is missing and another one, nearly as large, has the picture.
     other_faces: tuple[Span, ...] = ()
+    pan_edges: tuple[int, ...] = ()  # frames at which a pan to such a face, or from it, begins or ends
 
     def record(self) -> dict[str, Any]:
         """Return the measurements as the ledger stores them."""
@@ -129,8 +129,18 @@ def measure(frames: int, detect: DetectFaces, width_px: int, height_px: int, con
             chain for chain in ranked[1:] if sum(frame % config.every == 0 for frame, _ in chain) >= needed
         ]
     return [
-        _build_track(frames, faces, chain, width_px=width_px, height_px=height_px, config=config) for chain in ranked
+        _with_other_faces(
+            _build_track(frames, faces, chain, width_px=width_px, height_px=height_px, config=config),
+            _other_faces(frames, faces, chain, config),
+            chain,
+            [other for other in chains if other is not chain],
+        )
+        for chain in ranked
     ]
+
+
+def _with_other_faces(track: Track, stretches: tuple[Span, ...], chain: Chain, others: list[Chain]) -> Track:
+    return replace(track, other_faces=stretches, pan_edges=tuple(find_pan_edges(stretches, chain, others)))
 
 
 def _build_track(
@@ -172,7 +182,6 @@ def _build_track(
         step=float(steps.max() / np.median(sides)),
         padding=_padding_share(window, width_px, height_px),
         detections=len(faces),
-        other_faces=_other_faces(frames, faces, chain, config),
     )
 
 
@@ -190,23 +199,24 @@ def _other_faces(frames: int, faces: Mapping[int, list[Box]], chain: Chain, conf
 def split_at_other_faces(track: Track, span: Span, config: TrackConfig) -> list[SpanPart]:
     """Return the parts of a span, cut where another face takes the place of the tracked one and where it gives it back.
 
-    A change that takes time, as a dissolve does, is a part of its own. Where the faces are seen side by side, or each
-    of them is to have a clip, nothing is cut.
+    A change that takes time, as a dissolve does, is a part of its own, and so is what a pan shows of either face. Where
+    the faces are seen side by side, or each of them is to have a clip, nothing is cut.
     """
-    changes = [*track.other_faces] if config.people == "largest" else []
+    edges = {0, span.frames}
     blend = NO_FRAMES
-    if track.blend > config.max_blend:
-        blend = _without_short_rest(track.blend_frames, span.frames)
-        changes.append(blend)
-    if track.rival_share > config.max_rival_share:
-        changes = []
-    edges = sorted({0, span.frames, *(edge for change in changes for edge in (change.start_frame, change.stop_frame))})
+    if track.rival_share <= config.max_rival_share:
+        if config.people == "largest":
+            edges |= {edge for other in track.other_faces for edge in (other.start_frame, other.stop_frame)}
+            edges |= {*track.pan_edges}
+        if track.blend > config.max_blend:
+            blend = _without_short_rest(track.blend_frames, span.frames)
+            edges |= {blend.start_frame, blend.stop_frame}
     return [
         SpanPart(
             span=Span(span.start_frame + start, span.start_frame + stop),
             is_change=blend.start_frame <= start and stop <= blend.stop_frame,
         )
-        for start, stop in pairwise(edges)
+        for start, stop in pairwise(sorted(edges))
     ]
 
 
