@@ -71,14 +71,14 @@ def encode_with_x264(number: int, **options: str) -> dict[str, bytes]:
 
 
 def write_shards(folder: Path, clips: Sequence[dict[str, bytes]], name: str = "made") -> Path:
-    """Write one shard with its index and manifest; return the folder."""
+    """Write one shard with its index and manifest; return the folder. A clip without a record gets an empty one."""
     folder.mkdir(parents=True, exist_ok=True)
     packed = [
         PackedClip(
             key=make_clip_key(name, str(n), Span(0, FRAMES), 0),
             source=name,
             frames=FRAMES,
-            members=files | {"json": b"{}\n"},
+            members=files if "json" in files else files | {"json": b"{}\n"},
         )
         for n, files in enumerate(clips)
     ]

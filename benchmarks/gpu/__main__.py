@@ -78,7 +78,7 @@ def _start(part: Part, options: argparse.Namespace, limit_s: float) -> str:
     """Run the process of a part; return what went wrong with the end of its output, or an empty text."""
     command = [sys.executable, "-m", "benchmarks.gpu.part_process", part.name, "--out", str(options.out.resolve())]
     command += ["--device", options.device, *(["--tiny"] if options.tiny else [])]
-    paths = [str(_ROOT / folder) for folder in ("", "training", "shards", "curation")]
+    paths = [str(_ROOT / folder) for folder in ("", "training", "shards", "curation", "tests")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")])}
     log = options.out / f"{part.name}.log"
     with open(log, "w", encoding="utf-8") as file:

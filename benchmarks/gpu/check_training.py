@@ -16,6 +16,7 @@ from avf_training.trainer.run_folder import MODEL
 from torch import multiprocessing
 
 from benchmarks.gpu.check_repeat import evaluation_row, repeat_rows
+from benchmarks.gpu.check_scaler import scaler_row
 from benchmarks.gpu.inputs import nano_shards
 from benchmarks.gpu.nano_runs import TINY_STEPS, failure_row, nano_recipe, read_losses
 from benchmarks.gpu.results import PASSED, Row
@@ -23,7 +24,7 @@ from benchmarks.gpu.settings import PRECISIONS, Settings, precision_for
 
 _RESUME_STEPS = 12  # a third on each device
 _RESUME_TOLERANCE = 2e-3  # relative, of a step's loss: fp32 with other orders of summation, over a few updates
-_COMPARED, _WORKER_TOLERANCE = 5, 0.05  # steps whose losses are compared between runs in bf16 and fp16, and by how much
+_COMPARED, _WORKER_TOLERANCE = 5, 0.05  # steps whose losses are compared between runs in bf16, and by how much
 
 
 def run(settings: Settings) -> Iterator[tuple[str, Row]]:
@@ -35,6 +36,7 @@ def run(settings: Settings) -> Iterator[tuple[str, Row]]:
         shards = nano_shards(folder / "shards", 8 if settings.tiny else 24)
         for row in _worker_rows(settings, shards, folder):
             yield "Runs of nano with data workers", row
+        yield "A run in fp16", scaler_row(settings, shards, folder)
         for row in _resume_rows(settings, shards, folder):
             yield "Resuming: CPU, device, CPU", row
         yield "Evaluation twice", evaluation_row(settings, shards)
@@ -46,14 +48,11 @@ def _worker_rows(settings: Settings, shards: Path, folder: Path) -> Iterator[Row
     """Run with data workers after CUDA is up. All runs in bf16 see the same batches, so their losses agree."""
     if settings.device == "cuda":
         torch.zeros(1, device="cuda")
-    bf16, fp16 = precision_for("bf16", settings), precision_for("fp16, decoders fp32", settings)
+    bf16 = precision_for("bf16", settings)
     kinds: list[tuple[str, str, dict[str, Any]]] = [
         (method, f"bf16, {method}", {"precision": bf16}) for method in ("fork", "forkserver", "spawn")
     ]
-    kinds += [
-        ("fork", "fp16 with scaler, fork", {"precision": fp16}),
-        ("fork", "bf16, FSDP2 on one rank, fork", {"precision": bf16, "parallel": "fsdp"}),
-    ]
+    kinds += [("fork", "bf16, FSDP2 on one rank, fork", {"precision": bf16, "parallel": "fsdp"})]
     first: list[float] | None = None
     for number, (method, label, changes) in enumerate(kinds[1:2] if settings.tiny else kinds):
         multiprocessing.set_start_method(method, force=True)

@@ -41,6 +41,8 @@ def recipe_for(model: str, settings: Settings) -> PretrainRecipe:
     if not settings.tiny:
         return load_recipe(model)
     nano = load_recipe("nano", ["batch=2", "micro_batch=2", "steps=3", "warmup_steps=1", "eval_every=0"])
+    if model == "fast":
+        return replace(nano, precision=Precision(compute="fp32", fp32_decoder=False))
     return replace(nano, variant=_NANO_HICMAE) if model.startswith("hicmae") else nano
 
 

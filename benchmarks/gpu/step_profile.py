@@ -9,6 +9,7 @@ from contextlib import ExitStack
 
 import numpy as np
 import torch
+from avf_training.config.pretrain import PretrainRecipe
 from avf_training.distributed.collectives import process_group
 from avf_training.models.config import ModelConfig
 from avf_training.models.mae import MaskedAutoencoder
@@ -44,15 +45,33 @@ def run(settings: Settings) -> Iterator[tuple[str, Row]]:
         for name in MODELS[-1:] if settings.tiny else MODELS:
             recipe = recipe_for(name, settings)
             step = TrainingStep(recipe, context, settings.stored_px)
-            clips = recipe.micro_batch if settings.tiny else 160
-            step.set_batch(clips)
+            step.set_batch(recipe.micro_batch if settings.tiny else 160)
             step.set_precision(precision_for("bf16", settings))
-            wall_s = time_steps(step.run, settings.device, seconds=0.1 if settings.tiny else 1).median_s
-            with ExitStack() as hooks:
-                annotate_modules(step.model, hooks)
-                step.train_step.forward = annotated_forward(step.recipe)
-                events = _profile(step, settings.device)
-            yield from _tables(name, events, settings, clips=clips, wall_s=wall_s, peak=bf16)
+            yield from profile_rows(step, name, settings, peak=bf16, decoder_peak=bf16)
+
+
+def profile_rows(
+    step: TrainingStep, name: str, settings: Settings, *, peak: float, decoder_peak: float
+) -> Iterator[tuple[str, Row]]:
+    """Profile one step, and yield its tables under a name.
+
+    Args:
+        step: a step with its batch and its precision.
+        name: in the titles.
+        settings: of the call.
+        peak: FLOP/s of a matrix product in the type that the model computes in.
+        decoder_peak: in the type that the decoders compute in.
+    """
+    assert step.batch is not None
+    wall_s = time_steps(step.run, settings.device, seconds=0.1 if settings.tiny else 1).median_s
+    forward = step.train_step.forward
+    with ExitStack() as hooks:
+        annotate_modules(step.model, hooks)
+        step.train_step.forward = annotated_forward(step.recipe)
+        events = _profile(step, settings.device)
+    step.train_step.forward = forward
+    peaks = (peak, decoder_peak)
+    yield from _tables(name, step.recipe, events, settings, clips=len(step.batch), wall_s=wall_s, peaks=peaks)
 
 
 def _profile(step: TrainingStep, device: str) -> EventList:
@@ -65,15 +84,23 @@ def _profile(step: TrainingStep, device: str) -> EventList:
 
 
 def _tables(
-    name: str, events: EventList, settings: Settings, *, clips: int, wall_s: float, peak: float
+    name: str,
+    recipe: PretrainRecipe,
+    events: EventList,
+    settings: Settings,
+    *,
+    clips: int,
+    wall_s: float,
+    peaks: tuple[float, float],
 ) -> Iterator[tuple[str, Row]]:
     on_cuda = settings.device == "cuda"
     own_events = [event for event in events if event.device_type == torch.autograd.DeviceType.CPU]
     times = _times_by_part(own_events, on_cuda)
     total_ms = sum(sum(pair) for pair in times.values())
-    flops = _flops_by_part(recipe_for(name, settings).model_config())
+    flops = _flops_by_part(recipe.model_config())
     for part, (forward_ms, backward_ms) in sorted(times.items(), key=lambda item: -sum(item[1])):
         part_ms = forward_ms + backward_ms
+        peak = peaks[part.startswith("decoder")]
         rate = 3 * flops[part] * clips / part_ms * 1000 if part in flops and part_ms else None
         yield (
             f"Parts of a step of {name}, {clips} clips",

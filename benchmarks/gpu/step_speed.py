@@ -13,17 +13,18 @@ from benchmarks.gpu.settings import Settings, precision_for, recipe_for
 from benchmarks.gpu.timing import copy_bytes_per_s, matmul_flops, time_steps
 from benchmarks.gpu.training_step import TrainingStep
 
-_PEAKS = "Peaks measured in the same process"
+PEAKS = "Peaks measured in the same process"
 _STEPS = "Training step"
 _DOUBLINGS = 5
 _TRIED_SHARE = 1.1  # of the memory of the card that a batch may be predicted to need; a batch too many only gets a note
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Peaks:
+class Peaks:
     """Measured rates of the device."""
 
     bf16: float  # FLOP/s
+    fp16: float
     tf32: float
     fp32: float
     copy: float  # bytes per second, read and written
@@ -32,16 +33,19 @@ class _Peaks:
         """Return the row of the peaks."""
         return {
             "bf16 TFLOP/s": self.bf16 / 1e12,
+            "fp16 TFLOP/s": self.fp16 / 1e12,
             "TF32 TFLOP/s": self.tf32 / 1e12,
             "fp32 TFLOP/s": self.fp32 / 1e12,
             "copy TB/s": self.copy / 1e12,
         }
 
 
-def _measure_peaks(settings: Settings) -> _Peaks:
+def measure_peaks(settings: Settings) -> Peaks:
+    """Measure the rates of the device."""
     side, device = (256 if settings.tiny else 8192), settings.device
-    return _Peaks(
+    return Peaks(
         bf16=matmul_flops(device, torch.bfloat16, side=side),
+        fp16=matmul_flops(device, torch.float16, side=side),
         tf32=matmul_flops(device, torch.float32, tf32=True, side=side),
         fp32=matmul_flops(device, torch.float32, side=side),
         copy=copy_bytes_per_s(device, 2**20 if settings.tiny else 2**31),
@@ -52,8 +56,8 @@ def steps(model: str, settings: Settings, *, precisions: tuple[str, ...]) -> Ite
     """Time the step in each precision at the recipe's batch of one GPU, then in bf16 with doubled batches."""
     recipe = recipe_for(model, settings)
     with process_group(settings.device) as context:
-        peaks = _measure_peaks(settings)
-        yield _PEAKS, peaks.row()
+        peaks = measure_peaks(settings)
+        yield PEAKS, peaks.row()
         step = TrainingStep(recipe, context, settings.stored_px)
         step.set_batch(recipe.micro_batch)
         peak_gb = 0.0
@@ -75,7 +79,7 @@ def steps(model: str, settings: Settings, *, precisions: tuple[str, ...]) -> Ite
 
 
 def _timed_row(
-    step: TrainingStep, model: str, label: str, peaks: _Peaks, *, settings: Settings, compiled: bool = False
+    step: TrainingStep, model: str, label: str, peaks: Peaks, *, settings: Settings, compiled: bool = False
 ) -> Row:
     """Return the row of one precision at the step's batch; a batch that does not fit gets a note in place of figures."""
     assert step.batch is not None
@@ -116,8 +120,8 @@ def _timed_row(
 def run_compiled(settings: Settings) -> Iterator[tuple[str, Row]]:
     """Time the compiled step in bf16 beside the eager one, at the recipe's batch of one GPU."""
     with process_group(settings.device) as context:
-        peaks = _measure_peaks(settings)
-        yield _PEAKS, peaks.row()
+        peaks = measure_peaks(settings)
+        yield PEAKS, peaks.row()
         for model in ("avfmaepp_b",) if settings.tiny else ("avfmaepp_b", "hicmae_b"):
             recipe = recipe_for(model, settings)
             torch.compiler.reset()

@@ -6,10 +6,16 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from benchmarks.gpu.check_scaler import leave_out
 
 ROOT = Path(__file__).parents[2]
 # The steps of the other models run the same code.
-PARTS = ("models", "transforms", "training", "compile", "step_avfmaepp_b", "step_hicmae_b", "profile", "data")
+PARTS = (
+    *("models", "transforms", "training", "compile", "step_avfmaepp_b", "step_hicmae_b", "profile", "data"),
+    *("finetuning_costs", "recipes", "step_memory", "probe_cost"),
+)
 
 
 def run_benchmark(out: Path, *options: str) -> str:
@@ -39,3 +45,17 @@ def test_page_says_which_parts_were_not_measured(tmp_path: Path) -> None:
     page = (tmp_path / "gpu.md").read_text()
     assert "All checks passed." in page
     assert "### training\n\nNot measured." in page
+
+
+def test_a_run_beside_fp16_leaves_out_the_updates_that_its_scaler_skipped() -> None:
+    weight = torch.nn.Parameter(torch.zeros(()))
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    values = []
+    with leave_out(frozenset({1, 2})):
+        scaler = torch.amp.GradScaler("cpu", enabled=False)
+        for _ in range(5):
+            weight.grad = torch.tensor(-1.0)
+            scaler.step(optimizer)
+            values.append(float(weight))
+    assert values == [1, 1, 1, 2, 3]
+    assert not isinstance(torch.amp.GradScaler("cpu", enabled=False), type(scaler)), "only within the context"

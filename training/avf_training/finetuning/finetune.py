@@ -178,7 +178,7 @@ def _test_model(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _StageLengths:
+class StageLengths:
     """Lengths of a stage in optimizer steps."""
 
     clips: int  # different ones of an epoch
@@ -193,9 +193,9 @@ def training_steps(recipe: FinetuneRecipe, clips: int) -> tuple[int, int]:
     return lengths.steps, lengths.steps // lengths.per_epoch
 
 
-def _stage_lengths(recipe: FinetuneRecipe, clips: int) -> _StageLengths:
+def _stage_lengths(recipe: FinetuneRecipe, clips: int) -> StageLengths:
     per_epoch = max(1, clips // recipe.batch)
-    return _StageLengths(
+    return StageLengths(
         clips=clips,
         steps=recipe.steps or max(1, int(recipe.epochs * clips / recipe.batch)),
         per_epoch=per_epoch,
@@ -222,7 +222,7 @@ def _train(
     wrapped = wrap_ddp(model, context)
     trainer = Trainer(
         model=wrapped,
-        train_step=_make_train_step(recipe, model, wrapped, _make_forward(recipe, task, sampler), lengths),
+        train_step=make_finetuning_step(recipe, task, model, wrapped, sampler=sampler, lengths=lengths),
         loader=loader,
         checkpoints=checkpoints,
         context=context,
@@ -262,7 +262,7 @@ def _train(
     return finished
 
 
-def _log_hints(recipe: FinetuneRecipe, lengths: _StageLengths, context: DistributedContext) -> None:
+def _log_hints(recipe: FinetuneRecipe, lengths: StageLengths, context: DistributedContext) -> None:
     log_hints(
         recipe,
         clips=lengths.clips,
@@ -313,13 +313,25 @@ def _training_order(recipe: FinetuneRecipe, task: Task) -> TrainingOrder:
     return ClassOrder(corpus, class_of, quotas, seed, repeats=recipe.repeats, batch=recipe.batch)
 
 
-def _make_train_step(
+def make_finetuning_step(
     recipe: FinetuneRecipe,
+    task: Task,
     model: Classifier,
     wrapped: nn.Module,
-    forward: Forward[FinetuningBatch],
-    lengths: _StageLengths,
+    *,
+    sampler: FinetuningSampler,
+    lengths: StageLengths,
 ) -> TrainStep[FinetuningBatch]:
+    """Return the training step of a stage.
+
+    Args:
+        recipe: settings of the stage.
+        task: its clips and labels.
+        model: the model itself, the names of whose parameters decide their learning rates.
+        wrapped: the model as all ranks train it.
+        sampler: settings of augmentation and mixing.
+        lengths: steps of the stage.
+    """
     depths = layer_depths(recipe)
 
     def scale(name: str) -> float:
@@ -327,11 +339,9 @@ def _make_train_step(
 
     return TrainStep(
         wrapped,
-        adamw(
-            model, recipe.optim, scale, recipe.average_decay
-        ),  # unwrapped: the names of its parameters decide the layer scale
+        adamw(model, recipe.optim, scale, recipe.average_decay),
         schedule(recipe.optim, recipe.batch, lengths.steps, lengths.warmup),
-        forward,
+        _make_forward(recipe, task, sampler),
         clip_norm=recipe.optim.clip_norm,
         # fp16 gradients underflow without a scaled loss; bf16 has the exponent range of fp32.
         scaler=torch.amp.GradScaler(next(model.parameters()).device.type, enabled=recipe.precision.compute == "fp16"),
@@ -352,7 +362,7 @@ def _make_forward(recipe: FinetuneRecipe, task: Task, sampler: FinetuningSampler
     return forward
 
 
-def _describe_stage(recipe: FinetuneRecipe, task: Task, lengths: _StageLengths, initialization: str) -> str:
+def _describe_stage(recipe: FinetuneRecipe, task: Task, lengths: StageLengths, initialization: str) -> str:
     notes = "".join(f"\n  note: {sentence}" for sentence in task.summary.get("differences", ()))
     return (
         f"{task.name}: {len(task.train)} training, {len(task.validation)} validation, {len(task.test)} test clips; "
