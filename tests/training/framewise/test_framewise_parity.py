@@ -10,7 +10,15 @@ from avf_training.cli.main import main
 from avf_training.framewise.parity.dispatch import compare
 from avf_training.framewise.parity.rows import compare_equal, compare_pairs
 
-FILES = ("losses.npz", "lr_schedules.json", "sun_unfreezing.json", "sun_post.npz", "sun_audio.npz")
+FILES = (
+    "losses.npz",
+    "lr_schedules.json",
+    "sun_unfreezing.json",
+    "sun_post.npz",
+    "sun_audio.npz",
+    "late_fusion.npz",
+    "netease_folds_votes.json",
+)
 
 
 @pytest.fixture(scope="module")

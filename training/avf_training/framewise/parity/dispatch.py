@@ -11,6 +11,8 @@ from avf_shards.errors import UserError
 
 from avf_training.conversion.parity import ParityRow, compare_with_oracle
 from avf_training.framewise.parity.audio_numbers import compare_audio
+from avf_training.framewise.parity.fold_numbers import compare_folds
+from avf_training.framewise.parity.fusion_numbers import compare_late_fusion
 from avf_training.framewise.parity.losses_numbers import compare_losses
 from avf_training.framewise.parity.postprocessing_numbers import compare_postprocessing
 from avf_training.framewise.parity.rows import OracleNumbers
@@ -24,6 +26,8 @@ KINDS: tuple[tuple[str, OracleComparison], ...] = (
     ("EfficientNet-B1", compare_layer_rates),
     ("eval_windows.v2997.W10.frame_num", compare_postprocessing),
     ("a30.train_va.start_f", compare_audio),
+    ("dwf2.best_weights", compare_late_fusion),
+    ("ensemble_derived", compare_folds),
 )
 """(a name that only files of this kind hold, the comparison)."""
 

@@ -1,0 +1,1 @@
+"""Several models as one: folds, scenes, weights drawn at random, stacked forests, and the kernel ELM of functionals."""

@@ -1,0 +1,107 @@
+"""The scene split of NetEase: videos of people who react to something are answered by models trained on those alone.
+
+Which videos these are was never published. A table has the column `scene`; a proposal can fill it, which people
+correct.
+"""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from avf_shards.errors import UserError
+from avf_shards.system.durable_io import replace_file
+
+from avf_training.evaluation.metrics import Floats
+
+Scene = Literal["reaction", "other"]
+COLUMNS = ("video", "scene", "reason")
+
+MOST_OPEN_SHARE = 0.25  # of frames with an open mouth: a viewer listens; speakers have about 0.4
+LEAST_FACE_SHARE = 0.9  # of frames with a face: a viewer sits before the camera
+MOST_CUTS_PER_MINUTE = 1.0  # a viewer is filmed without cuts
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneMeasures:
+    """What the proposal looks at, for one video."""
+
+    open_mouth_share: float  # of the frames with a face
+    face_share: float  # of all frames
+    cuts_per_minute: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneChoice:
+    """The scene of a video and why."""
+
+    scene: Scene
+    reason: str  # measured values, or what a person wrote
+
+
+def propose_scene(measures: SceneMeasures) -> SceneChoice:
+    """Propose `reaction` where the mouth is mostly closed, the face mostly there, and nothing is cut.
+
+    All three have to hold. It is a proposal: who talks while watching is missed, and a silent portrait is not.
+    """
+    reaction = (
+        measures.open_mouth_share <= MOST_OPEN_SHARE
+        and measures.face_share >= LEAST_FACE_SHARE
+        and measures.cuts_per_minute <= MOST_CUTS_PER_MINUTE
+    )
+    reason = (
+        f"proposed: mouth open {measures.open_mouth_share:.2f}, face {measures.face_share:.2f}, "
+        f"{measures.cuts_per_minute:.1f} cuts a minute"
+    )
+    return SceneChoice(scene="reaction" if reaction else "other", reason=reason)
+
+
+def write_scenes(path: Path, scenes: Mapping[str, SceneChoice]) -> None:
+    """Write the table, sorted by video, for a person to correct."""
+    lines = [",".join(COLUMNS)]
+    for video, choice in sorted(scenes.items()):
+        quoted = (f'"{cell.replace(chr(34), chr(34) * 2)}"' for cell in (video, choice.scene, choice.reason))
+        lines.append(",".join(quoted))
+    replace_file(path, ("\n".join(lines) + "\n").encode())
+
+
+def read_scenes(path: Path) -> dict[str, SceneChoice]:
+    """Read the table.
+
+    Raises UserError naming file and line for another scene, a repeated video, or a missing column.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            table = csv.DictReader(file, strict=True)
+            missing = [column for column in COLUMNS[:2] if column not in (table.fieldnames or ())]
+            if missing:
+                raise UserError(f"{path}: line 1: no column {missing[0]}; the columns are {', '.join(COLUMNS)}")
+            return _scenes_of(path, table)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: not a table of text in UTF-8 ({error})") from None
+
+
+def _scenes_of(path: Path, table: "csv.DictReader[str]") -> dict[str, SceneChoice]:
+    scenes: dict[str, SceneChoice] = {}
+    for row in table:
+        where, video, scene = f"{path}: line {table.line_num}", row["video"], row["scene"]
+        if scene not in ("reaction", "other"):
+            raise UserError(f"{where}: scene {scene!r}; it is reaction or other")
+        if not video or video in scenes:
+            raise UserError(f"{where}: {'no video' if not video else f'video {video} again'}")
+        scenes[video] = SceneChoice(
+            scene="reaction" if scene == "reaction" else "other", reason=row.get("reason") or ""
+        )
+    return scenes
+
+
+def answer_by_scene(video: str, scenes: Mapping[str, SceneChoice], answers: Mapping[Scene, Floats]) -> Floats:
+    """Return the prediction of the models of a video's scene; `other` are those trained on all videos.
+
+    A video that is not in the table is `other`.
+    """
+    scene: Scene = scenes[video].scene if video in scenes else "other"
+    return answers[scene]
