@@ -11,6 +11,7 @@ _HEAD = """# Training on a GPU
 
 Filled by `python -m benchmarks.gpu`, which checks training on a GPU against the CPU and then measures it. No test is timed. A part
 without a result says that it was not measured; `--tiny --device cpu` runs all parts on a CPU, for a test, and its figures mean nothing.
+Parts of the first group may run beside each other on one card: they check, and their seconds compare nothing.
 """
 _TITLES: Mapping[Group, str] = {"correctness": "Correctness", "speed": "Speed"}
 
