@@ -175,6 +175,15 @@ def test_estimate_prints_sentences(shards: Path, capsys: pytest.CaptureFixture[s
     assert main([*command, "--clips", "1"]) == 2
 
 
+def test_estimate_plans_with_as_many_devices_as_the_batch_can_be_split_over(
+    shards: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["estimate", "--recipe", "nano", "--shards", str(shards), "--set", "workers=0", "--steps", "1"]
+    for micro_batch, devices in ((24, 1), (3, 8), (8, 3)):
+        assert main([*command, "--set", f"micro_batch={micro_batch}", "--json", "-"]) == 0
+        assert json.loads(capsys.readouterr().out)["devices"] == devices
+
+
 def test_evaluate_pretraining_refuses_a_folder_without_a_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

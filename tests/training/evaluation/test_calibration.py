@@ -4,7 +4,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from avf_training.evaluation.calibration import (
-    TEMPERATURES,
     calibration_error,
     fit_temperature,
     reliability_bins,
@@ -46,16 +45,15 @@ def test_the_temperature_is_that_of_the_lowest_likelihood(times: float) -> None:
     grid = np.geomspace(0.1, 10, 4001)
     likelihoods = [-np.log(softmax(logits * times / each)[np.arange(3000), truth]).mean() for each in grid]
     temperature = fit_temperature(over_confident)
+    assert temperature is not None
     assert temperature == pytest.approx(grid[int(np.argmin(likelihoods))], rel=2e-3)
     assert temperature == pytest.approx(times, rel=0.1)
     tempered = make_predictions(temper(over_confident.scores_NJ, temperature), truth)
     assert calibration_error(reliability_bins(tempered)) < 0.03
 
 
-def test_clips_that_determine_no_temperature_end_at_a_bound() -> None:
-    assert fit_temperature(make_predictions(np.array([[0.9, 0.1]] * 4), [0] * 4)) == pytest.approx(
-        TEMPERATURES[0], rel=0.01
-    )
-    assert fit_temperature(make_predictions(np.array([[0.9, 0.1]] * 4), [1] * 4)) == pytest.approx(
-        TEMPERATURES[1], rel=0.01
-    )
+def test_clips_that_are_all_right_or_all_wrong_determine_no_temperature() -> None:
+    scores = np.array([[0.9, 0.1]] * 4)
+    assert fit_temperature(make_predictions(scores, [0] * 4)) is None
+    assert fit_temperature(make_predictions(scores, [1] * 4)) is None
+    assert fit_temperature(make_predictions(scores, [0, 0, 0, 1])) == pytest.approx(2.0, rel=0.01), "0.9 becomes 3/4"

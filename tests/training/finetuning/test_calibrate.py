@@ -12,6 +12,7 @@ from avf_training.config.finetune import load_finetune_recipe
 from avf_training.console.task_tables import print_result
 from avf_training.data.storage import StorageConfig
 from avf_training.evaluation.results import read_predictions
+from avf_training.finetuning import calibrate
 from avf_training.finetuning.calibrate import set_temperature
 from avf_training.finetuning.finetune import train_stage
 from avf_training.inference.predictions import predict
@@ -47,13 +48,15 @@ def test_probabilities_are_the_softmax_of_divided_logits() -> None:
 
 
 def test_a_model_keeps_its_temperature_and_predicts_with_it(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = tmp_path / "run"
+    # A model that has learned for two steps is no better than chance, and a few clips then determine no temperature.
+    monkeypatch.setattr(calibrate, "fit_temperature", lambda predictions: 2.5)
     result = train(folder, run, "calibrate=true", "segments=1")
     entry = json.loads(result.read_text())["protocols"]["validation"]
     calibration, model = entry["calibration"], Classifier.from_pretrained(run / "best/validation")
-    assert model.output_spec.temperature == calibration["temperature"] != 1.0
+    assert model.output_spec.temperature == calibration["temperature"] == 2.5
     for clips, number in (("validation", 0), ("test", entry["people"])):
         for when in ("before", "after"):
             bins = calibration[clips][when]["bins"]
@@ -61,7 +64,7 @@ def test_a_model_keeps_its_temperature_and_predicts_with_it(
             gaps = sum(each["clips"] * abs(each["right"] - each["confidence"]) for each in bins)
             assert calibration[clips][when]["ece"] == pytest.approx(gaps / count)
             assert count > number
-    assert calibration["validation"]["after"]["nll"] <= calibration["validation"]["before"]["nll"] + 1e-6
+    assert calibration["determined"]
     tested = read_predictions(run / "predictions/validation.json")
     true = tested.scores_NJ[np.arange(len(tested.keys)), tested.truth.astype(int)]
     assert calibration["test"]["after"]["nll"] == pytest.approx(-np.log(true).mean())
@@ -73,6 +76,22 @@ def test_a_model_keeps_its_temperature_and_predicts_with_it(
     written = result.read_text()
     result.unlink()  # as if the machine had gone away during the test
     assert train(folder, run, "calibrate=true", "segments=1").read_text() == written
+
+
+def test_a_temperature_that_the_clips_do_not_determine_is_none(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibrate, "fit_temperature", lambda predictions: None)
+    result = train(folder, tmp_path / "run", "calibrate=true")
+    for entry in json.loads(result.read_text())["protocols"].values():
+        calibration = entry["calibration"]
+        assert (calibration["temperature"], calibration["determined"]) == (1.0, False)
+        assert calibration["test"]["before"] == calibration["test"]["after"]
+    assert Classifier.from_pretrained(tmp_path / "run/best/validation").output_spec.temperature == 1.0
+    print_result(read_json(result, "test result"), tmp_path / "run")
+    assert "no temperature: the validation clips are all right, or no better" in " ".join(
+        capsys.readouterr().out.split()
+    )
 
 
 def test_without_the_setting_nothing_is_calibrated(folder: Path, tmp_path: Path) -> None:

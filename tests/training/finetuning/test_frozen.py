@@ -138,6 +138,17 @@ def test_pre_training_is_probed_without_a_change_of_its_curve(shards: Path, tmp_
     assert {"probe/linear UAR", "probe/knn UAR", "rank/video", "uniformity/audio", "alignment"} <= set(rows[0])
 
 
+def test_a_probe_that_the_epochs_of_a_run_never_reach_is_refused(
+    shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--recipe", "nano", "--shards", str(shards), "--out", str(tmp_path / "r"), "--device", "cpu"]
+    sets = ["steps=null", "epochs=1", "batch=8", "micro_batch=8", "workers=0", "eval_every=9"]
+    words += [word for setting in sets for word in ("--set", setting)]
+    assert main(["pretrain", *words, "--probe", str(shards), "--probe-dataset", write_dataset(tmp_path)]) == 2
+    assert "--probe scores every 9 steps (eval_every), and this run has 3" in capsys.readouterr().err
+    assert not (tmp_path / "r/run.json").exists(), "the corrected command may take the same folder"
+
+
 def test_a_probe_needs_its_data_set(
     shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,9 +160,11 @@ def test_a_probe_needs_its_data_set(
     assert main([*words, "--probe", str(shards), "--probe-dataset", "nosuch", "--set", "eval_every=2"]) == 2
     dataset = ["--probe-dataset", write_dataset(tmp_path), "--set", "eval_every=2"]
     assert main([*words, "--probe", str(tmp_path / "absent"), *dataset]) == 2
+    assert main([*words, "--probe", str(shards), *dataset, "--set", "steps=1"]) == 2
     shown = capsys.readouterr().err
     assert "--probe SHARDS and --probe-dataset NAME belong together" in shown
     assert "--probe scores every eval_every steps, and that is 0" in shown
     assert "nosuch" in shown
     assert f"{tmp_path / 'absent'}: has no manifest.json" in shown
+    assert "--probe scores every 2 steps (eval_every), and this run has 1, so it would never run" in shown
     assert not (tmp_path / "r").exists()

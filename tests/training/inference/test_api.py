@@ -266,10 +266,14 @@ def folds(lab: Path) -> Path:
     with torch.no_grad():
         model.head.bias += torch.tensor([0.0, 3.0])
     model.save_pretrained(lab / "folds/fold-10/model")
+    for name in ("fold-2", "fold-10"):
+        (lab / "folds" / name / "result.json").write_text("{}")
     return lab / "folds"
 
 
-def test_several_models_predict_the_mean_of_their_probabilities(lab: Path, folds: Path, tmp_path: Path) -> None:
+def test_several_models_predict_the_mean_of_their_probabilities(
+    lab: Path, folds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     names = ("fold-2", "fold-10")
     alone = [predict(lab / "shards", folds / name) for name in names]
     together = predict(lab / "shards", folds)
@@ -281,6 +285,7 @@ def test_several_models_predict_the_mean_of_their_probabilities(lab: Path, folds
     argv = ["predict", str(lab / "shards"), "--model", str(folds), "--json", str(tmp_path / "p.json")]
     assert main([*argv, "--out", str(tmp_path / "p.csv")]) == 0
     assert "each_model" not in (tmp_path / "p.json").read_text()
+    assert "2 models: " in capsys.readouterr().out
     assert (tmp_path / "p.csv").read_text().splitlines()[0].endswith("best,left,right")
     assert main([*argv, "--out", str(tmp_path / "p.csv"), "--each-model"]) == 0
     table = list(csv.DictReader((tmp_path / "p.csv").open()))
@@ -289,6 +294,16 @@ def test_several_models_predict_the_mean_of_their_probabilities(lab: Path, folds
     assert float(table[0][f"{folds / 'fold-10'}: right"]) == pytest.approx(
         person["windows"][0]["each_model"][1][1], abs=1e-4
     )
+
+
+def test_folds_that_are_not_all_finished_are_no_average(lab: Path, tmp_path: Path) -> None:
+    model = Classifier.from_pretrained(lab / "run/model")
+    model.save_pretrained(tmp_path / "fold-1/model")
+    model.save_pretrained(tmp_path / "fold-2/best/validation")  # of an epoch of a run that goes on
+    (tmp_path / "fold-1/result.json").write_text("{}")
+    with pytest.raises(UserError, match=r"fold-2: is not finished \(no result.json\), and an average over the folds"):
+        predict(lab / "shards", tmp_path)
+    assert predict(lab / "shards", tmp_path / "fold-2"), "named by itself, a run that goes on may predict"
 
 
 def test_models_that_cannot_be_averaged_are_refused(
@@ -301,6 +316,12 @@ def test_models_that_cannot_be_averaged_are_refused(
     Classifier(preset("nano"), 2, output_spec=spec).save_pretrained(tmp_path / "other")
     with pytest.raises(UserError, match=r"other: has other outputs than .*fold-2"):
         predict(lab / "shards", [folds / "fold-2", tmp_path / "other"])
+    for name, value_range in (("signed", (-1.0, 1.0)), ("stars", (1.0, 5.0)), ("unbounded", None)):
+        spec = OutputSpec(names=("valence",), is_classification=False, value_range=value_range)
+        Classifier(preset("nano"), 1, output_spec=spec).save_pretrained(tmp_path / name)
+    with pytest.raises(UserError, match=r"stars: has other ranges of values than .*signed \(\(1.0, 5.0\), not"):
+        predict(lab / "shards", [tmp_path / "signed", tmp_path / "stars"])
+    assert predict(lab / "shards", [tmp_path / "signed", tmp_path / "unbounded"]), "of which the scale is not known"
     argv = ["predict", str(lab / "shards"), "--each-model", "--out", str(tmp_path / "p.srt")]
     assert main([*argv, "--model", str(folds / "fold-2")]) == 2
     assert "there is a single model" in capsys.readouterr().err

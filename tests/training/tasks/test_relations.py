@@ -1,7 +1,7 @@
 """Corpora that share recordings, persons or films leak into no hybrid, held-out part or transfer, in no direction."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from avf_training.tasks.catalog import find_dataset
 from avf_training.tasks.corpus_overlap import find_overlap
 from avf_training.tasks.folds import FoldClip, make_folds
 from avf_training.tasks.hybrid import MAX_VALIDATION_SHARE, hybrid_task
-from avf_training.tasks.labelled_clips import read_labelled_clips
+from avf_training.tasks.labelled_clips import LabelledClips, read_labelled_clips
 from avf_training.tasks.labelled_shards import LabelledClip, LabelledShards
 from avf_training.tasks.relations import (
     RELATIONS,
@@ -25,9 +25,9 @@ from avf_training.tasks.relations import (
     open_relations,
     recording_digest_name,
 )
-from avf_training.tasks.task import fold_task, transfer_task
+from avf_training.tasks.task import fold_task, split_validation, transfer_task
 from support.clips import pack_drawn_clips
-from support.labelled import curate_labelled_clip
+from support.labelled import curate_labelled_clip, make_dataset
 
 EMOTIONS = ("neutral", "angry", "happy", "sad", "worried", "surprise")
 
@@ -209,3 +209,41 @@ def test_clips_that_share_any_name_are_one_group_also_over_others() -> None:
     assert {name: set(map(id, group)) for name, group in group_related(clips[::-1]).items()} == {
         name: set(map(id, group)) for name, group in groups.items()
     }
+
+
+def split_clips(rows: Sequence[tuple[str, str | None, str | None]]) -> list[set[str]]:
+    """Return the keys to train on and to validate on of clips of (label, person, film), half of each."""
+    keys = [f"{number:02d}" for number in range(len(rows))]
+    clips = LabelledClips(
+        data=make_dataset(),
+        clips=tuple(FoldClip(key=key, label=label) for key, (label, _, _) in zip(keys, rows, strict=True)),
+        index_of={key: number for number, key in enumerate(keys)},
+        identity_of={
+            key: ClipIdentity(key=key, recording=key, person=person, film=film)
+            for key, (_, person, film) in zip(keys, rows, strict=True)
+        },
+    )
+    return [set(part) for part in split_validation(clips, keys, 0.5)]
+
+
+def test_validation_clips_share_no_person_and_no_film_with_training_clips() -> None:
+    people = [(label, f"lab/{name}", None) for name in "abcdef" for label in ("left", "right")]
+    # Two people of each film, and a clip of each film whose person nobody named.
+    films = [(label, person, f"lab/film {index // 4}") for index, (label, person, _) in enumerate(people)]
+    films += [("left", None, f"lab/film {number}") for number in range(3)]
+    for rows in (people, films):
+        parts = split_clips(rows)
+        assert all(parts)
+        for value in (1, 2):
+            trained, validated = ({rows[int(key)][value] for key in part} - {None} for part in parts)
+            assert not trained & validated
+
+
+def test_without_people_or_with_one_the_films_are_kept_apart() -> None:
+    for person in (None, "lab/a"):
+        rows = [(label, person, f"lab/{label} {n // 2}") for label in ("left", "right") for n in range(8)]
+        trained, validated = ({rows[int(key)][2] for key in part} for part in split_clips(rows))
+        assert trained
+        assert validated
+        assert not trained & validated
+    assert split_clips([("left", "lab/a", "lab/film")] * 4)[1] == set(), "no clip can be spared"

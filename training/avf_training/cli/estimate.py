@@ -17,6 +17,8 @@ from avf_training.cli.options import (
     resolve_device,
 )
 
+_PAPER_DEVICES = 8
+
 
 def add(commands: Any) -> None:
     """Add `estimate`."""
@@ -26,7 +28,11 @@ def add(commands: Any) -> None:
     add_recipe_option(parser, RECIPES, "steps=30")
     add_shards_option(parser)
     parser.add_argument(
-        "--devices", metavar="N", type=int, default=8, help="devices of the run (default: %(default)s, as in the paper)"
+        "--devices",
+        metavar="N",
+        type=int,
+        help=f"devices of the run (default: {_PAPER_DEVICES}, as in the paper, or the most that the batch can be split "
+        "over)",
     )
     parser.add_argument(
         "--clips",
@@ -41,9 +47,10 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from avf_training.config.pretrain import load_recipe
+    from avf_training.config.pretrain import load_recipe, most_devices
 
     recipe = load_recipe(options.recipe, options.set)
+    devices = most_devices(recipe.accumulation, _PAPER_DEVICES) if options.devices is None else options.devices
     require_shards([options.shards])
     # After what is refused quickly: this loads torch.
     from avf_training.console.training_tables import print_cost_estimate
@@ -53,11 +60,11 @@ def _run(options: argparse.Namespace) -> int:
 
     device = resolve_device(options.device)
     clips = options.clips or (min(2, recipe.micro_batch) if device == "cpu" else recipe.micro_batch)
-    if min(options.devices, options.steps) < 1 or clips < 2:
+    if min(devices, options.steps) < 1 or clips < 2:
         raise UserError("--devices and --steps must be at least 1, --clips must be at least 2")
     data = PretrainingData(shards=options.shards, storage=StorageConfig(cache=options.cache))
     cost = estimate_training_cost(
-        recipe, data, options.devices, measured_batch=clips, measured_steps=options.steps, device=device
+        recipe, data, devices, measured_batch=clips, measured_steps=options.steps, device=device
     )
     if not write_answer(options, asdict(cost)):
         print_cost_estimate(cost)

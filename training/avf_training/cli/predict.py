@@ -99,7 +99,7 @@ def _run(options: argparse.Namespace) -> int:
     from avf_training.inference.predictions import load_fine_tuned, predict_shards
 
     loaded = load_fine_tuned(models, resolve_device(options.device))  # before the clips: they may take minutes
-    lines = []
+    lines = [f"  {'mean of':<10}{len(models)} models: {', '.join(map(str, models))}"] if len(models) > 1 else []
     with open_clips(options.input, options.clips) as shards:
         with progress_line() as show:
             people = predict_shards(

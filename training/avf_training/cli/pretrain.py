@@ -101,6 +101,10 @@ def _check_probe(options: argparse.Namespace, recipe: Any) -> None:
         raise UserError("--probe SHARDS and --probe-dataset NAME belong together; give both or none")
     if not recipe.eval_every:
         raise UserError("--probe scores every eval_every steps, and that is 0; --set eval_every=1000")
+    if recipe.steps is not None:  # where epochs decide, the length of the run is known with the shards
+        from avf_training.config.pretrain import refuse_idle_probe
+
+        refuse_idle_probe(recipe.eval_every, recipe.steps)
     from avf_training.tasks.catalog import find_dataset
 
     find_dataset(options.probe_dataset)

@@ -1,6 +1,7 @@
 """Recipes of pre-training: YAML over frozen dataclasses, each value with its source in training/recipes/."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,28 @@ def _describe_fitting(batch: int, micro_batch: int, world: int) -> str:
     if fitting := [number for number in range(2, share + 1) if share % number == 0]:
         advice.append(f"with {world} processes a micro_batch of {', '.join(map(str, fitting))} does")
     return "; ".join(advice) or f"set micro_batch to a divisor of {batch}"
+
+
+def most_devices(accumulation: Callable[[int], int], available: int) -> int:
+    """Return the most of `available` devices that a recipe's batch can be split over; 1 where it can over none.
+
+    Args:
+        accumulation: that of the recipe.
+    """
+    for count in range(available, 1, -1):
+        with suppress(UserError):
+            accumulation(count)
+            return count
+    return 1
+
+
+def refuse_idle_probe(eval_every: int, steps: int) -> None:
+    """Raise UserError where a run ends before the first step that a probe scores."""
+    if eval_every > steps:
+        raise UserError(
+            f"--probe scores every {eval_every} steps (eval_every), and this run has {steps}, so it would never run; "
+            f"--set eval_every={max(1, steps // 2)}"
+        )
 
 
 def describe_batch_norm_faults(clips: int | None, micro_batch: int) -> tuple[tuple[bool, str], ...]:

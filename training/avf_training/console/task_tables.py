@@ -118,6 +118,11 @@ def _describe_calibration(values: Mapping[str, Any]) -> str:
     """Return the temperature and what it did to the calibration error, on clips that it was not fitted on if tested."""
     clips = "test" if "test" in values else "validation"
     before, after = (100 * values[clips][when]["ece"] for when in ("before", "after"))
+    if not values.get("determined", True):  # results of earlier versions do not say
+        return (
+            f"no temperature: the validation clips are all right, or no better than chance, and determine none; "
+            f"probabilities stay the softmax; calibration error (ECE) of {clips} clips {before:.1f} %"
+        )
     error = f"calibration error (ECE) of {clips} clips {before:.1f} to {after:.1f} %"
     return f"temperature {values['temperature']:.2f}; {error}"
 

@@ -154,8 +154,9 @@ class StreamLoader(Generic[D, B]):
         order = self.stream.order
         if state["digest"] != order.digest:
             raise UserError(
-                f"the state is of another stream ({state['digest'][:12]}, not {order.digest[:12]}): "
-                "shards, mix and seed must be the same to go on"
+                f"the checkpoint is of another order of clips ({state['digest'][:12]}, not {order.digest[:12]}): to go "
+                "on, shards, mix and seed must be the same. If they are, an earlier version began this run, where "
+                "`repeats` above 1 had another order: finish it with that version, or take a new --out"
             )
         self._position = int(state["epoch"]) * len(order) + int(state["position"])
         self.delivery.load_state_dict(state)

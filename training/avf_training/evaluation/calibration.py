@@ -16,6 +16,7 @@ from avf_training.evaluation.scoring import Predictions
 BINS = 10  # of equal width, over confidences from 0 to 1
 # A temperature outside says that the clips are too few, or all right, or all wrong, not that a model is so far off.
 TEMPERATURES = (0.1, 10.0)
+_AT_BOUND = 0.01  # distance from the logarithm of a bound
 _SMALLEST = 1e-45  # probability above 0 of fp32, of which a logarithm is taken
 
 
@@ -71,8 +72,11 @@ def temper(scores_NJ: Floats, temperature: float) -> Floats:
     return tempered_NJ
 
 
-def fit_temperature(predictions: Predictions) -> float:
-    """Return the temperature within TEMPERATURES that gives the lowest negative log-likelihood.
+def fit_temperature(predictions: Predictions) -> float | None:
+    """Return the temperature that gives the lowest negative log-likelihood.
+
+    Return None where that would lie at a bound of TEMPERATURES: the clips are then all right, or no better than chance,
+    and say nothing of how sure the model may be.
 
     Args:
         predictions: of single views; the mean of several has no logits.
@@ -88,4 +92,7 @@ def fit_temperature(predictions: Predictions) -> float:
     # The likelihood is convex in 1 / temperature, so that there is one minimum.
     low, high = TEMPERATURES
     fitted = minimize_scalar(likelihood, bounds=(math.log(low), math.log(high)), method="bounded")
-    return math.exp(float(fitted.x))
+    temperature = math.exp(float(fitted.x))
+    # The search ends a little inside of a bound.
+    at_bound = min(abs(math.log(temperature / bound)) for bound in TEMPERATURES) < _AT_BOUND
+    return None if at_bound else temperature

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from avf_shards.cli.logging_setup import show_progress
+from avf_shards.errors import FaultError
+from avf_shards.text import count_noun
 from torch import Tensor
 
 from avf_training.data.batch import Batch
@@ -103,7 +105,7 @@ def predict_clips(
 ) -> Predictions:
     """Return predictions for clips of a task on every rank (collective: each rank computes a share of the clips).
 
-    The model returns to the mode (training or evaluation) that it was in.
+    The model returns to the mode (training or evaluation) that it was in. Raises FaultError where no clip can be read.
     """
     training = model.training
     model.eval()
@@ -117,6 +119,8 @@ def predict_clips(
     views = {key: scores for result, _ in results for key, scores in result.items()}
     unreadable = sorted(key for _, keys_of_rank in results for key in keys_of_rank)
     readable = [key for key in sorted(views) if key not in unreadable]
+    if keys and not readable:
+        raise FaultError(f"{task.name}: none of its {count_noun(len(keys), 'clip')} to score can be read")
     return Predictions(
         keys=tuple(readable),
         truth=np.array([task.truth[key] for key in readable], float),

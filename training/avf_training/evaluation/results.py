@@ -17,7 +17,7 @@ from avf_training.evaluation.scoring import Predictions, score_predictions
 from avf_training.models.classifier import Classifier
 from avf_training.tasks.task import Task
 
-RESULT, PREDICTIONS = "result.json", "predictions"
+PREDICTIONS = "predictions"
 
 
 def predict_keys(

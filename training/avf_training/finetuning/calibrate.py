@@ -38,18 +38,19 @@ def calibrate_model(
 ) -> dict[str, Any]:
     """Fit the temperature of a saved model, write it into its config and return the values for result.json.
 
-    The model has it then. Collective: all ranks must call it.
+    The model has it then; it keeps 1 where the validation clips determine none. Collective: all ranks must call it.
     """
     set_temperature(model, 1.0)  # an earlier start may have saved one and been stopped during the test
     # Single views of single clips, as `predict` sees windows: means of several have no logits.
     clips = replace(task, group_of={})
     before = predict_keys(model, recipe, clips, task.validation, segments=1, context=context)
-    temperature = decide_on_rank_0(lambda: fit_temperature(before))
+    fitted = decide_on_rank_0(lambda: fit_temperature(before))
+    temperature = 1.0 if fitted is None else fitted
     set_temperature(model, temperature)
     if context.rank == 0:
         values = read_saved_config(folder)
-        values["output_spec"]["temperature"] = temperature
+        values |= model.init_arguments()
         durable_io.replace_file(folder / CONFIG, (json.dumps(values, indent=2) + "\n").encode())
     after = replace(before, scores_NJ=temper(before.scores_NJ, temperature))
     reliability = {"before": describe_reliability(before), "after": describe_reliability(after)}
-    return {"temperature": temperature, "validation": reliability}
+    return {"temperature": temperature, "determined": fitted is not None, "validation": reliability}

@@ -31,7 +31,7 @@ from avf_training.distributed.collectives import decide_on_rank_0, process_group
 from avf_training.distributed.context import DistributedContext
 from avf_training.distributed.parallelize import wrap_ddp
 from avf_training.evaluation.calibration import describe_reliability
-from avf_training.evaluation.results import PREDICTIONS, RESULT, predict_keys, scores_as_dict, write_predictions
+from avf_training.evaluation.results import PREDICTIONS, predict_keys, scores_as_dict, write_predictions
 from avf_training.finetuning.adapters import adapt_model, refuse_adapters, tensors_to_save
 from avf_training.finetuning.calibrate import calibrate_model, refuse_calibration, set_temperature
 from avf_training.finetuning.initialization import count_seen, inherit_learned, load_start, start_digest
@@ -52,7 +52,7 @@ from avf_training.trainer.checkpoint import Checkpoints
 from avf_training.trainer.metrics_writer import MetricsWriter
 from avf_training.trainer.optimizer import adamw, freeze_layers, layer_scale, schedule
 from avf_training.trainer.progress import ProgressReporter, StepCost
-from avf_training.trainer.run_folder import MODEL, exclusive_lock, freeze_identity
+from avf_training.trainer.run_folder import MODEL, RESULT, exclusive_lock, freeze_identity
 from avf_training.trainer.tensorboard import TensorBoardLogger
 from avf_training.trainer.train_step import Forward, TrainStep
 from avf_training.trainer.trainer import RunLengths, Trainer

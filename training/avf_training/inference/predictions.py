@@ -53,6 +53,8 @@ def load_fine_tuned(models: Sequence[Path | str], device: str) -> dict[str, Feat
     for name, other in others:
         for what, of_first, of_other in (
             ("outputs", _outputs(model), _outputs(other)),
+            # Labels of another scale under the same names; without a range (activation none) the scale is not known.
+            ("ranges of values", *_ranges(model, other)),
             ("frames of a window", model.config.geometry.frames, other.config.geometry.frames),
         ):
             if of_first != of_other:
@@ -65,6 +67,12 @@ def load_fine_tuned(models: Sequence[Path | str], device: str) -> dict[str, Feat
 
 def _outputs(model: FeatureModel) -> tuple[str, ...]:
     return _names(model) if model.is_classifier else tuple(f"dimension {name}" for name in _names(model))
+
+
+def _ranges(*models: FeatureModel) -> list[tuple[float, float] | None]:
+    """Return the range of each model's dimensions; None for all where one does not know its own."""
+    ranges = [model.model.output_spec.value_range for model in models]
+    return ranges if all(ranges) else [None] * len(ranges)
 
 
 def _names(model: FeatureModel) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from torch import nn
 
 from avf_training.config.hints import log_hints
 from avf_training.config.micro_batch import fix_groups
-from avf_training.config.pretrain import FREE, PretrainRecipe
+from avf_training.config.pretrain import FREE, PretrainRecipe, refuse_idle_probe
 from avf_training.data.pretraining_sampler import PretrainingBatch
 from avf_training.data.storage import StorageConfig
 from avf_training.data.stream import ClipSource
@@ -70,6 +70,8 @@ def run_pretraining(
         validation = _validation_clips(recipe, data, context)
         loader = make_loader(recipe, data.shards, data.storage, context, out)
         steps, warmup = run_lengths(recipe, len(loader.stream.order))
+        if data.probe is not None:
+            refuse_idle_probe(recipe.eval_every, steps)
         if context.rank == 0:
             log_hints(
                 recipe,

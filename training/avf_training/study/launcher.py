@@ -20,7 +20,7 @@ from avf_shards.system.named_writes import append_bytes
 from avf_shards.text import count_noun, format_wait
 
 from avf_training.config.finetune import load_finetune_recipe
-from avf_training.config.pretrain import load_recipe
+from avf_training.config.pretrain import load_recipe, most_devices
 from avf_training.study.plan import Job
 
 log = logging.getLogger(__name__)
@@ -170,13 +170,7 @@ def fit_gpus(job: Job, available: int) -> Job:
         if job.stage == "pretrain"
         else load_finetune_recipe(job.stage, job.recipe, job.overrides)
     )
-    for count in range(min(job.gpus, available), 1, -1):
-        try:
-            recipe.accumulation(count)
-        except UserError:
-            continue
-        return replace(job, gpus=count)
-    return replace(job, gpus=1)
+    return replace(job, gpus=most_devices(recipe.accumulation, min(job.gpus, available)))
 
 
 class LocalLauncher:

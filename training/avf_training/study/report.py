@@ -17,7 +17,6 @@ from avf_shards.system import durable_io
 from avf_training.config.finetune import SelectionProtocol
 from avf_training.evaluation.intervals import MIN_UNITS, Interval, group_rows, metric_interval, unit_nouns
 from avf_training.evaluation.metrics import MetricValue
-from avf_training.evaluation.results import RESULT
 from avf_training.evaluation.scoring import Predictions, concat_predictions, score_predictions
 from avf_training.finetuning.finetune import best_folder
 from avf_training.finetuning.model_selection import read_validation
@@ -30,6 +29,7 @@ from avf_training.study.tables import PROTOCOL_TEXTS, dataset_table
 from avf_training.tasks.catalog import Dataset
 from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.trainer.metrics_writer import METRICS, read_lines
+from avf_training.trainer.run_folder import RESULT
 
 PAGE = "report.html"
 _MAX_TSNE_CLIPS = 300

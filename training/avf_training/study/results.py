@@ -10,10 +10,11 @@ from avf_shards.schema.versions import stamp
 
 from avf_training.config.finetune import PROTOCOLS, SelectionProtocol
 from avf_training.evaluation.intervals import McNemar, PairedDifference, mcnemar, paired_difference, unit_nouns
-from avf_training.evaluation.results import PREDICTIONS, RESULT, read_predictions
+from avf_training.evaluation.results import PREDICTIONS, read_predictions
 from avf_training.evaluation.scoring import Predictions, concat_predictions, score_predictions
 from avf_training.study.plan import Cell, Matrix, Study
 from avf_training.tasks.labelled_shards import LabelledShards
+from avf_training.trainer.run_folder import RESULT
 
 
 @dataclass(frozen=True, kw_only=True)

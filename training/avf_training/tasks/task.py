@@ -18,7 +18,7 @@ from avf_training.tasks.folds import Fold, make_folds
 from avf_training.tasks.label_alignment import HYBRID_LABELS
 from avf_training.tasks.labelled_clips import LabelledClips, check_classes, read_labelled_clips, usable_keys
 from avf_training.tasks.labelled_shards import LabelledShards
-from avf_training.tasks.relations import ClipIdentity, ExcludedClips, assert_no_leakage
+from avf_training.tasks.relations import ClipIdentity, ExcludedClips, assert_no_leakage, group_related
 
 log = logging.getLogger(__name__)
 
@@ -137,38 +137,46 @@ def split_validation(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Split a training fold into training and validation keys; `share` of the clips is for validation.
 
-    Where subjects are known, all clips of a subject go to one part; otherwise the recordings of each label are split
-    alike, each with all its clips. The fold alone decides, no seed of a recipe: each stage must keep the same clips out
-    of training, and the validation clips of a smaller share are a subset of those of a larger one.
+    Where people are known, all that is related to a person (relations.py) goes to one part. Where nobody is known, or
+    everything is related, the recordings of each label are split alike, each with all its clips. The fold alone
+    decides, no seed of a recipe: each stage must keep the same clips out of training, and the validation clips of a
+    smaller share are a subset of those of a larger one.
     """
     if not share:
         return tuple(train), ()
-    clip_of = {clip.key: clip for clip in clips.clips}
-    subjects = _random_order(clips, {clip_of[key].subject or "" for key in train})
+    identities = [clips.identity_of[key] for key in sorted(train)]
+    groups = group_related(identities) if any(identity.person for identity in identities) else {}
     validation: set[str] = set()
-    if len(subjects) > 1:
-        for subject in subjects[:-1]:  # the last subject stays in training, so that training is never empty
+    if len(groups) > 1:
+        keys_of = {_group_name(clips, group): {clip.key for clip in group} for group in groups.values()}
+        for name in _random_order(clips, set(keys_of))[:-1]:  # one group stays, so that training is never empty
             if len(validation) >= share * len(train):
                 break
-            validation |= {key for key in train if (clip_of[key].subject or "") == subject}
+            validation |= keys_of[name]
     else:
-        recordings = _clips_of_recordings(clips, train)
-        for label in sorted({clip_of[key].label for key in train}):
-            firsts = _random_order(clips, {keys[0] for keys in recordings if clip_of[keys[0]].label == label})
+        label_of = {clip.key: clip.label for clip in clips.clips}
+        recordings = _clips_of_recordings(clips, identities)
+        for label in sorted({label_of[key] for key in train}):
+            firsts = _random_order(clips, {keys[0] for keys in recordings if label_of[keys[0]] == label})
             held_out = firsts[: min(len(firsts) - 1, max(1, round(share * len(firsts))))]
             validation |= {key for keys in recordings if keys[0] in held_out for key in keys}
     return tuple(key for key in train if key not in validation), tuple(sorted(validation))
 
 
-def _clips_of_recordings(clips: LabelledClips, train: Sequence[str]) -> list[list[str]]:
-    """Return the keys of each recording: of its film, where the owners name it, or of its group, where folds are made
-    by it. A recording is named after its first clip, so that its label and its order are those of this clip."""
-    keys_of: dict[str, list[str]] = {}
+def _group_name(clips: LabelledClips, group: Sequence[ClipIdentity]) -> str:
+    """Return the name that orders a group of related clips: the data set's own of its first person, or else a key."""
+    people = [clip.person.partition("/")[2] for clip in group if clip.person]
+    return min(people) if people else min(clip.key for clip in group)
+
+
+def _clips_of_recordings(clips: LabelledClips, identities: Sequence[ClipIdentity]) -> list[list[str]]:
+    """Return the sorted keys of each recording: of its film, where the owners name it, and of its group, where folds
+    are made by it. A recording is named after its first clip, so that its label and its order are those of this clip.
+    """
     group_of = {clip.key: clip.group for clip in clips.clips} if clips.data.split == "group" else {}
-    for key in sorted(train):
-        identity = clips.identity_of[key]
-        keys_of.setdefault(group_of.get(key) or identity.film or identity.recording, []).append(key)
-    return list(keys_of.values())
+    # People count for nothing here; a group counts as a film does, and may hold several of them.
+    nameless = [replace(clip, person=group_of.get(clip.key) or None) for clip in identities]
+    return [sorted(clip.key for clip in group) for group in group_related(nameless).values()]
 
 
 def _random_order(clips: LabelledClips, names: set[str]) -> list[str]:

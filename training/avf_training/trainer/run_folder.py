@@ -19,6 +19,7 @@ from avf_shards.system import durable_io
 from avf_shards.system.run_lock import RunLock
 
 RUN, MODEL = "run.json", "model"
+RESULT = "result.json"  # of a stage that learns from labels; written last: a run is finished when the file exists
 LOCK = ".lock"  # its markers are RUN/.lock-000001.json
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from avf_shards.errors import UserError
 
 from avf_training.models.saved_config import CONFIG, WEIGHTS, read_saved_config
-from avf_training.trainer.run_folder import MODEL
+from avf_training.trainer.run_folder import MODEL, RESULT
 
 _SELECTED = "best/validation"  # in the folder of a run that selected its epoch
 _FOLD = re.compile(r"fold-([0-9]{1,9})")  # name of the run of a fold in the folder that `finetune --fold all` writes
@@ -24,11 +24,17 @@ def start_model(start: Path) -> Path:
 def list_models(paths: Sequence[Path]) -> list[Path]:
     """Return models to average: each path, or the runs of all folds in a folder of `finetune --fold all`, by number.
 
-    Raises UserError for one that is named twice: it would count twice.
+    Raises UserError for one that is named twice, which would count twice, and for a fold whose run is not finished.
     """
     models: list[Path] = []
     for path in paths:
         folds = {int(name[1]): entry for entry in _entries(path) if (name := _FOLD.fullmatch(entry.name))}
+        unfinished = [folds[number] for number in sorted(folds) if not (folds[number] / RESULT).is_file()]
+        if unfinished:
+            raise UserError(
+                f"{unfinished[0]}: is not finished (no {RESULT}), and an average over the folds needs each of them; "
+                "run the command that trains them again, or name each fold to average with a --model of its own"
+            )
         models += [folds[number] for number in sorted(folds)] or [path]
     seen: dict[Path, Path] = {}
     for model in models:
