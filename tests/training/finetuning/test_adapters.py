@@ -10,11 +10,13 @@ from avf_training.config.finetune import FinetuneRecipe, load_finetune_recipe
 from avf_training.data.storage import StorageConfig
 from avf_training.finetuning.finetune import train_stage
 from avf_training.models.classifier import Classifier
+from avf_training.models.low_rank import add_adapters
+from avf_training.models.low_rank_config import LoraConfig
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.tasks.task import Task, fold_task
 from support.labelled import make_dataset, make_label_rows, make_labelled_shards
-from support.models import save_pretrained_model
+from support.models import save_pretrained_model, tiny_config
 from support.stopped_runs import StoppedError, stop_at_evaluation
 
 SETS = ("batch=4", "micro_batch=4", "workers=0", "epochs=2", "threads=1", "validation_share=0.2", "score_test=false")
@@ -100,3 +102,15 @@ def test_adapters_without_a_start_are_refused(shards: LabelledShards, tmp_path: 
     with pytest.raises(UserError, match="adapters need weights that have learned; name a start with --model"):
         train_stage(*make_run(shards), None, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_adapters_that_fit_no_layer_are_refused_before_the_folder_is_made(
+    shards: LabelledShards, start: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=r"lora.rank 999: the smallest layer has \d+ inputs; take at most that"):
+        train_stage(*make_run(shards, "lora.rank=999"), start, tmp_path / "run")
+    with pytest.raises(UserError, match=r"lora.rank: no layer is left to adapt; take fewer frozen_layers"):
+        add_adapters(Classifier(tiny_config("vit", "cross"), 2).requires_grad_(False), LoraConfig(rank=2), new=[])
+    with pytest.raises(UserError, match="holds a 'nano' of another size"):
+        train_stage(*make_run(shards, "model=hicmae_t", "lora.rank=0"), start, tmp_path / "run")
+    assert not (tmp_path / "run").exists(), "the corrected command would be refused there as another run"

@@ -8,6 +8,7 @@ import pytest
 import torch
 from avf_shards.errors import UserError
 from avf_training.config.finetune import FinetuneRecipe, load_finetune_recipe
+from avf_training.data.finetuning_sampler import FinetuningBatch
 from avf_training.data.storage import StorageConfig
 from avf_training.evaluation.metrics import MetricValue
 from avf_training.finetuning import model_selection
@@ -17,6 +18,7 @@ from avf_training.models.classifier import Classifier
 from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.tasks.task import Task, fold_task
 from avf_training.trainer.metrics_writer import read_lines
+from avf_training.trainer.trainer import Trainer
 from support.labelled import make_dataset, make_label_rows, make_labelled_shards
 from support.stopped_runs import StoppedError, stop_at_evaluation
 
@@ -85,6 +87,36 @@ def test_a_run_ends_early_where_its_scores_stop_to_rise_and_ends_there_again(
     assert len(read_lines(tmp_path / "run/metrics.jsonl")) == rows[-1].step + 1
 
 
+def test_a_step_that_was_scored_before_a_stop_keeps_its_score_and_its_model(
+    shards: LabelledShards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, task = make_run(shards, "epochs=3", "score_test=false")
+    out = tmp_path / "run"
+    score_as(monkeypatch, [0.5, 0.9])
+    saved, save = [], Trainer._save
+
+    def save_or_stop(self: Trainer[FinetuningBatch], step: int) -> None:
+        saved.append(step)
+        if len(saved) == 2:
+            raise StoppedError  # its scores and its best model are written, its checkpoint is not
+        save(self, step)
+
+    monkeypatch.setattr(Trainer, "_save", save_or_stop)
+    with pytest.raises(StoppedError):
+        train_stage(recipe, task, None, out)
+    monkeypatch.setattr(Trainer, "_save", save)
+    scored = (out / "validation.jsonl").read_text()
+    best = (out / "best/validation/model.safetensors").read_bytes()
+    score_as(
+        monkeypatch, [0.4]
+    )  # of the third evaluation: the second is not repeated, in another world it could differ
+    result = json.loads(train_stage(recipe, task, None, out).read_text())
+    assert (out / "validation.jsonl").read_text().startswith(scored)
+    assert [row.scores["validation"]["WAR"] for row in read_validation(out)] == [0.5, 0.9, 0.4]
+    assert result["protocols"]["validation"]["step"] == saved[1] - 1
+    assert (out / "best/validation/model.safetensors").read_bytes() == best
+
+
 def test_frozen_layers_keep_their_weights_and_the_others_learn(shards: LabelledShards, tmp_path: Path) -> None:
     recipe, task = make_run(shards, "frozen_layers=2", "epochs=1", "score_test=false", "validation_share=0")
     torch.manual_seed(recipe.seed)
@@ -107,6 +139,8 @@ def test_settings_that_nothing_can_follow_are_refused_before_the_folder_is_made(
     recipe, task = make_run(shards, "patience=2")
     with pytest.raises(UserError, match=r"lab/fold_1: patience needs validation clips"):
         train_stage(recipe, replace(task, validation=()), None, tmp_path / "run")
+    with pytest.raises(UserError, match=r"select_by PCC: lab/fold_1 is not scored by it; take one of UAR, WAR"):
+        train_stage(*make_run(shards, "select_by=PCC"), None, tmp_path / "run")
     assert not (tmp_path / "run").exists(), "the corrected command would be refused there as another run"
 
 

@@ -83,6 +83,13 @@ def score_predictions(data: Dataset, predictions: Predictions) -> dict[str, Metr
     return scores
 
 
+def metric_names(data: Dataset) -> tuple[str, ...]:
+    """Return the names of the metrics that `score_predictions` gives for a task, without those of single dimensions."""
+    if data.task == "dimensions":
+        return ("PCC", "CCC")
+    return ("UAR", "WAR", "weighted_F1", "macro_F1", "UF1", "AUC")
+
+
 def _score_dimensions(data: Dataset, predictions: Predictions) -> dict[str, MetricValue]:
     scores: dict[str, MetricValue] = {}
     for name, metric in (("PCC", pcc), ("CCC", ccc)):

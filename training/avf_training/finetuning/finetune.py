@@ -10,6 +10,7 @@ RUN/result.json                    the scores by protocol; written last: a run i
 
 import json
 import logging
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -80,23 +81,20 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
         "start": None if start is None else start_digest(start),
         "summary": {**task.summary, "test_clips_seen_without_labels": count_seen(inherited, task)},
     }
-    with process_group(device) as context, exclusive_lock(out, context.rank) as lock:
+    with process_group(device) as context, ExitStack() as until_done:
         set_numerics(recipe.threads, recipe.precision)
         recipe, groups = decide_on_rank_0(partial(fix_groups, recipe, out, context.size))
+        # Before the folder, too: a start of another size is refused here.
+        first = None if decide_on_rank_0((out / RESULT).is_file) else _make_model(recipe, task, start)
+        lock = until_done.enter_context(exclusive_lock(out, context.rank))
         freeze_identity(out, identity | groups | task.identity(), context.rank, FREE)
         refuse_other_moments(recipe, task, groups["recipe"]["micro_batch"])
-        if decide_on_rank_0((out / RESULT).is_file):  # written last, so the run is finished
+        if first is None or decide_on_rank_0((out / RESULT).is_file):  # written last, so the run is finished
             return out / RESULT
+        model, initialization = first
         if context.rank == 0:
             own = LearnedClips.with_labels(task.identity_of[key] for key in (*task.train, *task.validation))
             (inherited | own).write(out)
-        torch.manual_seed(recipe.seed)  # the head is drawn alike on every rank
-        model = Classifier(recipe.model_config(), task.outputs, recipe.drop_path, output_spec(recipe, task))
-        new = load_start(model, start) if start is not None else []
-        initialization = "from random weights" if start is None else f"from {start}, {len(new)} tensors new"
-        freeze_layers(model, recipe.frozen_layers, depth=layer_depths(recipe)["depth"], rule=recipe.optim.decay)
-        if start is not None and recipe.lora.rank:
-            adapt_model(model, recipe.lora, start, new)
         model.to(context.device).train()
         model.checkpoint_activations(recipe.activation_checkpointing)
         defer_running_statistics(model, recipe.batch_norm_clips or recipe.micro_batch)
@@ -110,6 +108,17 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
             if context.rank == 0:
                 model.save_pretrained(out / MODEL, tensors)
         return finish_stage(recipe, task, out, context)
+
+
+def _make_model(recipe: FinetuneRecipe, task: Task, start: Path | None) -> tuple[Classifier, str]:
+    """Return the model before the first step, on the CPU, and what it starts from. Raises UserError."""
+    torch.manual_seed(recipe.seed)  # the head is drawn alike on every rank
+    model = Classifier(recipe.model_config(), task.outputs, recipe.drop_path, output_spec(recipe, task))
+    new = load_start(model, start) if start is not None else []
+    freeze_layers(model, recipe.frozen_layers, depth=layer_depths(recipe)["depth"], rule=recipe.optim.decay)
+    if start is not None and recipe.lora.rank:
+        adapt_model(model, recipe.lora, start, new)
+    return model, "from random weights" if start is None else f"from {start}, {len(new)} tensors new"
 
 
 def best_folder(run: Path, protocol: SelectionProtocol) -> Path:

@@ -103,17 +103,23 @@ class BestCheckpointTracker:
     def after_epoch(self, step: int) -> tuple[dict[str, float], Path | None]:
         """Score one view of each clip, append the scores to RUN/validation.jsonl and keep the model where it is best.
 
-        Return the selecting metric of each protocol and no figure. Collective: all ranks must call it.
+        A step that an earlier start of the run has scored keeps its scores: RUN/best has the models that they are of,
+        and in another world, or on a GPU, the model of the step would be another by a little. Return the selecting
+        metric of each protocol and no figure. Collective: all ranks must call it.
         """
+        rows = decide_on_rank_0(lambda: read_validation(self.out))
+        earlier = next((row for row in rows if row.step == step), None)
+        if earlier is not None:
+            scored = [protocol for protocol, keys in self.parts.items() if keys]
+            return {f"{name} {self.metric}": _number(earlier.score(name, self.metric)) for name in scored}, None
         with self.average.averaged() if self.average is not None else nullcontext():
-            return self._score_epoch(step)
+            return self._score_epoch(step, rows)
 
-    def _score_epoch(self, step: int) -> tuple[dict[str, float], Path | None]:
+    def _score_epoch(self, step: int, rows: Sequence[EpochScores]) -> tuple[dict[str, float], Path | None]:
         epoch = (step + 1) // self.every * self.recipe.evaluate_every
         reported: dict[str, float] = {}
         scores: dict[str, dict[str, float | None]] = {}
         tensors: dict[str, Tensor] | None = None
-        rows = decide_on_rank_0(lambda: read_validation(self.out))
         for protocol, keys in self.parts.items():
             if not keys:
                 continue
@@ -122,17 +128,15 @@ class BestCheckpointTracker:
             computed = score_predictions(self.task.data, predictions)
             scores[protocol] = {name: score.value for name, score in computed.items()}
             value = scores[protocol][self.metric]
-            reported[f"{protocol} {self.metric}"] = float("nan") if value is None else value
-            # Rows from `step` on are of an earlier start of the run, which was stopped before it saved this step.
-            best = select_epoch(rows, protocol, self.metric, before=step)
+            reported[f"{protocol} {self.metric}"] = _number(value)
+            best = select_epoch(rows, protocol, self.metric)
             if value is not None and (best is None or value > best[1]):
                 tensors = tensors_to_save(self.model, self.recipe.lora) if tensors is None else tensors
                 self._save(protocol, tensors)
                 log.info("epoch %g: best %s %.2f %% of protocol %s so far", epoch, self.metric, 100 * value, protocol)
         if self.context.rank == 0:
-            rows = [row for row in rows if row.step < step]
-            rows.append(EpochScores(step=step, epoch=epoch, scores=scores))
-            lines = "".join(f"{row.to_json()}\n" for row in rows)
+            row = EpochScores(step=step, epoch=epoch, scores=scores)
+            lines = "".join(f"{each.to_json()}\n" for each in (*rows, row))
             durable_io.replace_file(self.out / VALIDATION, lines.encode())
         return reported, None
 
@@ -141,6 +145,10 @@ class BestCheckpointTracker:
             folder = self.out / BEST / protocol
             durable_io.remove(folder)
             self.model.save_pretrained(folder, tensors)
+
+
+def _number(score: float | None) -> float:
+    return float("nan") if score is None else score
 
 
 def read_validation(run: Path) -> list[EpochScores]:

@@ -3,6 +3,7 @@
 from avf_shards.errors import UserError
 
 from avf_training.config.finetune import FinetuneRecipe
+from avf_training.evaluation.scoring import metric_names
 from avf_training.tasks.task import Task
 
 
@@ -19,6 +20,9 @@ def refuse_settings(recipe: FinetuneRecipe, task: Task) -> None:
             f"{task.name}: patience needs validation clips, and no clip of the training fold can be spared for them; "
             "leave the setting patience out"
         )
+    metrics = metric_names(task.data)
+    if (metric := recipe.selection_metric(task.data)) not in metrics:
+        raise UserError(f"select_by {metric}: {task.name} is not scored by it; take one of {', '.join(metrics)}")
     if recipe.imbalance.any and not task.is_classification:
         raise UserError(
             f"{task.name}: imbalance is for classes, and {', '.join(task.data.dimensions)} are dimensions; "

@@ -77,6 +77,13 @@ def export_model(saved: Path, out: Path) -> ExportResult:
 def _save_program(program: torch.export.ExportedProgram, path: Path) -> Callable[..., Tensor]:
     """Write the program and return the function that a reader of the file gets."""
     torch.export.save(program, path)
+    with warnings.catch_warnings():
+        # torch reads the weights from a buffer that it may not write to, and nobody writes to it here.
+        warnings.filterwarnings("ignore", message="The given buffer is not writable", category=UserWarning)
+        return _load_program(path)
+
+
+def _load_program(path: Path) -> Callable[..., Tensor]:
     function: Callable[..., Tensor] = torch.export.load(path).module()
     return function
 

@@ -57,7 +57,7 @@ def add_adapters(model: nn.Module, config: LoraConfig, new: Collection[str]) -> 
     """Freeze a model's encoders and fusion and put an adapter on each of their linear layers that could learn.
 
     What the start did not have learns whole, and so do the head and the layer weights. Raises UserError for a rank that
-    a layer does not have.
+    a layer does not have, and where no layer is left to adapt.
 
     Args:
         new: names of parameters that the start did not have.
@@ -70,7 +70,9 @@ def add_adapters(model: nn.Module, config: LoraConfig, new: Collection[str]) -> 
         # Layers that were frozen before, or that no output depends on, need no adapter.
         if isinstance(layer, nn.Linear) and layer.weight.requires_grad and f"{path}.{name}.weight" not in new
     }
-    smallest = min((min(layer.weight.shape) for layer in layers.values()), default=config.rank)
+    if not layers:
+        raise UserError("lora.rank: no layer is left to adapt; take fewer frozen_layers, or rank 0")
+    smallest = min(min(layer.weight.shape) for layer in layers.values())
     if config.rank > smallest:
         raise UserError(f"lora.rank {config.rank}: the smallest layer has {smallest} inputs; take at most that")
     for name, parameter in model.named_parameters():

@@ -69,17 +69,12 @@ def run_pretraining(
         accumulation = recipe.accumulation(context.size)
         validation = _validation_clips(recipe, data, context)
         loader = make_loader(recipe, data.shards, data.storage, context, out)
-        steps, warmup = run_lengths(recipe, len(loader.stream.order))
+        clips = len(loader.stream.order)
+        steps, warmup = run_lengths(recipe, clips)
         if data.probe is not None:
             refuse_idle_probe(recipe.eval_every, steps)
         if context.rank == 0:
-            log_hints(
-                recipe,
-                clips=len(loader.stream.order),
-                steps=steps,
-                warmup_steps=warmup,
-                device_type=context.device.type,
-            )
+            log_hints(recipe, clips=clips, steps=steps, warmup_steps=warmup, device_type=context.device.type)
         lock = until_done.enter_context(exclusive_lock(out, context.rank))
         # The stream's digest is part of the identity: the same recipe over other shards is another run.
         freeze_identity(out, identity | {"stream": loader.stream.order.digest}, context.rank, FREE)
