@@ -20,9 +20,8 @@ from avf_shards.packing.pack import pack_shards, select_from_run
 from avf_shards.packing.selection import Selection
 from avf_shards.packing.verify import verify_shards
 from avf_shards.schema.clip_key import make_clip_key, make_video_prefix
-from avf_shards.system.durable_io import watch
 from avf_shards.timeline import Span
-from support.crash_points import crash_after_operation
+from support.crash_points import crash_after_operation, interrupt_after_operation
 from support.curation_runs import EMBEDDED, kept_span, make_recipe, stub_curate
 from support.runs import make_inputs
 from support.stages import CurateVideo, single_step
@@ -163,12 +162,26 @@ def test_an_entry_that_matches_nothing_is_named(
 
 def test_an_entry_can_be_added_while_the_holder_of_the_lock_clears_its_temporary_folder(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
-    for number in range(3):
+    happened, number = True, 0
+    while happened:  # at each file operation of the other process in turn
         run.temporary("unit")
-        with watch(lambda operation, path: run.clear_temporary()):
+        with interrupt_after_operation(number, run.clear_temporary) as pause:
             run.deny(deletion_request([f"made/{number}.mp4"]).denylist())
-    assert len(run.denylist().denials) == 3
-    assert not list(run.log_folder.iterdir())
+        happened, number = pause.status is not None, number + 1
+    assert len(run.denylist().denials) == number >= 10
+
+
+def test_an_addition_that_is_killed_leaves_nothing_behind(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    happened, number = True, 0
+    while happened:
+        with crash_after_operation(number) as crash:
+            run.deny(deletion_request([f"made/{number}.mp4"]).denylist())
+        happened, number = crash.happened, number + 1
+        run.clear_temporary()  # as the next command does
+        files = {path.name.partition("-")[0] for path in tmp_path.rglob("*") if path.is_file()}
+        assert files <= {"denylist"}
+    assert number >= 10
 
 
 def test_a_new_run_keeps_nothing_of_what_deny_names_nor_of_its_twin(tmp_path: Path) -> None:

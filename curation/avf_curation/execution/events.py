@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TextIO
 
 from avf_shards.schema.versions import stamp
-from avf_shards.system.storage_faults import name_path
+from avf_shards.system.storage_faults import name_path, open_plain
 from avf_shards.text import load_json
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class EventLog:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / FILE
         # Line-buffered, so that a killed process loses no event.
-        self._file: TextIO = open(self._path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115  closed in close()
+        self._file: TextIO = open(self._path, "a", encoding="utf-8", buffering=1, opener=open_plain)  # noqa: SIM115  closed in close()
 
     def __call__(self, event: Event) -> None:
         """Append one event."""
@@ -74,7 +74,8 @@ def read_events(folder: Path) -> list[dict[str, object]]:
     """Return the events of a run so far. A line that a killed process left incomplete is skipped."""
     events = []
     try:
-        lines = (folder / FILE).read_text("utf-8").splitlines()
+        with open(folder / FILE, encoding="utf-8", opener=open_plain) as file:
+            lines = file.read().splitlines()
     except OSError:
         return []
     for line in lines:

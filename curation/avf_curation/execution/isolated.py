@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 from avf_shards.cli.logging_setup import setup_worker_logging
 from avf_shards.system.child_process import end_with_parent
-from avf_shards.system.memory_limit import lower_limit
+from avf_shards.system.memory_limit import inherited_limit_bytes, lower_limit
 
 from avf_curation.execution.worker import UnitWorker, WorkerSetup
 from avf_curation.pipeline.failures import FailureCause, InfrastructureError, MemoryShortageError
@@ -75,10 +75,17 @@ def curate_isolated(setup: WorkerSetup, video: Video) -> VideoOutcomes:
 def _classify_shortage(error: InfrastructureError, memory_mb: float) -> FailureCause:
     """Return why a video failed whose own process had too little memory. Raises any other error of the machine.
 
-    Where the machine has as much memory left as a video may take, the video asked for more than that.
+    Where the machine has as much memory left as a video may take, and no `ulimit` takes it away, the video asked for
+    more than that.
     """
     if not isinstance(error, MemoryShortageError):
         raise error
+    if (allowed_bytes := inherited_limit_bytes()) < _RESERVED_BYTES + memory_mb * 1e6:
+        raise InfrastructureError(
+            f"a ulimit allows each process {allowed_bytes / 1e6:.0f} MB of memory, less than a video may take "
+            f"(run.video_memory_mb={memory_mb:g}, and {_RESERVED_BYTES / 1e6:.0f} MB that libraries reserve); raise "
+            "`ulimit -v` and `ulimit -d`, then the same command continues"
+        )
     available_mb = psutil.virtual_memory().available / 1e6
     if available_mb < memory_mb:
         raise InfrastructureError(

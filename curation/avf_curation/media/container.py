@@ -12,7 +12,7 @@ from typing import Any
 import av
 import av.subtitles.stream  # noqa: F401  PyAV imports it at the first opening, where the limit on memory would stop it
 import psutil
-from avf_shards.system.memory_limit import limit_memory
+from avf_shards.system.memory_limit import can_reserve, limit_memory
 from avf_shards.system.storage_faults import is_machine_fault, retry_read
 
 from avf_curation.media.declared_samples import declared_memory_bytes
@@ -33,6 +33,10 @@ FORMATS = (
 
 class StreamsAppearedError(Exception):
     """Raised at the end of a file that has more streams than were known when it was opened."""
+
+
+class _DeclaredMemoryError(MemoryError):
+    """Raised where a file declares more than one of its size can have, on every machine."""
 
 
 def open_container(path: Path, find_all_streams: bool = False, *, ignore_edits: bool = False) -> InputContainer:
@@ -62,7 +66,7 @@ def open_container(path: Path, find_all_streams: bool = False, *, ignore_edits: 
     try:
         # Asked first, because FFmpeg may crash where its memory ends.
         if declared_memory_bytes(file) > limit_bytes:
-            raise MemoryError
+            raise _DeclaredMemoryError
         # A few bytes can declare a hundred million frames, for which FFmpeg makes a table before it reads one.
         with limit_memory(limit_bytes):
             container = av.open(file, "r", options=options, metadata_errors="replace")
@@ -73,7 +77,7 @@ def open_container(path: Path, find_all_streams: bool = False, *, ignore_edits: 
         finally:
             file.close()
         no_memory = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
-        if no_memory and psutil.virtual_memory().available > limit_bytes:
+        if isinstance(error, _DeclaredMemoryError) or (no_memory and _has_memory(limit_bytes)):
             message = f"opening its {file.size} bytes asks for more than {limit_bytes / 1e6:.0f} MB of memory"
             raise MediaError("memory_limit", message) from None
         if isinstance(error, MemoryError) or not isinstance(error, av.error.FFmpegError | ValueError | OverflowError):
@@ -81,6 +85,14 @@ def open_container(path: Path, find_all_streams: bool = False, *, ignore_edits: 
         reason = getattr(error, "strerror", None) or error
         raise MediaError("not_media", f"cannot be opened as audio or video ({reason})") from None
     return InputContainer(container, file)
+
+
+def _has_memory(size_bytes: int) -> bool:
+    """Return whether the machine has so much memory left, and lets this process have it: what lacks is not the file's.
+
+    Asked beyond `limit_memory`, which has ended by then.
+    """
+    return psutil.virtual_memory().available > size_bytes and can_reserve(size_bytes)
 
 
 def is_cover_art(stream: Any) -> bool:

@@ -4,7 +4,6 @@ FFmpeg's demuxers go on after a read error, or take it for the end of the file. 
 is tried once more after a pause, and an error that stays is remembered and raised after the call into FFmpeg.
 """
 
-import mmap
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,8 @@ from types import TracebackType
 from typing import Any, Self
 
 import av
-from avf_shards.system.storage_faults import is_ffmpeg_error, retry_read
+from avf_shards.system.memory_limit import can_reserve
+from avf_shards.system.storage_faults import is_ffmpeg_error, open_plain, retry_read
 
 _PACKET_BYTES = 64_000_000  # more than a packet that is stored compressed grows by, and than FFmpeg takes at a time
 _INVALID_DATA = 1094995529  # AVERROR_INVALIDDATA, as PyAV counts it
@@ -78,7 +78,7 @@ class InputFile:
     def _open(self) -> int:
         """Open the file, anew where it is open, and return its size in bytes."""
         self.close()
-        self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        self._descriptor = open_plain(self._path, os.O_RDONLY)
         return os.fstat(self._descriptor).st_size
 
     def _read(self, size: int) -> bytes:
@@ -160,11 +160,7 @@ class InputContainer:
 
         FFmpeg refuses a declared size beyond 2 GB with the error that a full machine gives too.
         """
-        try:
-            with mmap.mmap(-1, self.size_bytes + _PACKET_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS):
-                return True
-        except (OSError, MemoryError):
-            return False
+        return can_reserve(self.size_bytes + _PACKET_BYTES)
 
     def _check(self) -> None:
         if self._file is not None:

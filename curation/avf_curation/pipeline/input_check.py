@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from avf_shards.schema.labels import Origin
-from avf_shards.system.storage_faults import is_machine_fault, read_bytes, retry_read
+from avf_shards.system.storage_faults import is_machine_fault, open_plain, read_bytes, retry_read
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_curation.media.image_files import list_images
@@ -113,7 +113,7 @@ def _file_digest(path: Path, size_bytes: int, mtime_ns: int) -> str:
         return digest.hexdigest()
 
     def read() -> str:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=open_plain) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     return retry_read(read, path)

@@ -4,11 +4,13 @@ import base64
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Self
 
 from avf_shards.errors import FaultError
 from avf_shards.format.index import ShardReader
-from avf_shards.format.run_folder import PART, RunFolder
+from avf_shards.format.run_folder import RunFolder
 from avf_shards.schema.ledger import TAKEDOWN, Decision
 
 from avf_curation.audit.explain import check_text, verdict_text
@@ -16,6 +18,7 @@ from avf_curation.audit.sampling import SpanGroup, sample_verdicts
 from avf_curation.media import crop, preview
 from avf_curation.media.types import MediaConfig, MediaError, TimeRange
 from avf_curation.recipe import read_run_recipe
+from avf_curation.reports.preview_process import PreviewLimits, PreviewProcess
 from avf_curation.runs.frozen_plan import planned_videos
 from avf_curation.sources.types import Video
 
@@ -23,6 +26,8 @@ MEDIA_BUDGET_BYTES = 5_000_000
 """Most bytes of a page that are pictures and excerpts."""
 
 _MAX_TILES = 400  # on a page, unless there are more groups: each has one if the budget allows
+
+_CPU_S = 60.0  # that one preview may take, and no more than a video may: it is seconds long, and a seek may be slow
 
 _EXCERPT = preview.PreviewConfig(max_s=3.0, side_px=240, crf=32, sound_bits_per_s=32_000)
 
@@ -57,12 +62,24 @@ class ContactSheet:
 
 
 class SpanPreviews:
-    """Makes previews of the spans of a run: of kept spans from the stored clip, of others from the input."""
+    """Makes previews of the spans of a run: of kept spans from the stored clip, of others from the input.
+
+    Files are decoded in another process, which ends with the block.
+    """
 
     def __init__(self, run: RunFolder, roots: dict[str, Path], video_ids: set[str]) -> None:
         self._run, self._roots = run, roots
         self._planned = planned_videos(run, video_ids)
-        self._media: MediaConfig = read_run_recipe(run.identity()).defaults.media
+        recipe = read_run_recipe(run.identity())
+        self._media: MediaConfig = recipe.defaults.media
+        cpu_s = min(recipe.run.video_cpu_s, _CPU_S)
+        self._process = PreviewProcess(PreviewLimits(cpu_s=cpu_s, memory_mb=recipe.run.video_memory_mb))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.close()
 
     def make(
         self, decision: Decision, config: preview.PreviewConfig, *, middle: bool = False, before_s: float = 0.0
@@ -80,7 +97,7 @@ class SpanPreviews:
             return self._stored(decision, config) if decision.clips else self._input(decision, config, middle, before_s)
         except FaultError as error:
             raise MediaError("decode", f"the stored clip is damaged ({error})") from None
-        except (KeyError, OSError) as error:
+        except OSError as error:
             raise MediaError("missing", f"the file cannot be read ({error})") from None
 
     def input_range(self, decision: Decision) -> tuple[Path, Video, TimeRange]:
@@ -100,10 +117,13 @@ class SpanPreviews:
         return Path(os.path.join(root, video.path)), video, within
 
     def _stored(self, decision: Decision, config: preview.PreviewConfig) -> preview.Preview:
-        with ShardReader(self._run.unit_folder(decision.attempt, decision.unit) / PART) as reader:
-            members = reader.index.by_key()[decision.clips[0]]
+        key = decision.clips[0]
+        with ShardReader(self._run.part(decision.attempt, decision.unit)) as reader:
+            members = reader.index.by_key().get(key)
+            if members is None:
+                raise FaultError(f"{reader.path}: has no clip {key}, which the ledger says is there")
             data = {kind: reader.read(member) for kind, member in members.items() if kind != "json"}
-        return preview.clip_preview(data, config)
+        return self._process.make(partial(preview.clip_preview, data, config))
 
     def _input(
         self, decision: Decision, config: preview.PreviewConfig, middle: bool, before_s: float
@@ -116,23 +136,24 @@ class SpanPreviews:
             within = TimeRange(start_s, within.stop_s)
         separate = video.sound_path is not None and not video.own_sound_first
         sound = self._roots[decision.source] / video.sound_path if separate and video.sound_path else None
-        return preview.input_preview(path, sound, within, self._media, config)
+        work = partial(preview.input_preview, path, sound, within, media_config=self._media, config=config)
+        return self._process.make(work)
 
 
 def make_contact_sheets(run: RunFolder, roots: dict[str, Path], excerpts: int, seed: int) -> list[ContactSheet]:
     """Return the sheets of a run: at most `excerpts` spans of each source and verdict, within the media budget."""
     groups = sample_verdicts(run, excerpts, seed)
     video_ids = {decision.video_id for group in groups for decision in group.sample}
-    previews = SpanPreviews(run, roots, video_ids)
     tiles: dict[int, list[Tile]] = {index: [] for index in range(len(groups))}
     spent = number = 0
-    for index, decision in _in_turns(groups):
-        if spent >= MEDIA_BUDGET_BYTES or (tiles[index] and number >= _MAX_TILES):
-            continue
-        number += 1
-        tile = _make_tile(previews, decision, number, MEDIA_BUDGET_BYTES - spent)
-        spent += len(tile.picture or "") + len(tile.excerpt or "")
-        tiles[index].append(tile)
+    with SpanPreviews(run, roots, video_ids) as previews:
+        for index, decision in _in_turns(groups):
+            if spent >= MEDIA_BUDGET_BYTES or (tiles[index] and number >= _MAX_TILES):
+                continue
+            number += 1
+            tile = _make_tile(previews, decision, number, MEDIA_BUDGET_BYTES - spent)
+            spent += len(tile.picture or "") + len(tile.excerpt or "")
+            tiles[index].append(tile)
     return [
         ContactSheet(
             source=group.source,

@@ -37,12 +37,12 @@ def write_review_sheet(
     """
     with fill_new_folder(out) as folder:
         durable_io.make_folder(folder / "clips")
-        previews = SpanPreviews(run, roots, {item.decision.video_id for item in review.items})
         recipe, finder = read_run_recipe(run.identity()), MarkFinder()
         entries = []
-        for number, item in enumerate(review.items):
-            entries.append(_make_entry(folder, item, previews, recipe.settings_for(item.decision.source), finder))
-            on_item(number + 1)
+        with SpanPreviews(run, roots, {item.decision.video_id for item in review.items}) as previews:
+            for number, item in enumerate(review.items):
+                entries.append(_make_entry(folder, item, previews, recipe.settings_for(item.decision.source), finder))
+                on_item(number + 1)
         sheet = {
             "fingerprint": review.fingerprint,
             "inputs_sha256": review.inputs_sha256,

@@ -14,6 +14,7 @@ from typing import Self
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.schema.versions import refuse_newer_version, stamp
 from avf_shards.system.named_writes import append_text
+from avf_shards.system.storage_faults import open_plain
 from avf_shards.text import count_noun, load_json
 
 from avf_curation.pipeline.unit_job import UnitReport
@@ -72,7 +73,7 @@ class UnitLogReader:
     def read(self) -> list[UnitLogEntry]:
         """Return the readable entries since the last call, in the order of writing; nothing where the log is gone."""
         try:
-            with open(self._path, "rb") as file:
+            with open(self._path, "rb", opener=open_plain) as file:
                 file.seek(self._offset)
                 data = file.read()
         except OSError:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
+from avf_shards.system.storage_faults import open_plain
 
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.types import Video
@@ -33,7 +34,7 @@ def list_videos(listing: Listing) -> Iterator[Video]:
     )
     first = next(iter(clips.values()), None)
     if first is not None and first.size_bytes < _POINTER_MAX_BYTES:
-        with open(listing.root / first.path, "rb") as media:
+        with open(listing.root / first.path, "rb", opener=open_plain) as media:
             if media.read(len(_POINTER)) == _POINTER:
                 raise UserError(
                     f"--source {NAME}={listing.root}: {first.path} is a git-lfs pointer; "

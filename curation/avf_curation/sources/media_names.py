@@ -9,7 +9,7 @@ import os
 import re
 from pathlib import Path
 
-from avf_shards.system.storage_faults import raise_machine_fault
+from avf_shards.system.storage_faults import open_plain, raise_machine_fault
 
 _MEDIA = """
     mp4 m4v mov qt m4a 3gp 3gpp 3g2 mj2 f4v mkv mk3d mka webm avi divx mpg mpeg mpe m1v m2v mp2 mpv vob ts m2ts mts m2t
@@ -78,7 +78,7 @@ def describe_non_media(path: Path) -> str | None:
     if kind == "an unfinished download":
         return kind
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=open_plain) as file:
             is_media = looks_like_media(file.read(_SNIFFED_BYTES))
     except OSError as error:
         raise_machine_fault(error)

@@ -2,19 +2,15 @@
 
 import csv
 import io
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
-from xml.etree.ElementTree import ParseError
 
 from avf_shards.errors import UserError
-from avf_shards.system.storage_faults import read_text
+from avf_shards.system.storage_faults import open_plain, read_text
 
-# A table from outside may claim any number of rows, and a kilobyte of .xlsx may hold gigabytes. No corpus has a tenth.
-_MAX_ROWS = 100_000
-_MAX_BYTES = 64_000_000
+from avf_curation.sources.xlsx_process import MAX_BYTES, TableError, read_xlsx
 
 
 def read_rows(path: Path, needed: tuple[str, ...], where: str) -> Iterator[tuple[int, dict[str, str]]]:
@@ -36,7 +32,8 @@ def read_rows(path: Path, needed: tuple[str, ...], where: str) -> Iterator[tuple
             names = [cell.strip().lower() for cell in cells]
             header = names if set(needed) <= set(names) else None
         elif any(cells):
-            yield number, {name: cell.strip() for name, cell in zip(header, cells, strict=False) if name}
+            padded = cells + [""] * (len(header) - len(cells))
+            yield number, {name: cell.strip() for name, cell in zip(header, padded, strict=False) if name}
     if header is None:
         raise UserError(f"{where}: {path.name} has no row with the columns {', '.join(needed)}")
 
@@ -49,7 +46,7 @@ def open_csv(path: Path, where: str) -> Iterator[TextIO]:
         UserError: a field of the list has more than 128 kB, or the file is no CSV for another reason.
     """
     try:
-        with open(path, encoding="utf-8", errors="replace", newline="") as file:
+        with open(path, encoding="utf-8", errors="replace", newline="", opener=open_plain) as file:
             yield file
     except csv.Error as error:
         raise UserError(
@@ -67,19 +64,12 @@ def parse_integer(text: str) -> int | None:
 
 
 def _read_xlsx(path: Path, where: str) -> Iterator[list[str]]:
-    from openpyxl import load_workbook
-    from openpyxl.utils.exceptions import InvalidFileException
-
     try:
-        with zipfile.ZipFile(path) as archive:  # which gives no more of a member than it declares
-            _check_size(sum(member.file_size for member in archive.infolist()), path, where)
-        book = load_workbook(path, read_only=True, data_only=True)
-        for number, row in enumerate(book.worksheets[0].iter_rows(values_only=True)):
-            if number > _MAX_ROWS:
-                raise UserError(f"{where}: {path.name} has more than {_MAX_ROWS:,} rows; is it the owners' table?")
-            yield ["" if cell is None else str(cell) for cell in row]
-    except (InvalidFileException, zipfile.BadZipFile, KeyError, ParseError, ValueError, OSError) as error:
-        raise UserError(f"{where}: {path.name} cannot be read as an .xlsx table ({error})") from None
+        yield from read_xlsx(path)
+    except TableError as error:
+        raise UserError(
+            f"{where}: {path.name} cannot be read as an .xlsx table ({error}); is it the owners' table?"
+        ) from None
 
 
 def _read_csv(path: Path, where: str) -> Iterator[list[str]]:
@@ -92,8 +82,8 @@ def _read_csv(path: Path, where: str) -> Iterator[list[str]]:
 
 def _check_size(size_bytes: int, path: Path, where: str) -> None:
     """Raise UserError for a table that is too large, unpacked, to be of any corpus."""
-    if size_bytes > _MAX_BYTES:
+    if size_bytes > MAX_BYTES:
         raise UserError(
             f"{where}: {path.name} holds {size_bytes / 1e6:,.0f} MB of text, and no owner's table has more than "
-            f"{_MAX_BYTES / 1e6:.0f} MB; is it the owners' table?"
+            f"{MAX_BYTES / 1e6:.0f} MB; is it the owners' table?"
         )

@@ -103,11 +103,14 @@ def _run(options: argparse.Namespace) -> int:
         "erased_in_run": list(report.erased_in_run),
         "sound_twins": [asdict(twin) for twin in report.sound_twins],
         "not_compared": list(report.not_compared),
+        "faults": list(report.faults),
         "unknown": list(report.unknown),
         "proof": asdict(report.proof),
     }
     print_answer(options, values, "\n".join(_lines(report, run, options.also_twins_by_sound)))
-    return 0
+    for fault in report.faults:
+        logging.getLogger(__name__).error("damaged: %s", fault)
+    return 1 if report.faults else 0
 
 
 def _lines(report: Any, run: Any, takes_sound_twins: bool) -> list[str]:

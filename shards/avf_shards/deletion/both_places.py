@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from avf_shards.deletion.logs import redact_logs
-from avf_shards.deletion.proof import Proof, prove_absence
+from avf_shards.deletion.proof import LeftOverError, Proof, prove_absence
 from avf_shards.deletion.removed_names import RemovedNames, denied_clips, join_names, names_in_run, names_in_shards
 from avf_shards.deletion.requests import DeletionRequest
 from avf_shards.deletion.shard_deletion import (
@@ -47,6 +47,7 @@ class TakedownReport:
     erased_in_run: tuple[str, ...]  # keys of the clips that this call erased
     sound_twins: tuple[SoundTwin, ...]  # clips of the run with the sound of a clip that was named
     not_compared: tuple[str, ...]  # a sentence for each damaged clip whose sound could not be compared
+    faults: tuple[str, ...]  # a sentence for each damaged file or clip that was met; all else is taken down
     unknown: tuple[str, ...]  # what was named and is known nowhere, as it was named
     proof: Proof  # of the search for what was removed
 
@@ -56,10 +57,18 @@ def take_down_in_both(
 ) -> TakedownReport:
     """Take the request down in the run and in the shards, whichever is given.
 
+    Damaged clips and shards stop nothing; the report lists them.
+
     Raises:
         UserError: something that was named is known nowhere, the run is not finished, or another process is at work.
-        FaultError: a damaged file, or one that still names what was deleted.
+        FaultError: a damaged file without which nothing can be taken down (manifest, ledger, denylist), or a file that
+            still names what was deleted.
     """
+    faults: dict[str, None] = {}
+
+    def note(fault: str) -> None:
+        faults[fault] = None  # each once, in order
+
     with _open_both(shards, run) as writer:
         named = request.named(options.reason)
         denylist = Denylist(denials=tuple(named))
@@ -67,7 +76,7 @@ def take_down_in_both(
         twins: tuple[SoundTwin, ...] = ()
         not_compared: tuple[str, ...] = ()
         if writer is not None:
-            known |= known_in_shards(writer, denylist)
+            known |= known_in_shards(writer, denylist, note)
         if run is not None:
             run.clear_temporary()  # what killed processes left there may hold clips
             table = run.ledger()
@@ -76,7 +85,7 @@ def take_down_in_both(
         if unknown and not options.allow_unknown:
             raise UserError(_describe_unknown(unknown, shards, run))
         if writer is not None:
-            denylist |= content_denials_of(writer, denylist)
+            denylist |= content_denials_of(writer, denylist, note)
         if run is not None:
             denylist |= content_denials(table, denylist)
             # Before a clip is erased: its fingerprint goes with it.
@@ -90,14 +99,20 @@ def take_down_in_both(
         keys_in_run = () if run is None else {key for _, keys in denied_clips(run, denylist) for key in keys}
         report = None
         if writer is not None:
-            report = delete_as_writer(writer, denylist, options.reason, keys_in_run)
-        erased = apply_denylist(run) if run is not None else ()
-        proof = _prove(writer, run, options.also_search)
+            report = delete_as_writer(writer, denylist, options.reason, note, keys_in_run)
+        erased = apply_denylist(run, note) if run is not None else ()
+        if run is not None:
+            run.clear_temporary()
+        try:
+            proof = _prove(writer, run, options.also_search)
+        except LeftOverError as error:
+            raise LeftOverError("\n".join([str(error), *faults])) from None
     return TakedownReport(
         shards=report,
         erased_in_run=erased,
         sound_twins=twins,
         not_compared=not_compared,
+        faults=tuple(faults),
         unknown=unknown,
         proof=proof,
     )

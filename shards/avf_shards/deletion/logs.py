@@ -9,6 +9,7 @@ from avf_shards.deletion.removed_names import RemovedNames
 from avf_shards.format.run_folder import COORDINATOR, RunFolder
 from avf_shards.system import durable_io
 from avf_shards.system.run_lock import lock_files
+from avf_shards.system.storage_faults import open_plain
 
 
 def redact_logs(run: RunFolder, names: RemovedNames) -> None:
@@ -21,7 +22,7 @@ def redact_logs(run: RunFolder, names: RemovedNames) -> None:
         return
     temporary = run.temporary("log")
     for path in sorted(holding):
-        with open(path, "rb") as old, durable_io.Writer(temporary / path.name) as new:
+        with open(path, "rb", opener=open_plain) as old, durable_io.Writer(temporary / path.name) as new:
             for line in old:
                 new.write(_redact(line, names))
         durable_io.replace_by(temporary / path.name, path)

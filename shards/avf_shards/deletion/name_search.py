@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from avf_shards.deletion.removed_names import RemovedNames
-from avf_shards.system.storage_faults import retry_read
+from avf_shards.system.storage_faults import open_plain, retry_read
 
 _CHUNK_BYTES = 4 << 20  # of a file that a thread searches at once: half a core's cache, with what it computes
 _FRAMES = re.compile(rb"-\d{7,}-\d{7,}-\d+")  # of a key, after the hash of its video
@@ -41,7 +41,7 @@ def search_files(paths: Iterable[Path], names: RemovedNames) -> tuple[int, dict[
         start = max(0, offset - 1)  # whether a name begins at a byte depends on the byte before
 
         def read() -> bytes:
-            with open(path, "rb") as file:
+            with open(path, "rb", opener=open_plain) as file:
                 return os.pread(file.fileno(), _CHUNK_BYTES + overlap, start)
 
         data = retry_read(read, path)

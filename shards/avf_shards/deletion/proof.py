@@ -33,7 +33,8 @@ _COMPRESSED = {
 }
 _RUN_TOMBSTONES = {
     ("plan", PLAN): "the frozen plan: source, id, path and speaker of each input",
-    ("ledger", LEDGER): "decisions: source, id, path and digest of each input, and those of earlier attempts",
+    ("ledger", LEDGER): "decisions, which are never changed: source, id, path and digest of each input, and in earlier "
+    "attempts keys and measurements of its clips, but neither picture nor sound",
     ("units", LEDGER): "decisions of a unit, as the ledger of its attempt",
     ("units", PART): "keys of erased clips, before the zeros that were their bytes",
     ("units", PART_INDEX): "keys of erased clips, with the offsets of their zeros",

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -96,8 +95,8 @@ def join_names(first: RemovedNames, second: RemovedNames) -> RemovedNames:
     )
 
 
-def denied_clips(run: RunFolder, denylist: Denylist) -> Iterator[tuple[Path, list[str]]]:
-    """Yield (part, keys in it) of each span that an attempt kept and that is taken down or forbidden."""
+def denied_clips(run: RunFolder, denylist: Denylist) -> Iterator[tuple[tuple[int, int], list[str]]]:
+    """Yield ((attempt, unit), keys in it) of each span that an attempt kept and that is taken down or forbidden."""
     newest = run.ledger()
     gone = newest.filter(pc.equal(newest["stage"], TAKEDOWN).fill_null(False))
     spans = set(_spans(gone))
@@ -112,7 +111,7 @@ def denied_clips(run: RunFolder, denylist: Denylist) -> Iterator[tuple[Path, lis
             _spans(kept_rows), denied, units, kept_rows["clips"].to_pylist(), strict=True
         ):
             if is_denied or span in spans:
-                yield run.part(*unit), keys
+                yield unit, keys
 
 
 def _digests(denylist: Denylist) -> frozenset[str]:

@@ -8,7 +8,7 @@ substituted as an unreadable clip is.
 
 import hashlib
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,11 +20,15 @@ from avf_shards.format.denylist import Denial, Denylist, add_to_denylist, read_d
 from avf_shards.format.generations import ShardWriter
 from avf_shards.format.index import ShardReader, sidecar_path
 from avf_shards.format.shard_manifest import ShardEntry, ShardManifest, Tombstone, read_manifest
-from avf_shards.format.tar import TarWriter
+from avf_shards.format.tar import Member, TarWriter
 from avf_shards.schema.clip_key import key_frames
 from avf_shards.schema.clip_record import ClipRecord
 from avf_shards.system import durable_io
+from avf_shards.system.storage_faults import raise_machine_fault, read_bytes
 from avf_shards.timeline import FRAMES_PER_SECOND
+
+OnFault = Callable[[str], None]
+"""Takes what is damaged, in a sentence: it stops no takedown."""
 
 _VERSION = re.compile(r"(.+?)(?:-r\d+(?:-[0-9a-f]{12})?)?\.(?:tar|index\.json)")
 
@@ -38,23 +42,23 @@ class DeletionReport:
     rewritten: tuple[str, ...]  # names of the new shards
 
 
-def known_in_shards(writer: ShardWriter, denylist: Denylist) -> set[Denial]:
+def known_in_shards(writer: ShardWriter, denylist: Denylist, on_fault: OnFault) -> set[Denial]:
     """Return the entries that a clip of the shards, one that was deleted there, or their denylist knows."""
     manifest = writer.read_newest()
     known = set(denylist.denials) & set(read_denylist(writer.shards).denials)
     for tombstone in manifest.tombstones:
         known.update(denylist.match_key(tombstone.key))
     for entry in manifest.shards:
-        for _, denials, _ in _denied_clips(writer.shards, entry, denylist):
+        for _, denials, _ in _denied_clips(writer.shards, entry, denylist, on_fault):
             known.update(denials)
     return known
 
 
-def content_denials_of(writer: ShardWriter, denylist: Denylist) -> Denylist:
+def content_denials_of(writer: ShardWriter, denylist: Denylist, on_fault: OnFault) -> Denylist:
     """Return entries that forbid the bytes of the inputs of the clips that the denylist forbids in the shards."""
     denials: list[Denial] = []
     for entry in writer.read_newest().shards:
-        for _, matched, record in _denied_clips(writer.shards, entry, denylist, reads_records=True):
+        for _, matched, record in _denied_clips(writer.shards, entry, denylist, on_fault, reads_records=True):
             if record is not None and record.input_sha256:
                 span = _input_span(record)
                 denials += [new for denial in matched for new in span.follow(denial)]
@@ -62,11 +66,15 @@ def content_denials_of(writer: ShardWriter, denylist: Denylist) -> Denylist:
 
 
 def delete_as_writer(
-    writer: ShardWriter, added: Denylist, reason: str, removed: Collection[str] = ()
+    writer: ShardWriter, added: Denylist, reason: str, on_fault: OnFault, removed: Collection[str] = ()
 ) -> DeletionReport:
     """Add to the denylist of the shards, and delete every clip that it forbids then, twins of the same bytes too.
 
+    A damaged clip of another video moves into the new shard as it is, with the checksum that it lacks: readers and
+    `verify` name it there too.
+
     Args:
+        on_fault: is called for each shard that cannot be looked through, and for each damaged clip.
         removed: keys of clips that were taken down in the run: some may not be in a shard and be in selection.parquet.
     """
     shards = writer.shards
@@ -74,14 +82,15 @@ def delete_as_writer(
     # which leaves the old shards.
     manifest = _remove_unlisted(writer)
     writer.check()
-    denylist = add_to_denylist(shards, added | content_denials_of(writer, added), writer.temporary)
+    denylist = add_to_denylist(shards, added | content_denials_of(writer, added, on_fault), writer.temporary)
     entries, deleted, rewritten = [], [], []
     for entry in manifest.shards:
-        positions = {position: key for (position, key), _, _ in _denied_clips(shards, entry, denylist)}
+        denied = _denied_clips(shards, entry, denylist, on_fault, keys=removed)
+        positions = {position: key for (position, key), _, _ in denied}
         if not positions:
             entries.append(entry)
             continue
-        entries.append(_rewrite_shard(writer, entry, positions))
+        entries.append(_rewrite_shard(writer, entry, positions, on_fault))
         rewritten.append(entries[-1].shard)
         deleted += list(positions.values())
     tombstones = [*manifest.tombstones, *(Tombstone(key=key, reason=reason) for key in deleted)]
@@ -110,26 +119,61 @@ _DeniedClip = tuple[tuple[int, str], list[Denial], ClipRecord | None]
 
 
 def _denied_clips(
-    shards: Path, entry: ShardEntry, denylist: Denylist, *, reads_records: bool = False
+    shards: Path,
+    entry: ShardEntry,
+    denylist: Denylist,
+    on_fault: OnFault,
+    *,
+    keys: Collection[str] = (),
+    reads_records: bool = False,
 ) -> Iterator[_DeniedClip]:
     """Yield (position in the shard as packed, key), the entries that forbid it and its record, of each denied clip.
 
     The record is read where an entry asks for it, as it alone knows speaker and content and reading it costs time, or
-    of every denied clip with `reads_records`; else it is None.
+    of every denied clip with `reads_records`; else it is None, as it is where it is damaged.
+
+    Args:
+        keys: of clips that are denied in any case.
     """
     asks = {denial.source for denial in denylist.denials if denial.kind == "speaker"} & entry.clips.keys()
     asks_records = bool(asks) or denylist.has_content
-    if not asks_records and not {denial.source for denial in denylist.denials} & entry.clips.keys():
+    sources = {denial.source for denial in denylist.denials} | {key.partition("-")[0] for key in keys}
+    if not asks_records and not sources & entry.clips.keys():
         return
-    with ShardReader(shards / entry.shard) as reader:
+    reader = _open_shard(shards, entry, on_fault)
+    if reader is None:
+        return
+    with reader:
         clips = reader.index.by_key()
         for position, key in zip(reader.index.positions(), clips, strict=True):
             denials, record = list(denylist.match_key(key)), None
             if asks_records or (denials and reads_records):
-                record = ClipRecord.from_json(reader.read(clips[key]["json"]), key)
-                denials += _input_span(record).match(denylist)
-            if denials:
+                try:
+                    record = ClipRecord.from_json(reader.read(clips[key]["json"]), key)
+                except (FaultError, KeyError) as error:
+                    if not denials and key not in keys:
+                        fault = error if isinstance(error, FaultError) else f"{entry.shard}: clip {key} has no record"
+                        on_fault(f"{fault}; whose clip it is is not known. `key {key}` in a list deletes it")
+                else:
+                    denials += _input_span(record).match(denylist)
+            if denials or key in keys:
                 yield (position, key), denials, record
+
+
+def _open_shard(shards: Path, entry: ShardEntry, on_fault: OnFault) -> ShardReader | None:
+    """Return the reader of a shard, truncated or not; None where it tells nothing, after a call of `on_fault`."""
+    shard = shards / entry.shard
+    try:
+        if hashlib.sha256(read_bytes(sidecar_path(shard))).hexdigest() != entry.index_sha256:
+            raise FaultError(f"{sidecar_path(shard)}: damaged (its SHA-256 is not the manifest's)")
+        return ShardReader(shard, checks_size=False)
+    except (FaultError, OSError) as error:
+        raise_machine_fault(error)
+        on_fault(
+            f"{error}; {entry.shard} was not looked through, and may hold what was named. Restore the file, and start "
+            "the same command again"
+        )
+        return None
 
 
 def _input_span(record: ClipRecord) -> InputSpan:
@@ -148,19 +192,19 @@ def _input_span(record: ClipRecord) -> InputSpan:
     )
 
 
-def _rewrite_shard(writer: ShardWriter, entry: ShardEntry, positions: dict[int, str]) -> ShardEntry:
+def _rewrite_shard(writer: ShardWriter, entry: ShardEntry, positions: dict[int, str], on_fault: OnFault) -> ShardEntry:
     """Publish the shard without the clips at `positions` beside the old shard; return its entry for the manifest."""
     old = writer.shards / entry.shard
     unnamed = writer.temporary / "shard.tar"
     (source,) = entry.clips
-    with ShardReader(old) as reader:
+    with ShardReader(old, checks_size=False) as reader:
         tar, frames = TarWriter(unnamed), 0
         for key, members in reader.index.by_key().items():
             if key not in positions.values():
                 start, stop = key_frames(key)
                 frames += stop - start
                 for extension in sorted(members):
-                    tar.add(f"{key}.{extension}", reader.read(members[extension]))
+                    _copy_member(reader, members[extension], tar, on_fault)
         size, digest = tar.close()
         times = entry.rewritten + 1
         # Named by its content: two writers that delete different clips never use the same name.
@@ -195,6 +239,14 @@ def _rewrite_shard(writer: ShardWriter, entry: ShardEntry, positions: dict[int, 
         rewritten=times,
         deleted=len(deleted),
     )
+
+
+def _copy_member(reader: ShardReader, member: Member, tar: TarWriter, on_fault: OnFault) -> None:
+    try:
+        tar.add(member.name, reader.read(member))
+    except FaultError as error:
+        on_fault(f"{error}; it was not named, and is carried along")
+        tar.add(member.name, reader.read_damaged(member), member.crc32)
 
 
 def _remove_unlisted(writer: ShardWriter) -> ShardManifest:

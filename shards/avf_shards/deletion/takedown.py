@@ -6,7 +6,7 @@ the remaining clips.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from avf_shards.deletion.removed_names import denied_clips
-from avf_shards.errors import UserError
+from avf_shards.errors import FaultError, UserError
 from avf_shards.format import index
 from avf_shards.format.denied_inputs import content_denials, denied_rows
 from avf_shards.format.file_digests import digest
@@ -36,10 +36,14 @@ from avf_shards.schema import ledger
 from avf_shards.schema.ledger import TAKEDOWN, Check
 from avf_shards.schema.versions import check_columns, encode_parquet, read_parquet
 from avf_shards.system import durable_io
-from avf_shards.system.storage_faults import read_bytes
+from avf_shards.system.storage_faults import open_plain, raise_machine_fault, read_bytes
 
 REASON = "deleted"
 _TOMBSTONE = Check(stage=TAKEDOWN, reason=REASON, score=1.0, operator="<=", threshold=0.0)
+
+
+def _refuse(fault: str) -> None:
+    raise FaultError(fault)
 
 
 def refuse_unfinished(run: RunFolder) -> None:
@@ -52,10 +56,13 @@ def refuse_unfinished(run: RunFolder) -> None:
         )
 
 
-def apply_denylist(run: RunFolder) -> tuple[str, ...]:
+def apply_denylist(run: RunFolder, on_fault: Callable[[str], None] = _refuse) -> tuple[str, ...]:
     """Reject and erase what a finished run keeps of its denylist, and return the keys of the clips erased now.
 
     The caller holds the lock of the run.
+
+    Args:
+        on_fault: is called for each unit whose clips cannot be erased, as its index is damaged; default: FaultError.
     """
     if not (denylist := run.denylist()):
         return ()
@@ -73,7 +80,7 @@ def apply_denylist(run: RunFolder) -> tuple[str, ...]:
         ]
         attempt = run.attempts()[-1] + 1
         _publish(run, attempt, pa.Table.from_pylist(decisions, schema=ledger.SCHEMA), videos)
-    return tuple(key for part, keys in denied_clips(run, denylist) for key in _erase_clips(part, keys))
+    return tuple(key for unit, keys in denied_clips(run, denylist) for key in _erase_clips(run, unit, keys, on_fault))
 
 
 def _rows(table: pa.Table, chosen: list[bool]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -133,9 +140,19 @@ def _publish(run: RunFolder, attempt: int, decisions: pa.Table, videos: set[tupl
     run.clear_temporary()
 
 
-def _erase_clips(part: Path, keys: list[str]) -> Iterator[str]:
-    """Overwrite the clips with zeros, and yield the keys of those that were not zeros yet."""
-    members = index.load_index(index.sidecar_path(part)).by_key()
+def _erase_clips(
+    run: RunFolder, unit: tuple[int, int], keys: list[str], on_fault: Callable[[str], None]
+) -> Iterator[str]:
+    """Overwrite the clips of a unit with zeros, and yield the keys of those that were not zeros yet."""
+    try:
+        part = run.part(*unit)
+        members = index.load_index(index.sidecar_path(part)).by_key()
+        if lacking := [key for key in keys if key not in members]:
+            raise FaultError(f"{index.sidecar_path(part)}: damaged (it lacks {lacking[0]})")
+    except (FaultError, OSError) as error:
+        raise_machine_fault(error)
+        on_fault(f"{error}; not erased: {', '.join(keys)}. Restore the file, and start the same command again")
+        return
     for key in keys:  # an earlier call may have erased some, and been killed
         if not all(_is_blank(part, member) for member in members[key].values()):
             for member in members[key].values():
@@ -144,6 +161,6 @@ def _erase_clips(part: Path, keys: list[str]) -> Iterator[str]:
 
 
 def _is_blank(part: Path, member: Member) -> bool:
-    with open(part, "rb") as file:
+    with open(part, "rb", opener=open_plain) as file:
         file.seek(member.offset)
         return not file.read(member.size).strip(b"\0")

@@ -2,16 +2,17 @@
 
 import json
 import os
+import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
 from avf_shards.errors import FaultError
-from avf_shards.format.tar import BLOCK, Member, read_member
+from avf_shards.format.tar import BLOCK, Member, header, read_member
 from avf_shards.schema.clip_key import is_key
 from avf_shards.schema.fields import Fields
 from avf_shards.schema.versions import parse_json, stamp
-from avf_shards.system.storage_faults import read_bytes
+from avf_shards.system.storage_faults import open_plain, read_bytes
 
 SUFFIX = ".index.json"
 MEMBERS_PER_CLIP = ("flac", "json", "mp4")
@@ -124,16 +125,22 @@ def _parse_member(row: object, where: str) -> Member:
 class ShardReader:
     """Reader of one shard. The size of the shard is checked when it is opened, each member when it is read."""
 
-    def __init__(self, shard: Path) -> None:
+    def __init__(self, shard: Path, *, checks_size: bool = True) -> None:
+        """Open the shard and its sidecar. Raises FaultError.
+
+        Args:
+            checks_size: False reads what is left of a truncated shard too.
+        """
         self.path = shard
         self.index = load_index(sidecar_path(shard))
         try:
-            self._handle = os.open(shard, os.O_RDONLY)
+            self._handle = open_plain(shard, os.O_RDONLY)
         except FileNotFoundError:
             raise FaultError(f"{shard.name}: missing, though its index is there") from None
         size = os.fstat(self._handle).st_size
         try:
-            self.index.check_size(size)
+            if checks_size:
+                self.index.check_size(size)
         except FaultError:
             self.close()
             raise
@@ -141,6 +148,18 @@ class ShardReader:
     def read(self, member: Member) -> bytes:
         """Return the checked payload of a member. Raises FaultError."""
         return read_member(self._handle, self.path, member)
+
+    def read_damaged(self, member: Member) -> bytes:
+        """Return what is left of the payload of a member that `read` refuses, with zeros for what is not.
+
+        Without its header the payload may lie elsewhere and other bytes in its place, so that nothing is left of it,
+        unless it has its CRC.
+        """
+        data = os.pread(self._handle, BLOCK + member.size, member.offset - BLOCK)
+        head, payload = data[:BLOCK], data[BLOCK:].ljust(member.size, b"\0")
+        if head == header(member.name, member.size) or zlib.crc32(payload) == member.crc32:
+            return payload
+        return bytes(member.size)
 
     def clips(self) -> Iterator[tuple[str, dict[str, bytes]]]:
         """Yield (key, extension -> payload) in the order of the shard. Raises FaultError."""

@@ -163,14 +163,14 @@ class RunFolder:
         present = self.denylist()
         if not added - present:
             return present
-        # Not in tmp/, which the holder of the lock removes at a moment of its own.
-        temporary = self.log_folder / f"denylist-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        durable_io.make_folder(self.log_folder)
-        durable_io.make_new_folder(temporary)
-        try:
-            return add_to_denylist(self.root, added, temporary)
-        finally:
-            durable_io.remove(temporary)
+        for _ in range(_CLAIMS):
+            # The holder of the lock clears tmp/ at a moment of its own, and with it what a killed process left there.
+            with suppress(FileNotFoundError):
+                temporary = self.temporary("denylist")
+                denylist = add_to_denylist(self.root, added, temporary)
+                durable_io.remove(temporary)
+                return denylist
+        raise UserError(f"{self.root / 'tmp'}: is removed each time that it is made; another process is at work there")
 
     def attempt_folder(self, attempt: int) -> Path:
         return self.root / f"attempt-{attempt}"

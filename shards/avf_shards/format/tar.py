@@ -14,7 +14,7 @@ from pathlib import Path
 
 from avf_shards.errors import FaultError
 from avf_shards.system import durable_io
-from avf_shards.system.storage_faults import name_path
+from avf_shards.system.storage_faults import name_path, open_plain
 
 BLOCK = 512
 END = bytes(2 * BLOCK)
@@ -64,11 +64,14 @@ class TarWriter:
         self._offset = 0
         self.members: list[Member] = []
 
-    def add(self, name: str, payload: bytes) -> None:
-        """Append one member."""
-        self.members.append(
-            Member(name=name, offset=self._offset + BLOCK, size=len(payload), crc32=zlib.crc32(payload))
-        )
+    def add(self, name: str, payload: bytes, crc32: int | None = None) -> None:
+        """Append one member.
+
+        Args:
+            crc32: of the payload as it was before it was damaged, so that no reader takes it; None: of the payload.
+        """
+        crc32 = zlib.crc32(payload) if crc32 is None else crc32
+        self.members.append(Member(name=name, offset=self._offset + BLOCK, size=len(payload), crc32=crc32))
         self._put(header(name, len(payload)) + payload + bytes(-len(payload) % BLOCK))
 
     def close(self) -> tuple[int, str]:
@@ -105,5 +108,5 @@ def check_member(data: bytes | memoryview, shard: str, member: Member) -> bytes:
 
 def sha256_file(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal digits. Raises OSError, which names the file."""
-    with name_path(path), open(path, "rb") as file:
+    with name_path(path), open(path, "rb", opener=open_plain) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

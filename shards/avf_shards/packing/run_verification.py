@@ -22,7 +22,7 @@ from avf_shards.format.run_folder import (
 )
 from avf_shards.format.tar import BLOCK, END, check_member, header, sha256_file
 from avf_shards.schema.versions import FileKind, read_parquet
-from avf_shards.system.storage_faults import name_path
+from avf_shards.system.storage_faults import name_path, open_plain
 from avf_shards.text import count_noun
 
 _PLAN_FILES: dict[str, FileKind] = {PLAN: "plan", SKIPPED_INPUTS: "skipped inputs"}
@@ -133,7 +133,7 @@ def _part_faults(part: Path, keys_in_force: set[str] | None) -> Iterator[str]:
     if sha256_file(part) == index.sha256:
         return
     faults: list[str] = []
-    with name_path(part), open(part, "rb", buffering=0) as file:
+    with name_path(part), open(part, "rb", buffering=0, opener=open_plain) as file:
         handle, end = file.fileno(), 0
         for member in index.members:
             key = member.name.partition(".")[0]

@@ -11,12 +11,12 @@ from avf_shards.format import index
 from avf_shards.format.denylist import is_denylist_name
 from avf_shards.format.generations import generation_name, is_writers_own, list_generations, read_generation
 from avf_shards.format.manifest import MANIFEST
-from avf_shards.format.shard_manifest import ShardManifest, read_manifest
+from avf_shards.format.shard_manifest import ShardEntry, ShardManifest, read_manifest
 from avf_shards.format.tar import BLOCK, END, read_member, sha256_file
 from avf_shards.packing.contents import content_faults
 from avf_shards.packing.pack import PACK, SELECTED
 from avf_shards.schema.versions import read_json, read_parquet, refuse_newer_version, stamp
-from avf_shards.system.storage_faults import name_path, read_bytes
+from avf_shards.system.storage_faults import name_path, open_plain, read_bytes
 
 
 def verify_shards(shards: Path, progress: Callable[[str], None] = lambda name: None) -> list[str]:
@@ -36,13 +36,13 @@ def verify_shards(shards: Path, progress: Callable[[str], None] = lambda name: N
         manifest = read_manifest(shards)
     except FaultError as error:
         return [str(error)]
-    digests = {entry.shard: (entry.sha256, entry.index_sha256) for entry in manifest.shards}
+    entries = {entry.shard: entry for entry in manifest.shards}
     faults = _pack_faults(shards / PACK, manifest) + _selection_faults(shards / SELECTED, manifest)
-    faults += _generation_faults(shards) + list(_foreign_faults(shards, set(digests)))
+    faults += _generation_faults(shards) + list(_foreign_faults(shards, set(entries)))
     broken = False
-    for name, (tar_digest, index_digest) in sorted(digests.items()):
+    for name, entry in sorted(entries.items()):
         progress(name)
-        shard_faults = _shard_faults(shards / name, tar_digest, index_digest)
+        shard_faults = _shard_faults(shards / name, entry)
         broken = broken or bool(shard_faults)
         faults += shard_faults
     # What a damaged shard holds cannot be counted.
@@ -98,21 +98,24 @@ def _foreign_faults(shards: Path, names: set[str]) -> Iterator[str]:
             yield f"{path.name}: foreign; the manifest does not list it"
 
 
-def _shard_faults(shard: Path, tar_digest: str, index_digest: str) -> list[str]:
+def _shard_faults(shard: Path, entry: ShardEntry) -> list[str]:
     side = index.sidecar_path(shard)
     if not shard.is_file():
         return [f"{shard.name}: missing"] + ([] if side.is_file() else [f"{side.name}: missing"])
     if not side.is_file():
         return [f"{side.name}: missing"]
-    if hashlib.sha256(read_bytes(side)).hexdigest() != index_digest:
+    if hashlib.sha256(read_bytes(side)).hexdigest() != entry.index_sha256:
         with suppress(FaultError):
             index.load_index(side)  # refuses the sidecar of a newer version, which is not damaged
         return [f"{side.name}: damaged, or not the sidecar that was packed (its SHA-256 is not the manifest's)"]
-    # The digest decides; only a shard that differs is read a second time to find where.
-    if sha256_file(shard) == tar_digest:
+    is_same = sha256_file(shard) == entry.sha256
+    # The digest decides; a shard that differs is read a second time to find where. One that was rewritten may hold a
+    # clip that was damaged before, under the digest of the damaged bytes.
+    if is_same and not entry.rewritten:
         return []
     try:
-        return list(_byte_faults(shard)) or [f"{shard.name}: its SHA-256 is not the manifest's"]
+        faults = list(_byte_faults(shard))
+        return faults or ([] if is_same else [f"{shard.name}: its SHA-256 is not the manifest's"])
     except FaultError as error:
         return [str(error)]
 
@@ -124,7 +127,7 @@ def _byte_faults(shard: Path) -> Iterator[str]:
     if size != loaded.size_bytes:
         fault = "truncated" if size < loaded.size_bytes else "longer than written"
         yield f"{shard.name}: {size} bytes, its index says {loaded.size_bytes} ({fault})"
-    with name_path(shard), open(shard, "rb", buffering=0) as file:
+    with name_path(shard), open(shard, "rb", buffering=0, opener=open_plain) as file:
         handle, offset = file.fileno(), 0
         for member in loaded.members:
             try:

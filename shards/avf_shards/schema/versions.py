@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from avf_shards.errors import FaultError, UserError
-from avf_shards.system.storage_faults import read_bytes
+from avf_shards.system.storage_faults import read_bytes, refuse_special_file
 
 SCHEMA_VERSION = "schema_version"
 """Key of the version: in JSON objects, and in the key-value metadata of Parquet files."""
@@ -183,6 +183,7 @@ def read_parquet(
             the file and the column.
     """
     names = list(columns) if columns else None if schema is None else list(schema.names)
+    refuse_special_file(path)  # pyarrow would wait for one
     with translate_parquet_errors(path, kind), pq.ParquetFile(path, page_checksum_verification=True) as file:
         # The version comes before the columns: a newer version may have renamed them.
         check_schema(file.schema_arrow, kind, str(path))

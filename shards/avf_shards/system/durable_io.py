@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from avf_shards.system.storage_faults import name_path
+from avf_shards.system.storage_faults import name_path, open_plain
 
 Watcher = Callable[[str, Path], None]
 _watcher: Watcher | None = None
@@ -175,7 +175,7 @@ def replace_by(temporary: Path, final: Path) -> None:
 
 def overwrite_with_zeros(path: Path, offset: int, size: int) -> None:
     """Overwrite a part of a file with zeros, durably: what was there is to be deleted."""
-    with name_path(path), open(path, "r+b") as file:
+    with name_path(path), open(path, "r+b", opener=open_plain) as file:
         file.seek(offset)
         file.write(bytes(size))
         file.flush()

@@ -3,6 +3,7 @@
 Linux counts private writable memory for RLIMIT_DATA, reserved or touched. Elsewhere these functions do nothing.
 """
 
+import mmap
 import resource
 import sys
 import threading
@@ -54,6 +55,21 @@ def lower_limit(kind: int, soft: int, hard: int | None = None) -> None:
 def _size(limit: int) -> float:
     """Return a limit as a number that compares; RLIM_INFINITY is -1."""
     return float("inf") if limit == resource.RLIM_INFINITY else limit
+
+
+def can_reserve(size_bytes: int) -> bool:
+    """Return whether this process gets so much memory now: asked, because a `ulimit` is not seen in what is free."""
+    try:
+        with mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS):
+            return True
+    except (OSError, MemoryError, OverflowError):
+        return False
+
+
+def inherited_limit_bytes() -> float:
+    """Return the lowest limit on the memory of this process that `ulimit -v` or `-d` has set; infinity for none."""
+    limits = (limit for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA) for limit in resource.getrlimit(kind)[:1])
+    return min((_size(limit) for limit in limits), default=float("inf"))
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from avf_shards.system.storage_faults import name_path
+from avf_shards.system.storage_faults import name_path, open_plain
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -25,12 +25,12 @@ def write_text(path: Path, text: str) -> None:
 @contextmanager
 def append_text(path: Path) -> Iterator[IO[str]]:
     """Open a file to append text in UTF-8. Raises OSError, which names it, also in the block and at its end."""
-    with name_path(path), open(path, "a", encoding="utf-8") as file:
+    with name_path(path), open(path, "a", encoding="utf-8", opener=open_plain) as file:
         yield file
 
 
 @contextmanager
 def append_bytes(path: Path) -> Iterator[IO[bytes]]:
     """Open a file to append bytes. Raises OSError, which names it, also in the block and at its end."""
-    with name_path(path), open(path, "ab") as file:
+    with name_path(path), open(path, "ab", opener=open_plain) as file:
         yield file

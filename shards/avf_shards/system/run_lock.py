@@ -29,7 +29,7 @@ from typing import Any, Self
 
 from avf_shards.errors import FaultError, UserError
 from avf_shards.system.durable_io import AlreadyExistsError, sync_folder
-from avf_shards.system.storage_faults import name_path
+from avf_shards.system.storage_faults import name_path, open_plain
 
 log = logging.getLogger(__name__)
 WAITING_LOG = logging.getLogger(f"{__name__}.waiting")
@@ -100,7 +100,7 @@ class RunLock:
     def touch(self) -> None:
         """Touch the marker where it is this process's, as is done every HEARTBEAT_S. Raises OSError."""
         if self.marker is not None:
-            with open(self.marker, "rb") as file:
+            with open(self.marker, "rb", opener=open_plain) as file:
                 if file.read() == self._content:
                     os.utime(file.fileno())  # of the file that was read, whatever has its name by now
 
@@ -215,7 +215,8 @@ def read_holders(folder: Path, name: str) -> list[LockHolder]:
     for path in _markers(folder, name):
         touched_ns = _touched_ns(path)
         try:
-            values = json.loads(path.read_text("utf-8"))
+            with open(path, encoding="utf-8", opener=open_plain) as file:
+                values = json.load(file)
             pid, host = _process_id(values["pid"]), str(values["host"])
             alive, is_certain = _is_alive(path, pid, str(values["machine"]), values["started"])
         except FileNotFoundError:

@@ -6,9 +6,11 @@ never become an opinion about the file that was read.
 
 import errno
 import logging
+import os
+import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -68,6 +70,31 @@ def name_path(path: Path) -> Iterator[None]:
         raise
 
 
+def open_plain(path: str | Path, flags: int) -> int:
+    """Open a file as `os.open` does; for `open` it is an `opener`.
+
+    A FIFO in its place would keep the caller waiting for ever. Raises OSError with EINVAL, which is about the file, for
+    whatever is neither a file nor a folder.
+    """
+    try:
+        descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno != errno.ENXIO:  # a socket, or a FIFO that nobody reads
+            raise
+    else:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+            return descriptor
+        os.close(descriptor)
+    raise OSError(errno.EINVAL, "is no plain file", str(path))
+
+
+def refuse_special_file(path: Path) -> None:
+    """Raise OSError as `open_plain` does for what is neither a file nor a folder; a missing one passes."""
+    with suppress(FileNotFoundError):
+        os.close(open_plain(path, os.O_RDONLY))
+
+
 def retry_read(read: Callable[[], T], path: Path) -> T:
     """Return what `read` returns; after an error of the machine, call it once more after each of several pauses.
 
@@ -89,7 +116,7 @@ def read_bytes(path: Path, max_bytes: int = -1) -> bytes:
     """Return the content of a file, or its first `max_bytes`. Raises OSError as `retry_read`."""
 
     def read() -> bytes:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=open_plain) as file:
             return file.read(max_bytes)
 
     return retry_read(read, path)
@@ -97,7 +124,12 @@ def read_bytes(path: Path, max_bytes: int = -1) -> bytes:
 
 def read_text(path: Path, encoding: str = "utf-8", errors: str = "strict") -> str:
     """Return the text of a file. Raises OSError as `retry_read`, and UnicodeDecodeError."""
-    return retry_read(lambda: path.read_text(encoding, errors), path)
+
+    def read() -> str:
+        with open(path, encoding=encoding, errors=errors, opener=open_plain) as file:
+            return file.read()
+
+    return retry_read(read, path)
 
 
 def describe_fault(error: OSError) -> str:

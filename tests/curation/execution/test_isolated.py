@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+from avf_curation.execution import isolated
 from avf_curation.execution.isolated import run_isolated
 from avf_curation.execution.worker import UnitWorker, WorkerSetup
 from avf_curation.pipeline.failures import InfrastructureError, MemoryShortageError, StorageError
@@ -61,6 +62,15 @@ def test_memory_that_runs_out_where_the_machine_has_some_is_the_videos_fault(tmp
     assert report.failed == 1
     ledger = read_ledger(RunFolder(tmp_path / "run").unit_folder(0, 0) / LEDGER)
     assert ledger["error"].to_pylist() == ["memory_limit"]
+
+
+def test_memory_that_a_ulimit_takes_away_is_not_the_videos_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(isolated, "inherited_limit_bytes", lambda: 3e9)
+    job = UnitJob(unit=0, attempt=0, videos=(make_source_video("a.mp4"),))
+    with pytest.raises(InfrastructureError, match="a ulimit allows each process 3000 MB"):
+        isolated_report(tmp_path, make_recipe(), run_out_of_memory, job)
 
 
 def test_a_machine_without_memory_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

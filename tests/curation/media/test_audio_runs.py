@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import av
+import psutil
 import pytest
 from avf_curation.media.audio_runs import SoundLimits, place_frames
 from avf_curation.media.container import open_container
@@ -69,6 +70,45 @@ def test_a_file_that_declares_more_memory_than_its_size_needs_is_refused(tmp_pat
     refusal, peak_bytes = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     assert re.fullmatch(r"memory_limit opening its \d+ bytes asks for more than 50\d MB of memory", refusal)
     assert int(peak_bytes) < 1e9
+
+
+def test_a_refusal_for_what_a_file_declares_does_not_depend_on_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=0))
+    bombs.write_mp4(tmp_path / "a.mp4", 3, 2**32 - 1)
+    with pytest.raises(MediaError, match="memory") as caught:
+        open_container(tmp_path / "a.mp4")
+    assert caught.value.kind == "memory_limit"
+
+
+LITTLE_MEMORY = """
+import resource, sys
+from pathlib import Path
+import av
+from avf_curation.media.container import open_container
+from avf_curation.media.types import MediaError
+def fail(*_, **__):
+    raise MemoryError
+av.open = fail  # as it does where its memory ends, by our limit or another
+if sys.argv[2] == "ulimit":
+    (line,) = [line for line in open("/proc/self/status") if line.startswith("VmSize:")]
+    allowed = int(line.split()[1]) * 1024 + 100_000_000
+    resource.setrlimit(resource.RLIMIT_AS, (allowed, allowed))
+try:
+    open_container(Path(sys.argv[1]))
+except MediaError as error:
+    print(error.kind)
+except MemoryError:
+    print("the machine's")
+"""
+
+
+@pytest.mark.parametrize(("limit", "cause"), [("none", "memory_limit"), ("ulimit", "the machine's")])
+def test_memory_that_a_ulimit_takes_away_says_nothing_about_the_file(tmp_path: Path, limit: str, cause: str) -> None:
+    (tmp_path / "a.mp4").write_bytes(bytes(100))
+    command = [sys.executable, "-c", LITTLE_MEMORY, str(tmp_path / "a.mp4"), limit]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == cause
 
 
 def test_the_samples_and_tracks_that_a_file_declares_are_counted(tmp_path: Path) -> None:

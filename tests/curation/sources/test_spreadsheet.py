@@ -6,20 +6,43 @@ from pathlib import Path
 import pytest
 from avf_curation.sources.spreadsheet import parse_integer, read_rows
 from avf_shards.errors import UserError
+from avf_shards.system.memory_limit import reserved_memory_bytes
 from support.images import write_xlsx
 
 
 def test_a_small_xlsx_that_unpacks_to_much_is_refused(tmp_path: Path) -> None:
-    write_xlsx(tmp_path / "small.xlsx", [["a", "b"], [1, 2]])
-    assert list(read_rows(tmp_path / "small.xlsx", ("a",), "--source x")) == [(2, {"a": "1", "b": "2"})]
+    write_xlsx(tmp_path / "small.xlsx", [["a", "b"], [1, 2], [3, None]])
+    rows = list(read_rows(tmp_path / "small.xlsx", ("a",), "--source x"))
+    assert rows == [(2, {"a": "1", "b": "2"}), (3, {"a": "3", "b": ""})]
     large = tmp_path / "large.xlsx"
     with zipfile.ZipFile(tmp_path / "small.xlsx") as small, zipfile.ZipFile(large, "w", zipfile.ZIP_DEFLATED) as packed:
         for name in small.namelist():
             packed.writestr(name, small.read(name))
         packed.writestr("xl/more.xml", b"A" * 65_000_000)
     assert large.stat().st_size < 100_000
-    with pytest.raises(UserError, match=r"--source x: large\.xlsx holds 65 MB of text, .* is it the owners' table\?"):
+    with pytest.raises(UserError, match=r"x: large\.xlsx .* holds 65 MB of text, .* is it the owners' table\?"):
         list(read_rows(large, ("a",), "--source x"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cells", [b"<a>" * 8_000_000 + b"</a>" * 8_000_000, b"<c/>" * 14_000_000])
+def test_a_row_that_asks_for_gigabytes_is_refused_and_takes_none_of_the_reader(tmp_path: Path, cells: bytes) -> None:
+    """They are 60 kB of .xlsx. Reading the table in this process took 2.5 GB."""
+    write_xlsx(tmp_path / "plain.xlsx", [["a", "b"], ["x", "y"]])
+    bomb = tmp_path / "bomb.xlsx"
+    with zipfile.ZipFile(tmp_path / "plain.xlsx") as plain, zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in plain.namelist():
+            data = plain.read(name)
+            if name.endswith("sheet1.xml"):
+                data = data.replace(b"</sheetData>", b"<row>" + cells + b"</row></sheetData>")
+            packed.writestr(name, data)
+    before = reserved_memory_bytes()
+    with pytest.raises(UserError, match=r"bomb\.xlsx cannot be read as an \.xlsx table \(reading it takes more than"):
+        list(read_rows(bomb, ("a",), "--source x"))
+    after = reserved_memory_bytes()
+    assert before is not None
+    assert after is not None
+    assert after < before + 100e6
 
 
 def test_a_table_with_entities_is_refused(tmp_path: Path) -> None:

@@ -60,3 +60,14 @@ def test_a_lowered_limit_keeps_what_the_shell_had_set(before: str, expected: str
     command = ["bash", "-c", f'ulimit -t {before}; exec "$0" -c "$1"', sys.executable, script]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert done.stdout.strip() == expected
+
+
+@pytest.mark.parametrize(("option", "megabytes"), [("-v", 3000), ("-d", 2000)])
+def test_a_ulimit_is_known_and_memory_beyond_it_cannot_be_reserved(option: str, megabytes: int) -> None:
+    script = (
+        "from avf_shards.system.memory_limit import can_reserve, inherited_limit_bytes; "
+        "print(inherited_limit_bytes(), can_reserve(10**8), can_reserve(4 * 10**9))"
+    )
+    command = ["bash", "-c", f'ulimit {option} {megabytes * 1000}; exec "$0" -c "$1"', sys.executable, script]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout.split() == [str(megabytes * 1_024_000), "True", "False"]

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import fsspec
 from avf_shards.errors import FaultError, UserError
+from avf_shards.system.storage_faults import open_plain
 
 from avf_training.data.cache import RangeCache
 
@@ -81,7 +82,8 @@ class LocalFolder:
     def read_file(self, name: str, version: str) -> bytes:
         """Return the content of a small file. Raises FaultError if it does not exist."""
         try:
-            return (self.folder / name).read_bytes()
+            with open(self.folder / name, "rb", opener=open_plain) as file:
+                return file.read()
         except FileNotFoundError:
             raise FaultError(f"{name}: missing") from None
 
@@ -93,7 +95,7 @@ class LocalFolder:
         with self._lock:
             if name not in self._open:
                 try:
-                    self._open[name] = os.open(self.folder / name, os.O_RDONLY)
+                    self._open[name] = open_plain(self.folder / name, os.O_RDONLY)
                 except FileNotFoundError:
                     raise FaultError(f"{name}: missing") from None
                 if len(self._open) > _OPEN_SHARDS:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torch.distributed.checkpoint as dcp
 from avf_shards.errors import FaultError
+from avf_shards.system.storage_faults import open_plain
 
 # A nested state dict is flat in the file; this puts a value back where it belongs, as torch's own planner does.
 from torch.distributed.checkpoint._nested_dict import set_element
@@ -72,7 +73,7 @@ class CheckpointReader(dcp.FileSystemReader):
         return self._metadata
 
     def _load_metadata(self, path: Path, files: frozenset[str]) -> Metadata:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=open_plain) as file:
             try:
                 metadata = _MetadataUnpickler(file).load()
             except FaultError:
