@@ -127,7 +127,7 @@ class TimelineBuilder:
             return
         earlier, later = self._shown_time - self.first_time, time - self.first_time
         tick = self._tick
-        if later * tick > self._max_duration_s:
+        if self._is_absurd(later):
             raise MediaError("absurd_timestamps", f"timestamps run past {self._max_duration_s:g} s")
         indices = held_indices(earlier, later, len(self._pts), tick.numerator, tick.denominator)
         self._gaps += unseen_span(indices, earlier, later, float(tick), max_gap_s=self._max_gap_s)
@@ -151,11 +151,15 @@ class TimelineBuilder:
             raise MediaError("no_frames", "the video stream has no frame that can be decoded")
         # A step after a long gap is no frame duration: ten nominal ones at most.
         last_ticks = self._shown.frame.duration or min(self._step, 10 * self._default_step)
+        if self._is_absurd(self._shown_time - self.first_time + last_ticks):
+            last_ticks = self._default_step
         end_time = max(self._shown_time + last_ticks, decoder.repeated_until or 0) if next_time is None else next_time
         self._end_ticks = end_time - self.first_time
         frames = round_to_frames(self._end_ticks, self._tick.numerator, self._tick.denominator)
         if max_frames is not None:
             frames = min(frames, max_frames)
+        if frames > self._max_duration_s * FRAMES_PER_SECOND:  # a frame of 300 bytes may last for days, by its rate
+            raise MediaError("absurd_timestamps", f"the last frame runs past {self._max_duration_s:g} s")
         stop = max(frames, len(self._pts), 1)
         indices = range(len(self._pts), stop)
         earlier = self._shown_time - self.first_time
@@ -167,6 +171,9 @@ class TimelineBuilder:
                 "unplaced_frames",
                 f"{self._unplaced} of {self._frames} frames that decode have no place of their own on the timeline",
             )
+
+    def _is_absurd(self, ticks: int) -> bool:
+        return bool(ticks * self._tick > self._max_duration_s)
 
     def declared_frames(self) -> int:
         """Return the frames from the first one that is shown to the declared end of the stream; 0: not declared.

@@ -97,6 +97,15 @@ def test_absurd_timestamps_are_refused(tmp_path: Path) -> None:
         assert caught.value.kind == "absurd_timestamps"
 
 
+def test_a_last_frame_that_lasts_for_days_is_refused(tmp_path: Path) -> None:
+    """By its rate of a frame in eleven days, 300 bytes made twenty-five million frames."""
+    film = b"YUV4MPEG2 W16 H16 F1:1000000 Ip A1:1 Cmono\nFRAME\n" + bytes(256)
+    with open_media(tmp_path, film, "film.y4m") as media:
+        with pytest.raises(MediaError, match="last frame runs past") as caught:
+            list(media.frames())
+        assert caught.value.kind == "absurd_timestamps"
+
+
 def test_a_file_with_a_frame_rate_of_zero_is_decoded(tmp_path: Path) -> None:
     """An AVI whose headers say 0 fps: read, never a crash, a hang or endless frames."""
     data = bytearray(make_video(50, codec="mpeg4", container="avi"))
