@@ -2,13 +2,17 @@
 
 import contextlib
 import errno
+import functools
 import io
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from unittest import mock
 
+import dlib
 from avf_curation.cli.main import main as curate_main
 from avf_curation.detectors.detector_set import BackendSelection
 from avf_curation.pipeline.failures import InfrastructureError
@@ -38,7 +42,11 @@ _Command = tuple[str, Callable[[Sequence[str]], int], tuple[str, ...]]
 
 def try_storage(count: int, skipped: frozenset[str]) -> Iterator[Trial]:
     """Yield what became of each failing operation; `count` limits how many operations of a film fail with each errno."""
-    with tempfile.TemporaryDirectory() as name:
+    # Loading them takes longer than curating the film, and no read of the film fails in it.
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        detector = functools.cache(dlib.get_frontal_face_detector)
+        stack.enter_context(mock.patch("dlib.get_frontal_face_detector", detector))
+        stack.enter_context(mock.patch("avf_curation.execution.worker.check_tools", return_value=None))
         folder = Path(name)
         yield from _try_films(folder / "films", count, skipped)
         yield from _try_committed_files(folder / "committed", skipped)
