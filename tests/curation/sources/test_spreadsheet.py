@@ -25,9 +25,9 @@ def test_a_small_xlsx_that_unpacks_to_much_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cells", [b"<a>" * 8_000_000 + b"</a>" * 8_000_000, b"<c/>" * 14_000_000])
-def test_a_row_that_asks_for_gigabytes_is_refused_and_takes_none_of_the_reader(tmp_path: Path, cells: bytes) -> None:
+def test_a_row_that_asks_for_gigabytes_is_refused_and_takes_none_of_the_reader(tmp_path: Path) -> None:
     """They are 60 kB of .xlsx. Reading the table in this process took 2.5 GB."""
+    cells = b"<a>" * 8_000_000 + b"</a>" * 8_000_000
     write_xlsx(tmp_path / "plain.xlsx", [["a", "b"], ["x", "y"]])
     bomb = tmp_path / "bomb.xlsx"
     with zipfile.ZipFile(tmp_path / "plain.xlsx") as plain, zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as packed:
