@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # imports torch and more; a table needs none of it
 PAGE_HEAD = """# Parity with the authors' code
 
 Worst difference of each group of numbers from what the authors' own code computed on small models with random weights,
-filled by `avf-train parity FILE.npz ...`. Differences are |ours - theirs| / max(1, |theirs|). A file of the same format
+filled by `avf-train parity FILE ...`. Differences are |ours - theirs| / max(1, |theirs|). A file of the same format
 from any other configuration can be checked the same way.
 """
 
