@@ -3,13 +3,15 @@
 import pytest
 import torch
 from avf_training.models.classifier import Classifier
-from avf_training.models.drop_path import DropPath, drop_path_keys, set_drop_path_keys
+from avf_training.models.drop_path import DropPath, drop_path_keys, number_drop_paths, set_drop_path_keys
 from avf_training.models.presets import preset
 from support.models import random_batch, tiny_config
+from torch import nn
+from torch.profiler import ProfilerActivity, profile
 
 
 def drop(module: DropPath, keys_B: torch.Tensor, rows: int, branch: int = 0) -> torch.Tensor:
-    module.keys_B = keys_B
+    set_drop_path_keys(module, keys_B)
     return module(torch.ones(rows, 1), branch)[:, 0]
 
 
@@ -65,6 +67,27 @@ def test_recomputed_activations_drop_the_same_rows() -> None:
         gradients.append({name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None})
     assert gradients[0].keys() == gradients[1].keys()
     assert all(torch.equal(gradients[0][name], gradients[1][name]) for name in gradients[0])
+
+
+def test_draws_are_those_of_earlier_versions() -> None:
+    """A run that goes on in a later version drops what it would have dropped; the numbers were drawn layer by layer."""
+    module = DropPath(0.3).train()
+    module.layer = 5
+    dropped_R = drop(module, drop_path_keys(3, 17, 8), 8 * 4, branch=2) == 0
+    assert "".join(str(int(value)) for value in dropped_R) == "10101010000000010001000100010001"
+
+
+def test_draws_cost_no_more_with_more_layers() -> None:
+    counts = []
+    for layers in (2, 20):
+        modules = nn.ModuleList(DropPath(0.3) for _ in range(layers)).train()
+        number_drop_paths(modules)
+        with profile(activities=[ProfilerActivity.CPU]) as recorded:
+            set_drop_path_keys(modules, drop_path_keys(0, 0, 4))
+            for module in modules:
+                module(torch.ones(12, 1), 0)
+        counts.append(sum(event.name == "aten::bitwise_and" for event in recorded.events()))
+    assert counts[0] == counts[1] > 0
 
 
 def test_rows_that_do_not_fit_the_clips_are_refused() -> None:
