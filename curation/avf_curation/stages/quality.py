@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from avf_shards.schema.ledger import Check
 from avf_shards.settings.config import refuse
 from avf_shards.timeline import FRAMES_PER_SECOND
@@ -20,6 +21,10 @@ STAGE = "quality"
 MIN_SIDE_PX = 64  # the smallest side_px that a recipe may set
 BLOCKS = 8  # blocks per side in which change is measured
 DARK_LEVEL = 28  # grey levels: encoded black bars stay below, with their ringing
+PLAIN_LEVELS = 16  # grey levels between the brightest and the darkest pixel of a bar of one colour
+MIN_EDGE_SHARE = 0.5  # of the edge of such a bar: pixels that differ from those beside it; measured: white bars 0.8
+MAX_UNEVEN_PX = 3  # between the bars on either side, in a frame of side_px
+Levels = npt.NDArray[np.int16]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +39,7 @@ class QualityConfig:
     still_level: float  # grey levels: a face that changes less, without the camera's motion, is a photograph
     max_black_share: float  # share of frames darker than black_level
     black_level: float  # mean grey level
-    max_bars: float  # share of the crop covered by black bars
+    max_bars: float  # share of the crop covered by bars, black or of another colour
     max_overlay_px: float  # edge pixels of a watermark in a frame of side_px
     watermark_min_s: float  # shorter shots have too little motion to part a watermark from the background
     pool_min_shots: int  # spans of a group needed before their frames are pooled
@@ -54,7 +59,7 @@ class QualityScores:
     sharpness: float  # median variance of the Laplacian
     frozen_s: float  # longest run of frames without change; the whole span where only the camera moves
     black_share: float  # share of black frames
-    bars: float  # share of the crop covered by black bars
+    bars: float  # share of the crop covered by bars
     overlay_px: float | None  # edge pixels of the strongest overlay; None where too little moves to tell
 
     def record(self) -> dict[str, Any]:
@@ -147,15 +152,16 @@ def black_share(grey_THW: Bytes, level: float) -> float:
 
 
 def bars_in_window(frames_THW: Sequence[Bytes], scale: float, window: CropWindow) -> float:
-    """Return the share of the crop that black bars cover: rows and columns at the border, dark in every frame.
+    """Return the share of the crop that bars cover: rows and columns at the border, dark or plain in every frame.
 
     Args:
         frames_THW: grey frames, the source frames times `scale`.
         window: the crop, in source pixels.
     """
-    brightest = np.max(np.stack(frames_THW), axis=0)
-    top, bottom = _dark_ends(brightest.max(1))
-    left, right = _dark_ends(brightest.max(0))
+    stack_THW = np.stack(frames_THW)
+    brightest, darkest = np.max(stack_THW, axis=0), np.min(stack_THW, axis=0)
+    top, bottom = _bar_ends(darkest, brightest)
+    left, right = _bar_ends(darkest.T, brightest.T)
     height, width = brightest.shape
     if top + bottom >= height or left + right >= width:
         return 1.0
@@ -168,6 +174,29 @@ def bars_in_window(frames_THW: Sequence[Bytes], scale: float, window: CropWindow
     frame_high = np.minimum(window.centres_T2 + half, (width / scale, height / scale))
     in_frame = np.prod(np.maximum(frame_high - frame_low, 1e-9), axis=1)
     return float(1 - (lit / in_frame).mean())
+
+
+def _bar_ends(darkest: Bytes, brightest: Bytes) -> tuple[int, int]:
+    """Count the rows of a bar at the start and at the end."""
+    dark, plain = _dark_ends(brightest.max(1)), _plain_ends(darkest.astype(np.int16), brightest.astype(np.int16))
+    return max(dark[0], plain[0]), max(dark[1], plain[1])
+
+
+def _plain_ends(darkest: Levels, brightest: Levels) -> tuple[int, int]:
+    """Count the rows at the start and at the end that have one colour, where a straight line ends each.
+
+    A plain background has no such line, and reaches as far down from the top as up from the bottom only by chance.
+    """
+    counts = []
+    for order in (slice(None), slice(None, None, -1)):
+        low, high = darkest[order], brightest[order]
+        span = np.maximum.accumulate(high.max(1)) - np.minimum.accumulate(low.min(1))
+        count = int(np.argmax(span > PLAIN_LEVELS)) if (span > PLAIN_LEVELS).any() else len(span)
+        beside = low[min(count + 2, len(low) - 1)]  # rows that the edge of the bar is blurred over lie between
+        if count == 0 or (np.abs(beside - low[0]) > PLAIN_LEVELS).mean() < MIN_EDGE_SHARE:
+            return 0, 0
+        counts.append(count)
+    return (counts[0], counts[1]) if abs(counts[0] - counts[1]) <= MAX_UNEVEN_PX else (0, 0)
 
 
 def _dark_ends(brightest: Bytes) -> tuple[int, int]:

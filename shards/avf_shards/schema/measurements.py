@@ -82,7 +82,7 @@ class QualityMeasurements:
     sharpness: float | None = None  # median variance of the Laplacian on the grey crop
     frozen_s: float | None = None  # longest run of frames without any change, in seconds
     black_share: float | None = None  # of the frames
-    bars: float | None = None  # share of the crop covered by black bars
+    bars: float | None = None  # share of the crop covered by bars, black or of another colour
     overlay_px: float | None = None  # edge pixels of a watermark in this span
     overlay_pooled_px: float | None = None  # the same over all spans of the group
     would_reject: tuple[str, ...] = ()  # reasons of failed checks, where the recipe only measures the stage

@@ -1,4 +1,4 @@
-"""The quality stage measures frozen and black frames and black bars."""
+"""The quality stage measures frozen and black frames and bars."""
 
 import numpy as np
 import pytest
@@ -24,3 +24,32 @@ def test_black_bars_count_only_inside_the_crop_window() -> None:
     high = tracking.CropWindow(side_px=40.0, centres_T2=np.full((3, 2), (100.0, 20.0)))
     assert quality.bars_in_window([picture], 1.0, middle) == pytest.approx(0, abs=0.02)
     assert quality.bars_in_window([picture], 1.0, high) == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("level", [16, 128, 235])
+def test_bars_of_one_colour_count_where_they_lie_on_both_sides(level: int) -> None:
+    noise = np.random.default_rng(0)
+    frames = noise.integers(60, 200, (6, 100, 160)).astype(np.uint8)
+    frames[:, :20] = frames[:, 81:] = level + noise.integers(-4, 5, (6, 1, 160))
+    high = tracking.CropWindow(side_px=40.0, centres_T2=np.full((6, 2), (80.0, 20.0)))
+
+    def bars(frames_THW: np.ndarray) -> float:
+        return quality.bars_in_window(list(frames_THW), 1.0, high)
+
+    assert bars(frames) == pytest.approx(0.5, abs=0.05)
+    turned = tracking.CropWindow(side_px=40.0, centres_T2=np.full((6, 2), (20.0, 80.0)))
+    assert quality.bars_in_window(list(frames.transpose(0, 2, 1)), 1.0, turned) == pytest.approx(0.5, abs=0.05)
+    if level > quality.DARK_LEVEL:
+        on_one_side = frames.copy()
+        on_one_side[:, 81:] = frames[:, 40:59]
+        assert bars(on_one_side) == 0, "a wall"
+
+
+def test_a_plain_background_is_no_bar() -> None:
+    height, width = 100, 160
+    y, x = np.mgrid[:height, :width]
+    person = np.hypot(x - width / 2, (y - 50) * 0.9) < 36  # as far from the top as from the bottom
+    frames = np.full((6, height, width), 235, np.uint8)
+    frames[:, person] = np.random.default_rng(0).integers(40, 160, (6, int(person.sum())))
+    window = tracking.CropWindow(side_px=100.0, centres_T2=np.full((6, 2), (80.0, 50.0)))
+    assert quality.bars_in_window(list(frames), 1.0, window) == 0
