@@ -7,6 +7,7 @@ change around it, which repetitions bring down, so that the turn of a head would
 
 from typing import Any
 
+import cv2
 import numpy as np
 from avf_shards.timeline import FRAMES_PER_SECOND
 
@@ -76,7 +77,7 @@ def _is_repeated(before: Bytes, after: Bytes) -> bool:
     """
     if before.shape != after.shape:
         return False
-    change = np.abs(after[::2, ::2, 1].astype(np.int16) - before[::2, ::2, 1])
+    change = cv2.absdiff(np.ascontiguousarray(after[::2, ::2, 1]), np.ascontiguousarray(before[::2, ::2, 1]))
     rows, columns = (max(1, side // _BLOCKS) for side in change.shape)
     trimmed = change[: change.shape[0] // rows * rows, : change.shape[1] // columns * columns]
     blocks = trimmed.reshape(trimmed.shape[0] // rows, rows, -1, columns).mean((1, 3))

@@ -4,6 +4,7 @@ Shapes: T frames, H height, W width.
 """
 
 import math
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -15,25 +16,36 @@ SIDE_PX = 96  # of the aligned images
 BLOCK_PX = 10  # a mouth fills a few such blocks of a crop around the face
 STEP = 5  # frames between two images, 0.2 s: a mouth has moved, and the camera not too far to align
 FACE_SHARE = 0.75  # of the crop's side: the face, without the background around it
+QUANTILE = 0.9  # of the changes
 BLUR_PX = 5  # noise and the fractions of a pixel that the crop leaves count for less
 _MARGIN_PX = 8  # beside the border the aligned image has no content
 _COARSE = MotionSearch(kind=cv2.MOTION_TRANSLATION, blur_px=9, max_iterations=50, min_gain=1e-5)
 _FINE = MotionSearch(kind=cv2.MOTION_AFFINE, blur_px=5, max_iterations=50, min_gain=1e-5)
 
 
-def change_without_camera(grey_THW: Bytes) -> float:
-    """Return how much the most changed block changes in 0.2 s, in grey levels, once the camera's motion is taken out.
+def is_still_picture(grey_THW: Bytes, still_level: float) -> bool:
+    """Return whether the most changed block changes by less than `still_level` in 0.2 s, without the camera's motion.
 
-    The motion is an affine map of the face, as `refine_motion` gives it. The value is the 90th percentile over time, so
-    that a pause of the mouth does not count as a still; infinite where the crop is too short to tell.
+    The motion is an affine map of the face, as `refine_motion` gives it. The 90th percentile of the changes is
+    compared, so that a pause of the mouth does not count as a still. A crop that is too short to tell is none.
+
+    Args:
+        grey_THW: the crop around the face.
+        still_level: grey levels.
     """
     faces = _face_inside_frame(grey_THW[::STEP])
     small = [cv2.resize(face, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA) for face in faces]
     images: list[Image] = [
         np.asarray(cv2.GaussianBlur(frame.astype(np.float32), (BLUR_PX, BLUR_PX), 0)) for frame in small
     ]
-    changes = [_change(before, after) for before, after in zip(images, images[1:], strict=False)]
-    return float(np.percentile(changes, 90)) if changes else math.inf
+    # So many changes that reach the level bring the percentile above it, whatever the others are.
+    enough = len(images) - 1 - math.floor(QUANTILE * (len(images) - 2))
+    changes: list[float] = []
+    for before, after in pairwise(images):
+        changes.append(_change(before, after))
+        if sum(change >= still_level for change in changes) >= enough:
+            return False
+    return bool(changes) and float(np.quantile(changes, QUANTILE)) < still_level
 
 
 def _face_inside_frame(grey_THW: Bytes) -> Bytes:

@@ -193,7 +193,7 @@ def score_quality(
     # In a short span the background stays where it is as a watermark does.
     long_enough = detector_frames.span.seconds >= config.watermark_min_s
     watermark = overlay.find_overlay(frames) if long_enough else None
-    is_still = still_picture.change_without_camera(grey_THW) < config.still_level
+    is_still = still_picture.is_still_picture(grey_THW, config.still_level)
     scores = quality.QualityScores(
         sharpness=float(np.median([crop.sharpness(frame) for frame in grey_THW[:: config.every]])),
         frozen_s=detector_frames.span.seconds if is_still else quality.frozen_s(grey_THW, config.frozen_level),
