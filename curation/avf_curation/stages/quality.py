@@ -24,7 +24,7 @@ DARK_LEVEL = 28  # grey levels: encoded black bars stay below, with their ringin
 PLAIN_LEVELS = 16  # grey levels between the brightest and the darkest pixel of a bar of one colour
 MIN_EDGE_SHARE = 0.5  # of the edge of such a bar: pixels that differ from those beside it; measured: white bars 0.8
 MAX_UNEVEN_PX = 3  # between the bars on either side, in a frame of side_px
-Levels = npt.NDArray[np.int16]
+GreyLevels = npt.NDArray[np.int16]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +182,7 @@ def _bar_ends(darkest: Bytes, brightest: Bytes) -> tuple[int, int]:
     return max(dark[0], plain[0]), max(dark[1], plain[1])
 
 
-def _plain_ends(darkest: Levels, brightest: Levels) -> tuple[int, int]:
+def _plain_ends(darkest: GreyLevels, brightest: GreyLevels) -> tuple[int, int]:
     """Count the rows at the start and at the end that have one colour, where a straight line ends each.
 
     A plain background has no such line, and reaches as far down from the top as up from the bottom only by chance.
