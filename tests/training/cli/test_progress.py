@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from avf_training.cli.main import main
 from support.labelled import make_dataset, make_label_rows, make_labelled_shards
+from support.training_runs import SHALLOW
 
 SETS = ("batch=6", "micro_batch=6", "workers=0", "epochs=2", "threads=1", "log_every=1", "validation_share=0.34")
 
@@ -29,7 +30,7 @@ def test_a_fine_tune_shows_its_steps_and_the_clips_that_it_scores(
     terminal = _Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
     words = ["finetune", "--dataset", "lab", "--shards", str(tmp_path / "shards"), "--recipe", "nano"]
-    words += [word for setting in SETS for word in ("--set", setting)]
+    words += [word for setting in (SHALLOW, *SETS) for word in ("--set", setting)]
     assert main([*words, "--out", str(tmp_path / "run")]) == 0
     written = terminal.getvalue()
     for text in ("reading the records", "loading the model", "step 0/", "step 1/", "validating", "scoring clip 1 of "):

@@ -21,6 +21,7 @@ from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.tasks.task import fold_task
 from support.labelled import make_dataset, make_label_rows, make_labelled_shards
 from support.models import random_batch, tiny_config
+from support.training_runs import SHALLOW
 
 SETS = ("batch=4", "micro_batch=4", "workers=0", "epochs=1", "threads=1", "validation_share=0.2", "score_test=false")
 
@@ -31,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(folder: Path, out: Path, *settings: str) -> Path:
-    recipe = load_finetune_recipe("finetune", "nano", [*SETS, *settings])
+    recipe = load_finetune_recipe("finetune", "nano", [SHALLOW, *SETS, *settings])
     shards = LabelledShards([folder], StorageConfig())
     return train_stage(recipe, fold_task(make_dataset(), shards, 1, "av", recipe.validation_share), None, out)
 

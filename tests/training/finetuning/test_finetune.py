@@ -29,6 +29,7 @@ from avf_training.trainer.metrics_writer import read_lines
 from avf_training.trainer.optimizer import schedule
 from avf_training.trainer.saved_model import start_model
 from support.labelled import LABELS, make_dataset, make_label_rows, make_labelled_shards
+from support.training_runs import SHALLOW
 from support.waiting import wait_until
 
 STORAGE = StorageConfig()
@@ -42,13 +43,13 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 SETS = [
-    *("batch=6", "micro_batch=6", "workers=0", "epochs=30", "evaluate_every=10", "threads=1"),
+    *("batch=6", "micro_batch=6", "workers=0", "epochs=18", "evaluate_every=6", "threads=1"),
     *("validation_share=0.2", "drop_path=0.3"),
 ]
 
 
 def small_recipe(*settings: str, seed: int = 0) -> FinetuneRecipe:
-    return load_finetune_recipe("finetune", "nano", [*SETS, f"seed={seed}", *settings])
+    return load_finetune_recipe("finetune", "nano", [SHALLOW, *SETS, f"seed={seed}", *settings])
 
 
 def make_task(shards: Path, recipe: FinetuneRecipe, fold: int = 1, **changes: object) -> Task:
@@ -77,7 +78,7 @@ def test_a_fold_is_trained_and_scored_by_three_protocols(finished: Path, shards:
     assert result["protocols"]["last"]["people"] == 3
     assert result["protocols"]["last"]["scores"]["UAR"]["interval"] is None, "three people tell too little"
     rows = read_validation(finished)
-    assert [row.epoch for row in rows] == [10, 20, 30]
+    assert [row.epoch for row in rows] == [6, 12, 18]
     chosen = result["protocols"]["test_best"]["step"]
     assert chosen == select_epoch(rows, "test_best", "WAR")[0]
     model = Classifier.from_pretrained(load_best_model(finished, "validation"))
@@ -110,7 +111,7 @@ def test_a_run_killed_between_two_epochs_resumes_to_the_same_result(
     finished: Path, shards: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "cut"
-    run = subprocess.Popen(finetune_command(tmp_path, shards, out, SETS))
+    run = subprocess.Popen(finetune_command(tmp_path, shards, out, [SHALLOW, *SETS]))
 
     def second_epoch_is_validated() -> bool:
         assert run.poll() is None
@@ -236,7 +237,7 @@ def test_a_single_modality_is_fine_tuned(shards: Path, tmp_path: Path, modalitie
 def test_dimensions_are_regressed_inside_their_range(tmp_path: Path) -> None:
     rows = [{"valence": str(v), "subject": f"p{n}"} for n in range(6) for v in (-1.5, -1.0, 1.0, 1.5)]
     shards = make_labelled_shards(tmp_path, {"lab": rows})
-    recipe = small_recipe("epochs=6", "evaluate_every=2")
+    recipe = load_finetune_recipe("finetune", "nano", [*SETS, "epochs=6", "evaluate_every=2"])
     data = make_dataset(
         task="dimensions", labels=(), dimensions=("valence",), range=(-2.0, 2.0), metrics=("PCC", "CCC")
     )

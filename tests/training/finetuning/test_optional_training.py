@@ -21,6 +21,7 @@ from avf_training.trainer.metrics_writer import read_lines
 from avf_training.trainer.trainer import Trainer
 from support.labelled import make_dataset, make_label_rows, make_labelled_shards
 from support.stopped_runs import StoppedError, stop_at_evaluation
+from support.training_runs import SHALLOW
 
 SETS = ("batch=4", "micro_batch=4", "workers=0", "epochs=2", "threads=1", "validation_share=0.2", "drop_path=0.3")
 
@@ -34,7 +35,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> LabelledShards:
 
 
 def make_run(shards: LabelledShards, *settings: str) -> tuple[FinetuneRecipe, Task]:
-    recipe = load_finetune_recipe("finetune", "nano", [*SETS, *settings])
+    recipe = load_finetune_recipe("finetune", "nano", [SHALLOW, *SETS, *settings])
     return recipe, fold_task(make_dataset(), shards, 1, recipe.modalities, recipe.validation_share)
 
 
@@ -134,7 +135,7 @@ def test_frozen_layers_keep_their_weights_and_the_others_learn(shards: LabelledS
 def test_settings_that_nothing_can_follow_are_refused_before_the_folder_is_made(
     shards: LabelledShards, tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match=r"frozen_layers 99: this model has 7 layers"):
+    with pytest.raises(UserError, match=r"frozen_layers 99: this model has 4 layers"):
         train_stage(*make_run(shards, "frozen_layers=99"), None, tmp_path / "run")
     recipe, task = make_run(shards, "patience=2")
     with pytest.raises(UserError, match=r"lab/fold_1: patience needs validation clips"):
@@ -153,7 +154,7 @@ def test_a_loss_of_moments_keeps_the_clips_that_it_compares(tmp_path: Path) -> N
     settings = [*SETS, "steps=1", "regression=ccc", "modalities=v", "validation_share=0", "score_test=false"]
 
     def start(micro_batch: int) -> Path:
-        recipe = load_finetune_recipe("finetune", "nano", [*settings, f"micro_batch={micro_batch}"])
+        recipe = load_finetune_recipe("finetune", "nano", [SHALLOW, *settings, f"micro_batch={micro_batch}"])
         return train_stage(recipe, fold_task(data, labelled, 1, "v", 0.0), None, tmp_path / "ft")
 
     result = start(4)

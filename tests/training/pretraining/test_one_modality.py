@@ -17,7 +17,7 @@ from avf_training.pretraining.pretrain import PretrainingData, run_pretraining
 from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.tasks.task import fold_task
 from support.labelled import make_dataset, make_label_rows, make_labelled_shards
-from support.training_runs import QUICK, SAVE, read_metrics
+from support.training_runs import QUICK, SAVE, SHALLOW, read_metrics
 
 OTHER = {"v": "audio", "a": "video"}
 
@@ -35,7 +35,7 @@ def modality(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def run(shards: Path, modality: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp(f"run-{modality}") / "run"
-    recipe = load_recipe("nano", (*QUICK, *SAVE, f"modalities={modality}", "eval_every=6"))
+    recipe = load_recipe("nano", (*QUICK, *SAVE, SHALLOW, f"modalities={modality}", "eval_every=6"))
     assert run_pretraining(recipe, PretrainingData(shards=shards, validation=shards), out) == 6
     return out
 
@@ -79,7 +79,7 @@ def test_its_scores_and_its_figure_are_of_that_modality(
 def test_fine_tuning_starts_from_it_and_says_what_it_was_trained_on(
     run: Path, modality: str, shards: Path, tmp_path: Path
 ) -> None:
-    settings = ["batch=4", "micro_batch=4", "workers=0", "steps=2", "threads=1", "validation_share=0"]
+    settings = [SHALLOW, "batch=4", "micro_batch=4", "workers=0", "steps=2", "threads=1", "validation_share=0"]
     audio_visual = load_finetune_recipe("finetune", "nano", settings)
     labelled = LabelledShards([shards], StorageConfig())
     task = fold_task(make_dataset(), labelled, 1, audio_visual.modalities, 0)
