@@ -40,6 +40,7 @@ NAMES = (
     "audit_page",
     "start_up",
     "takedown_search",
+    "research_costs",
 )
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
