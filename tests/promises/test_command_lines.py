@@ -316,6 +316,7 @@ REFUSALS = (
     ("avf-curate", "retry RUN", "not the folder of a run"),
     ("avf-curate", "data-card SHARDS --out CARD", "has no manifest.json"),
     ("avf-curate", "run --source a=nono --out RUN", "no such folder"),
+    ("avf-curate", "run --source a=notes --out RUN --address 127.0.0.1:1", "no Ray cluster on 127.0.0.1:1: Connection"),
 )
 
 

@@ -1,11 +1,13 @@
 """Promise: a run whose coordinator, worker or raylet gets SIGKILL ends with the same bytes after a restart.
 
-One worker, two workers and the `inline` engine give the same bytes, and Ctrl-C stops a run cleanly.
+One worker, two workers and the `inline` engine give the same bytes, and Ctrl-C and SIGTERM stop a run cleanly.
 """
 
 import contextlib
+import os
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -94,16 +96,28 @@ def test_a_run_whose_worker_was_killed_ends_with_the_same_bytes(
     assert finish_run(source, out, 1) == undisturbed
 
 
-def test_ctrl_c_ends_a_run_cleanly(source: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "send"),
+    [(signal.SIGINT, os.kill), (signal.SIGTERM, os.kill), (signal.SIGTERM, os.killpg)],
+    ids=["ctrl-c", "sigterm", "sigterm-to-the-group"],
+)
+def test_a_signal_ends_a_run_cleanly(
+    source: Path, tmp_path: Path, number: signal.Signals, send: Callable[[int, int], None]
+) -> None:
     out = tmp_path / "run"
     running = subprocess.Popen(
-        curate_command(source, out, 2), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        curate_command(source, out, 2),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     wait_until(lambda: RunFolder(out).finished_units(0), "the first finished unit")
     assert running.poll() is None
-    running.send_signal(signal.SIGINT)
+    send(running.pid, number)
     _, stderr = running.communicate(timeout=240)
     assert running.returncode == 130
     assert "the same command continues after them" in stderr
     assert "Traceback" not in stderr
+    assert "SIGTERM received" not in stderr, "Ray's native stack"
     assert run_status(RunFolder(out)).state == "stopped"

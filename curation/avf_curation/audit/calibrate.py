@@ -33,7 +33,7 @@ class Proposal:
     passes: Estimate  # share that passes the threshold in use
     proposed: float  # threshold that the requested share passes, rounded to the side where more spans pass
     passes_proposed: float  # share of the spans that passes the proposed threshold
-    #: False where many spans have the same score, so that no threshold passes a share near the requested one
+    #: False where so many spans have the same score that no threshold passes a share near the requested one
     usable: bool
     low: float  # lower end of the 95 % interval of `proposed`
     high: float  # upper end of that interval
@@ -105,8 +105,12 @@ def propose_thresholds(table: pa.Table, source: str, keep: float, checks: list[s
                 passes=passes,
                 proposed=proposed,
                 passes_proposed=passes_proposed,
-                # As near to the requested share as a sample of this many groups can tell.
-                usable=shares[0] - 1 / len(ordered) <= passes_proposed <= shares[1] + 1 / len(ordered),
+                # As near to the requested share as a sample of this many groups can tell. In a small one that would
+                # include a score that nearly all spans share (a maximum of 0), where the threshold rejects next to
+                # nothing of these spans and whatever differs in others; so half of the rejections must stay.
+                usable=shares[0] - 1 / len(ordered)
+                <= passes_proposed
+                <= min(shares[1] + 1 / len(ordered), (1 + keep) / 2),
                 low=low,
                 high=high,
             )

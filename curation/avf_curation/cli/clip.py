@@ -59,7 +59,7 @@ def _run(options: argparse.Namespace) -> int:
         raise UserError("\n".join(missed) or f"{options.videos}: holds no video")
     for sentence in missed:
         _LOG.warning("%s", sentence)
-    rows = _clip_rows(clips.run)
+    rows = [row for row in _clip_rows(clips.run) if row["key"] in clips.keys]
     if not write_answer(options, rows):
         print(f"{options.videos}: {count_noun(len(rows), 'clip')}; tracked by {clips.backends.track}")
         for row in rows:

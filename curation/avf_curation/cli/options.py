@@ -300,6 +300,13 @@ def check_engine_options(options: argparse.Namespace) -> None:
         raise UserError(f"--max-fault-share {options.max_fault_share:g} must be between 0 and 1")
     if options.workers is not None and options.workers < 1:
         raise UserError(f"--workers {options.workers} must be at least 1")
+    if options.address and options.engine == "ray":  # before Ray and the detectors are loaded
+        from avf_curation.execution.cluster import connect_port, describe_lost_address
+
+        try:
+            connect_port(options.address)
+        except ConnectionError as error:
+            raise UserError(describe_lost_address(options.address, str(error))) from None
 
 
 def cluster_config(options: argparse.Namespace) -> Any:

@@ -4,16 +4,16 @@ Ray's own attempts take 20 to 30 seconds and then say "connection timeout" of a 
 """
 
 import os
-import socket
 
 import grpc
 from ray._private.grpc_utils import init_grpc_channel  # adds the token and the TLS settings of Ray's environment
 from ray._private.services import find_bootstrap_address
 from ray.exceptions import AuthenticationError
 
+from avf_curation.execution.cluster import connect_port
 from avf_curation.pipeline.failures import InfrastructureError
 
-_CONNECT_TIMEOUT_S, _ANSWER_TIMEOUT_S = 5.0, 10.0
+_ANSWER_TIMEOUT_S = 10.0
 # Calls that change nothing: of Ray's client port, and of the port that nodes join.
 _CLIENT_CALL = "/ray.rpc.RayletDriver/ClusterInfo"
 _NODE_CALL = "/ray.rpc.NodeInfoGcsService/CheckAlive"
@@ -42,13 +42,10 @@ def check_access(address: str) -> None:
     Other addresses name no port and are left to Ray. Raises ConnectionError where nothing listens or
     answers, and InfrastructureError where the token is missing, cannot be read, or is refused.
     """
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not colon or not port.isdigit():
+    target = connect_port(address)
+    if target is None:
         return
-    try:
-        socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S).close()
-    except OSError as error:
-        raise ConnectionError(error.strerror or "no answer") from None
+    host, port = target
     call = _CLIENT_CALL if address.startswith("ray://") else _NODE_CALL
     try:
         with init_grpc_channel(f"{host}:{port}") as channel:

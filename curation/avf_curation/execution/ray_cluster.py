@@ -9,7 +9,7 @@ from typing import Any
 import ray
 from ray.exceptions import AuthenticationError
 
-from avf_curation.execution.cluster import ClusterConfig
+from avf_curation.execution.cluster import ClusterConfig, describe_lost_address
 from avf_curation.execution.ray_access import check_access, find_started_cluster, unreadable_token
 from avf_curation.pipeline.failures import InfrastructureError
 
@@ -53,9 +53,7 @@ def connect_cluster(cluster: ClusterConfig, device: str) -> bool:
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         if address:
-            raise InfrastructureError(
-                f"no Ray cluster on {address}: {reason}; is it up, and is its port open?"
-            ) from None
+            raise InfrastructureError(describe_lost_address(address, reason)) from None
         raise InfrastructureError(
             f"Ray does not start on this machine: {reason}; --engine inline works without Ray"
         ) from None

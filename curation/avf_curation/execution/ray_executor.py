@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import ray
 from ray.exceptions import RayError
 
+from avf_curation.execution import signals
 from avf_curation.execution.circuit_breaker import CircuitBreaker
 from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.events import Event
@@ -31,6 +32,7 @@ def run_units(
 ) -> Iterator[UnitReport]:
     """Run `jobs` and yield a report whenever a unit is committed. Raises InfrastructureError."""
     started_here = connect_cluster(cluster, setup.device)
+    signals.restore_handlers()  # Ray's own, for SIGTERM, prints a native stack and aborts
     scheduler = UnitScheduler(setup, cluster, breaker, emit)
     try:
         yield from scheduler.run(jobs)

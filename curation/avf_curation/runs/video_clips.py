@@ -6,14 +6,14 @@ OUT/shards the clips
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.packing.pack import pack_shards
-from avf_shards.packing.selection import Selection
+from avf_shards.packing.selection import Selection, select_clips
 from avf_shards.schema.ledger import Decision, table_to_decisions
 
 from avf_curation.detectors.detector_set import BackendSelection, resolve_backends
@@ -33,7 +33,7 @@ class VideoClips:
     run: RunFolder  # its ledger holds the spans of each clip
     shards: Path  # packed clips; missing where there is no clip
     backends: BackendSelection  # the detectors that found the people
-    keys: tuple[str, ...]  # of all clips
+    keys: tuple[str, ...]  # of the clips in `shards`
     missed: dict[str, str]  # name of a video that gave no clip -> a sentence with its path and why
 
 
@@ -65,11 +65,17 @@ def clip_videos(
     options = RunOptions(engine="inline", max_fault_share=1.0, follow_symlinks=follow)
     run = curate(recipe, backends, {SOURCE: source}, out / "run", options, on_progress=on_progress)
     decisions = table_to_decisions(run.ledger())
-    keys = tuple(key for decision in decisions for key in decision.clips)
+    copies = {
+        clip.key: clip.duplicate_of
+        for clip in select_clips(run.ledger(), Selection()).rejected
+        if clip.duplicate_of is not None
+    }
+    keys = tuple(key for decision in decisions for key in decision.clips if key not in copies)
     shards = out / "shards"
     if keys:
         pack_shards(run, shards, Selection())
-    return VideoClips(run=run, shards=shards, backends=backends, keys=keys, missed=_describe_missed(videos, decisions))
+    missed = _describe_missed(videos, decisions) | _describe_copies(videos, decisions, copies)
+    return VideoClips(run=run, shards=shards, backends=backends, keys=keys, missed=missed)
 
 
 def _link_video(video: Path, folder: Path) -> Path:
@@ -97,6 +103,21 @@ def _describe_missed(videos: Path, decisions: Sequence[Decision]) -> dict[str, s
     return {
         name: f"{folder / name}: no clip can be cut from it: {_join_reasons(reasons)}"
         for name, reasons in seconds.items()
+    }
+
+
+def _describe_copies(videos: Path, decisions: Sequence[Decision], copies: Mapping[str, str]) -> dict[str, str]:
+    """Return, by its name, of which video each video without clips of its own is a copy.
+
+    Args:
+        copies: clip of a copy -> clip of the same bytes, which is packed.
+    """
+    folder = videos if videos.is_dir() else videos.parent
+    video_of = {key: decision.video_id for decision in decisions for key in decision.clips}
+    return {
+        video_of[key]: f"{folder / video_of[key]}: has the same bytes as {folder / video_of[packed]}, "
+        "whose clips stand for both"
+        for key, packed in copies.items()
     }
 
 

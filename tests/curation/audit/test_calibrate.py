@@ -160,6 +160,18 @@ def test_no_line_is_printed_for_a_score_that_most_spans_share(capsys: pytest.Cap
     assert "no proposal for quality/dark: many spans have the same score, so no threshold passes 80%" in output
 
 
+def test_a_lowest_score_that_most_spans_share_is_no_threshold() -> None:
+    """25 spans without a frozen frame, but one: a maximum of 0 seconds would reject every other recording's pause."""
+    (proposal,) = propose_thresholds(tied_ledger([0.0] * 24 + [1.2], "<="), "a", 0.8).proposals
+    assert (proposal.proposed, proposal.passes_proposed) == (0, pytest.approx(0.96))
+    assert not proposal.usable
+    # Scores in whole frames share values, too: a threshold that rejects about the requested share stands.
+    frames = [float(n) for n in (0, 1, 2) for _ in range(28)] + [3.0] * 16
+    (proposal,) = propose_thresholds(tied_ledger(frames, "<="), "a", 0.8).proposals
+    assert (proposal.proposed, proposal.passes_proposed) == (2, pytest.approx(0.84))
+    assert proposal.usable
+
+
 @pytest.mark.parametrize(("operator", "base"), [(">=", 12346.0), ("<=", 12341.0)])
 def test_rounding_a_threshold_rejects_no_span_that_it_should_pass(operator: str, base: float) -> None:
     scores = [base + 0.01 * n for n in range(200)]

@@ -1,7 +1,9 @@
 """avf-train describe, reconstruct, bench and estimate on the command line."""
 
 import argparse
+import ctypes
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -94,11 +96,13 @@ def test_reconstruct_draws_an_untrained_and_a_saved_model(shards: Path, tmp_path
 
 
 def test_reconstruct_refuses_invalid_ratios_and_keys(
-    shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = ["reconstruct", str(shards), "--out", str(tmp_path / "x.png"), "--preset", "nano"]
     assert main([*base, "--ratios", "0.93:0.75"]) == 2
     assert "would fit" in capsys.readouterr().err
+    # A key is looked for before the model is imported: torch takes seconds.
+    monkeypatch.setitem(sys.modules, "avf_training.pretraining.reconstruction_figure", None)
     assert main([*base, "--key", "nobody"]) == 2
     assert "has no clip 'nobody'" in capsys.readouterr().err
 
@@ -182,6 +186,19 @@ def test_estimate_plans_with_as_many_devices_as_the_batch_can_be_split_over(
     for micro_batch, devices in ((24, 1), (3, 8), (8, 3)):
         assert main([*command, "--set", f"micro_batch={micro_batch}", "--json", "-"]) == 0
         assert json.loads(capsys.readouterr().out)["devices"] == devices
+
+
+def test_a_gpu_that_cannot_be_there_is_refused_without_torch(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(name: str) -> None:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr(ctypes, "CDLL", refuse)
+    for device, message in (("cuda", "this machine has no CUDA device"), ("gpu", "choose from cpu, cuda")):
+        with pytest.raises(SystemExit, match="2"):
+            build_parser().parse_args(["predict", "v.mp4", "--model", "m", "--device", device])
+        assert message in capsys.readouterr().err
 
 
 def test_evaluate_pretraining_refuses_a_folder_without_a_run(

@@ -48,6 +48,18 @@ def test_an_untrained_model_is_worse_than_the_mean_picture_and_its_raw_output_is
     assert (tmp_path / "r.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_the_heading_names_the_modality_that_is_worse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = reconstruct_untrained()
+    assert clip.video is not None
+    headings: list[str] = []
+    monkeypatch.setattr("matplotlib.figure.Figure.suptitle", lambda figure, text, **_: headings.append(text))
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, path, **_: None)
+    for ratio in (1.5, 0.5):
+        changed = replace(clip, video=replace(clip.video, error_ratio=ratio))
+        draw_reconstruction(tmp_path / "r.png", [changed], "clip", restored=False)
+    assert [text.splitlines()[1].partition(" than")[0] for text in headings] == ["worse", "sound worse"]
+
+
 def test_long_names_and_figures_stay_inside_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pyplot = load_pyplot()
     monkeypatch.setattr(pyplot, "close", lambda figure: None)

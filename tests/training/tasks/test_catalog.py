@@ -116,6 +116,14 @@ def test_the_command_lists_data_sets(capsys: pytest.CaptureFixture[str], monkeyp
     output = capsys.readouterr().out
     for data in DATASETS:  # no name is so long that it runs into its neighbour
         assert re.search(rf"^{re.escape(data.name)} +{re.escape(data.title)} +{data.source} ", output, re.MULTILINE)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["datasets"]) == 0
+    table = capsys.readouterr().out.partition("folds: ")[0]
+    assert all(len(line) <= 80 for line in table.splitlines())
+    assert "\N{HORIZONTAL ELLIPSIS}" not in table
+    for data in DATASETS:  # a title goes on in the next line at a space; no word is cut
+        assert re.search(rf"^{data.name} +{re.escape(data.title.split()[0])} .*{data.source} ", table, re.MULTILINE)
+    monkeypatch.delenv("COLUMNS")
     assert main(["datasets", "--alignment"]) == 0
     output = capsys.readouterr().out
     assert re.search(r"happy +happiness +happy +happy +happy +hap\+exc +HAP +HAP +happy", output)

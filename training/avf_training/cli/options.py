@@ -1,6 +1,7 @@
 """Options that several commands of avf-train share, and the objects that they describe."""
 
 import argparse
+import ctypes
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,33 @@ def dataset_names() -> list[str]:
 
 def add_device_option(parser: argparse.ArgumentParser) -> None:
     """Add `--device`."""
-    parser.add_argument("--device", choices=("cpu", "cuda"), help="device to compute on (default: cuda if present)")
+    parser.add_argument(
+        "--device", type=_device, metavar="{cpu,cuda}", help="device to compute on (default: cuda if present)"
+    )
+
+
+def _device(text: str) -> str:
+    """Return the device of `--device`; refuse cuda at once, without torch, where no driver of it is installed."""
+    if text not in ("cpu", "cuda"):
+        raise argparse.ArgumentTypeError(f"invalid choice: {text!r} (choose from cpu, cuda)")
+    if text == "cuda" and not _may_have_cuda():
+        raise argparse.ArgumentTypeError(
+            "cuda: this machine has no CUDA device; leave the option out to compute on the CPU"
+        )
+    return text
+
+
+def _may_have_cuda() -> bool:
+    """Return whether torch may find a CUDA device, which `resolve_device` asks torch itself."""
+    from importlib.metadata import version
+
+    if "rocm" in version("torch"):  # AMD's devices answer to the same name, by another driver
+        return True
+    try:
+        ctypes.CDLL("libcuda.so.1")  # loads NVIDIA's driver without starting it, so that workers can still be forked
+    except OSError:
+        return False
+    return True
 
 
 def add_cache_option(parser: argparse.ArgumentParser) -> None:

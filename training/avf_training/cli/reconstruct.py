@@ -42,7 +42,7 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from avf_training.inference.clip_input import open_clips, require_input
+    from avf_training.inference.clip_input import find_shards, open_clips, require_clip, require_input
     from avf_training.models.mask_sampling import parse_ratios
     from avf_training.models.presets import preset
     from avf_training.trainer.saved_model import require_model, start_model
@@ -55,6 +55,9 @@ def _run(options: argparse.Namespace) -> int:
     else:
         preset(options.preset or PRESET)
     require_input(options.input)
+    shards_folder = find_shards(options.input)
+    if shards_folder is not None and options.key is not None:
+        require_clip(Path(shards_folder), options.key)
     # After what is refused quickly: this loads torch.
     from avf_training.pretraining.reconstruction_figure import ReconstructionRequest, Reconstructor
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from avf_shards.text import count_noun, printable
 from rich.table import Table
@@ -15,15 +15,20 @@ from avf_training.tasks.label_alignment import ALIGNED, HYBRID_LABELS, MICRO_DAT
 if TYPE_CHECKING:  # imports torch, and most of these tables do not need it
     from avf_training.inference.person_prediction import PersonPrediction
 
+_DATASETS_COLUMNS = 130  # that the list of data sets needs for a line each
 _MAX_PEOPLE = 20  # rows of the summary of predictions
 
 
 def print_datasets(rows: Sequence[Dataset]) -> None:
     """Print one line for each data set, by the name that `--dataset` takes, then their notes."""
     out = make_console()
-    table = Table(box=None, header_style="bold", pad_edge=False)
+    # On a narrow terminal titles, folds and metrics go on in a second line, at a space: a name is never cut.
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    longest_words = {"title": len("Werewolf-XL"), "folds": len("predefined"), "metrics": len("weighted")}
+    narrow = longest_words if out.width < _DATASETS_COLUMNS else {}
     for name in ("--dataset", "title", "source", "labels", "clips", "folds", "metrics"):
-        table.add_column(name, justify="right" if name == "clips" else "left")
+        justify: Literal["right", "left"] = "right" if name == "clips" else "left"
+        table.add_column(name, justify=justify, no_wrap=name not in narrow, width=narrow.get(name))
     for data in rows:
         labels = f"{len(data.labels)}" if data.labels else f"{len(data.dimensions)} values"
         folds = f"{data.folds or 'all'}, {data.split.replace('_', ' ')}".removeprefix("all, ")

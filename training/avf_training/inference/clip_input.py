@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from avf_shards.errors import UserError
+from avf_shards.format.index import load_index, sidecar_path
 from avf_shards.format.manifest import MANIFEST
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,15 @@ def require_input(path: Path) -> None:
         raise _without_curation(path, error) from None
     if not holds_video(path):
         raise UserError(f"{path}: holds no video; name a video, a folder of videos, or shards")
+
+
+def require_clip(shards: Path, key: str) -> None:
+    """Raise UserError where a folder of shards has no clip of this key, before a model is loaded for it.
+
+    Raises FaultError for a damaged sidecar.
+    """
+    if not any(key in load_index(sidecar_path(tar)).by_key() for tar in sorted(shards.glob("*.tar"))):
+        raise UserError(f"{shards}: has no clip {key!r}; `avf-shards ls {shards} --keys` lists them")
 
 
 def _without_curation(path: Path, error: ImportError) -> UserError:

@@ -223,9 +223,7 @@ def draw_reconstruction(path: Path, clips: list[ReconstructedClip], title: str, 
     shown = [] if video is None else np.linspace(0, len(video.original) - 1, _FRAMES).round().astype(int).tolist()
     widths = [1.0] * len(shown) + [1.6] * (clips[0].audio is not None)
     height = WIDTH_IN / max(sum(widths), _FRAMES) + 0.32
-    comparison = "worse" if any(clip.worse for clip in clips) else "better"
-    subtitle = f"{comparison} than the mean picture (each patch in its own mean)"
-    heading = wrap_text(f"{title}\n{subtitle}", _NAME_CHARACTERS)
+    heading = wrap_text(f"{title}\n{_describe_all(clips)}", _NAME_CHARACTERS)
     height_in = height * len(rows) + 0.2 * (heading.count("\n") + 2) + 0.16 * len(clips)
     figure = pyplot.figure(figsize=(WIDTH_IN, height_in))
     figure.suptitle(heading, fontsize=11, x=0.01, ha="left")
@@ -246,6 +244,14 @@ def draw_reconstruction(path: Path, clips: list[ReconstructedClip], title: str, 
     with name_path(path):
         figure.savefig(path, dpi=DPI)
     pyplot.close(figure)
+
+
+def _describe_all(clips: Sequence[ReconstructedClip]) -> str:
+    """Return a line that says which modalities are worse than the mean picture at any pair of ratios."""
+    names = clips[0].parts
+    worse = [name for name in names if any(name in clip.worse for clip in clips)]
+    words = "better" if not worse else "worse" if len(worse) == len(names) else f"{worse[0]} worse"
+    return f"{words} than the mean picture (each patch in its own mean)"
 
 
 def _rows(clips: Sequence[ReconstructedClip], restored: bool) -> list[_Row]:
