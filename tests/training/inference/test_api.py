@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -238,6 +239,13 @@ def test_videos_are_cut_into_clips_of_each_person(tmp_path: Path, capsys: pytest
     (tmp_path / "other.mp4").write_bytes(encode_video(VideoScript(shots=(ShotScript(frames=50, speakers=(503,)),))))
     assert curate_main(["clip", str(tmp_path / "other.mp4"), "--out", str(tmp_path / "out")]) == 2
     assert "was made for two then one.mp4; name a new folder for other.mp4" in capsys.readouterr().err
+    (tmp_path / "twins").mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / "twins" / name).write_bytes((tmp_path / "other.mp4").read_bytes())
+    assert curate_main(["clip", str(tmp_path / "twins"), "--out", str(tmp_path / "t"), "--json", "-"]) == 0
+    shown = capsys.readouterr()
+    assert len(json.loads(shown.out)) == 1, "of two files with the same bytes"
+    assert re.search(r"[ab]\.mp4: has the same bytes as .*[ab]\.mp4, whose clips stand for both", shown.err)
     (tmp_path / "wall.mp4").write_bytes(encode_video(VideoScript(shots=(ShotScript(frames=50, speakers=()),))))
     assert curate_main(["clip", str(tmp_path / "wall.mp4"), "--out", str(tmp_path / "wall")]) == 2
     assert "wall.mp4: no clip can be cut from it: " in capsys.readouterr().err
