@@ -12,6 +12,7 @@ from avf_curation.media.types import MediaError
 _LOST_SYNC_S = 0.05  # sound whose timestamps drift less than this is taken as continuous
 _CLOCK_ROUNDING_S = 0.001
 _MIN_RATE_HZ = 4000  # the lowest that devices record is 5,512
+_MAX_RATE_HZ = 2_000_000  # the highest is 768,000; a resampler's filter from a thousand times that takes gigabytes
 # An hour of digital silence in FLAC takes 200 kB. A file may hold three hours, and as much more as that allows.
 _SMALL_FILE_S, _SECONDS_PER_BYTE = 3 * 3600, 0.02
 _SETTLE_S = 5.0  # of a run, whose timestamps together say when it begins
@@ -77,7 +78,7 @@ def _split_runs(decoded: Iterator[Any], limits: SoundLimits) -> Iterator[PlacedF
     for frame in decoded:
         if not frame.sample_rate or not frame.samples:
             continue
-        if frame.sample_rate < _MIN_RATE_HZ:
+        if not _MIN_RATE_HZ <= frame.sample_rate <= _MAX_RATE_HZ:
             raise MediaError("absurd_sound", f"the sound has {frame.sample_rate} samples a second")
         time_s = frame.time if frame.pts is not None else expected_s or 0.0
         if limits.until_s is not None and time_s > limits.until_s:

@@ -77,7 +77,8 @@ FAILURE_SENTENCES: Mapping[str, str] = {
     "hdr": "The picture has colours that cannot be converted to BT.709: Dolby Vision profile 5 or ICtCp.",
     "absurd_packets": "The file has more than ten million packets, many more than hours of picture and sound need.",
     "absurd_timestamps": "The timestamps run past media.max_duration_s, or start again thousands of times.",
-    "absurd_sound": "The sound has less than 4,000 samples a second, or is hours long in a file of kilobytes.",
+    "absurd_sound": "The sound has less than 4,000 or more than 2,000,000 samples a second, or is hours long in "
+    "a file of kilobytes.",
     "range_outside": "The file ends before the range that a corpus names begins, or before that range ends.",
     "cut_off": "The file declares more than can be decoded: it ends early, or goes on in another codec.",
     "damaged": "These pictures cannot be trusted: data are damaged or lost here or since the last key frame, or the "

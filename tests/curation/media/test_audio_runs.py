@@ -13,9 +13,11 @@ import pytest
 from avf_curation.media.audio_runs import SoundLimits, place_frames
 from avf_curation.media.container import open_container
 from avf_curation.media.declared_samples import declared_memory_bytes
+from avf_curation.media.decode import MediaFile
 from avf_curation.media.input_file import InputFile
 from avf_curation.media.types import MediaError
 from support import bombs
+from support.curation_runs import make_recipe
 from support.videos import make_video
 
 HOUR = 3600
@@ -44,6 +46,15 @@ def test_sound_of_a_few_samples_a_second_is_refused() -> None:
     with pytest.raises(MediaError, match="the sound has 8 samples a second"):
         list(place_frames(hours(1, 8), limits(10**9)))
     assert len(list(place_frames(hours(1, 5512), limits(10**9)))) == 1
+
+
+def test_sound_of_billions_of_samples_a_second_is_refused(tmp_path: Path) -> None:
+    """A flipped bit in the rate of a WAV: the filter that resamples it took 1.2 GB."""
+    bombs.write_wav(tmp_path / "a.wav", 0x47003E80 >> 1, 19_200)
+    with MediaFile(tmp_path / "a.wav", make_recipe().defaults.media) as media, pytest.raises(MediaError) as caught:
+        media.audio(0)
+    assert caught.value.kind == "absurd_sound"
+    assert len(list(place_frames(hours(1, 768_000), limits(10**9)))) == 1
 
 
 # In a process of its own: one that has freed memory before may open the file in that.
