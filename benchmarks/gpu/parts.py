@@ -100,7 +100,7 @@ PARTS = (
         function="step_memory.run",
         expected_s=45,
         note="Steps of one GPU by the recipes as they are, in a process that may take the memory of a 48 GB card less 1 GiB "
-        "for CUDA. Computed: by the counter that `avf-train models` prints. Gradient buffers of several GPUs are not in it.",
+        "for CUDA. Computed: as `avf-train estimate` does. Gradient buffers of several GPUs are not in it.",
     ),
     Part(
         name="probe_cost",
