@@ -17,6 +17,14 @@ from avf_training.framewise.parity.losses_numbers import compare_losses
 from avf_training.framewise.parity.postprocessing_numbers import compare_postprocessing
 from avf_training.framewise.parity.rows import OracleNumbers
 from avf_training.framewise.parity.schedule_numbers import compare_layer_rates, compare_schedules
+from avf_training.framewise.parity.sequence_numbers import (
+    compare_cross_attention,
+    compare_fusion_transformer,
+    compare_layers,
+    compare_temporal,
+)
+from avf_training.framewise.parity.speech_numbers import compare_speech_encoders, compare_speech_heads
+from avf_training.framewise.parity.vggish_numbers import compare_vggish
 
 OracleComparison = Callable[[str, OracleNumbers], list[ParityRow]]
 
@@ -28,6 +36,13 @@ KINDS: tuple[tuple[str, OracleComparison], ...] = (
     ("a30.train_va.start_f", compare_audio),
     ("dwf2.best_weights", compare_late_fusion),
     ("ensemble_derived", compare_folds),
+    ("layer2.out.masked", compare_layers),
+    ("v3.va.train_nodrop.out", compare_temporal),
+    ("TestModelConcat.out", compare_cross_attention),
+    ("VA.w.feat_fc.weight", compare_fusion_transformer),
+    ("w2v_stable.last_hidden_state", compare_speech_encoders),
+    ("frame_states_VA.V1", compare_speech_heads),
+    ("hann400.first8", compare_vggish),
 )
 """(a name that only files of this kind hold, the comparison)."""
 

@@ -1,0 +1,56 @@
+"""The networks compute what the authors' code computed, in both precisions, and a wrong weight is reported."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from avf_training.framewise.parity.dispatch import compare
+
+COMPLETE = ("sun_layers", "netease_tmf", "wav2vec2", "sun_pdem", "vggish")
+IN_PART = {"sun_temporal": 7, "sun_fusion": 7}
+"""Arrays of models whose weights are drawn by names that are not known here."""
+
+
+@pytest.fixture(scope="module")
+def oracles(shared: Path) -> Path:
+    folder = shared / "oracles/abaw6"
+    if not folder.is_dir():
+        pytest.skip("the numbers of the ABAW-6 systems (../shared/oracles/abaw6) are not here")
+    return folder
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", [*COMPLETE, *IN_PART])
+def test_networks_equal_those_of_the_authors_code(oracles: Path, name: str) -> None:
+    rows = compare(oracles / f"{name}.npz")
+    compared = [row for row in rows if not row.group.startswith("not compared")]
+    assert not [row for row in compared if not row.passed]
+    assert {"float64", "float32"} <= {row.precision for row in compared}
+    assert sum(row.numbers for row in rows if row not in compared) == IN_PART.get(name, 0)
+
+
+@pytest.mark.real
+def test_losses_and_gradients_are_compared_where_a_file_has_them(oracles: Path) -> None:
+    for name in ("sun_temporal", "netease_tmf"):
+        assert {"outputs", "losses", "gradients"} <= {row.group for row in compare(oracles / f"{name}.npz")}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("sun_layers", "layer2.w.feed_forward.layer_1.bias"),
+        ("netease_tmf", "VA.w.transformer.transformer_encoder.layers.2.linear1.bias"),
+        ("sun_fusion", "TestModelConcat.w.a_fc1.bias"),
+        ("sun_pdem", "VA.V3.w.tl2.feed_forward.layer_2.bias"),
+        ("vggish", "tiny.w.embeddings.2.bias"),
+        ("wav2vec2", "w2v_base.w.encoder.layers.1.attention.v_proj.bias"),
+    ],
+)
+def test_a_single_wrong_weight_is_reported(oracles: Path, tmp_path: Path, name: str, array: str) -> None:
+    with np.load(oracles / f"{name}.npz") as archive:
+        changed = {key: archive[key] for key in archive.files}
+    changed[array] = changed[array] + np.float32(1e-3)
+    np.savez(tmp_path / "changed.npz", **changed)
+    rows = compare(tmp_path / "changed.npz")
+    assert [row for row in rows if row.precision == "float64" and not row.passed]

@@ -1,0 +1,169 @@
+"""The sequence models beside those of the authors: SUN's layer, temporal and audio-visual models, NetEase's fusion."""
+
+import json
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from avf_training.conversion.parity import ParityRow
+from avf_training.framewise.losses import valence_arousal_loss, weighted_action_unit_loss
+from avf_training.framewise.models.checkpoint_names import CROSS_LAYER, LAYER, import_layer
+from avf_training.framewise.models.cross_attention import AudioVisualModel, Joining
+from avf_training.framewise.models.fusion_transformer import FrameTask, FusionTransformer
+from avf_training.framewise.models.layers import SequenceLayer, key_mask, position_table
+from avf_training.framewise.models.temporal import TemporalVersion, temporal_model
+from avf_training.framewise.parity.model_files import (
+    compare_both_precisions,
+    gradients_by_their_names,
+    load_filled,
+    load_stored,
+    missing_row,
+    stored_tensor,
+    switch_off_dropout,
+)
+from avf_training.framewise.parity.rows import OracleNumbers, compare_pairs
+
+TABLE = 2e-6
+"""Processors round the exponential of float32 in their own ways, and the longest angles carry that into the table."""
+UNKNOWN_NAMES = "its weights are drawn by names that are not known here"
+
+
+def compare_layers(file: str, oracle: OracleNumbers) -> list[ParityRow]:
+    """Return the layer's outputs with both kinds of names and masks, and the tables of positions."""
+    tables = [
+        (name, position_table(theirs.shape[1], theirs.shape[2])[None].numpy(), theirs)
+        for name, theirs in oracle.items()
+        if name.startswith("pe.")
+    ]
+    rows = [compare_pairs(file, "tables of positions", tables, TABLE, "float32")]
+    return rows + compare_both_precisions(file, oracle, partial(_layer_outputs, oracle))
+
+
+def _layer_outputs(oracle: OracleNumbers, dtype: torch.dtype) -> dict[str, Tensor]:
+    sizes = json.loads(str(oracle["meta.config"]))
+    query, key, value = (stored_tensor(oracle, f"layer.in.{name}", dtype) for name in ("query", "key", "value"))
+    valid = stored_tensor(oracle, "layer2.in.mask_keys")
+    layers = {}
+    for prefix, rules in (("layer", LAYER), ("layer2", CROSS_LAYER)):
+        layers[prefix] = SequenceLayer(sizes["d"], sizes["heads"])
+        start = f"{prefix}.w."
+        theirs = {name[len(start) :]: stored_tensor(oracle, name) for name in oracle if name.startswith(start)}
+        layers[prefix].load_state_dict(import_layer(theirs, rules))
+        layers[prefix].to(dtype).eval()
+    first, second = layers["layer"], layers["layer2"]
+    return {
+        "layer.out.cross": first(query, key, value),
+        "layer.out.self": first(query),
+        "layer.out.attention_only_no_pe": first.attention(query, key, value, None),
+        "layer2.out.unmasked": second(query, key, value),
+        "layer2.out.masked": second(query, key, value, key_mask(valid)),
+        "layer2.out.mask_tuple": second(query, key, value, key_mask(valid, valid)),
+    }
+
+
+_TEMPORAL: tuple[tuple[str, TemporalVersion, int], ...] = (
+    ("v3.va", "v3", 2),
+    ("v3.expr", "v3", 8),
+    ("v5.va", "v5", 2),
+)
+
+
+def compare_temporal(file: str, oracle: OracleNumbers) -> list[ParityRow]:
+    """Return outputs of v3 and v5, and of v3 the loss and gradients of a training step."""
+    rows = compare_both_precisions(file, oracle, partial(_temporal_outputs, oracle), _kind)
+    compared = {f"{prefix}.out" for prefix, _, _ in _TEMPORAL}
+    others = [name for name in oracle if name.endswith(".out") and "train" not in name and name not in compared]
+    return [*rows, missing_row(file, others, UNKNOWN_NAMES)] if others else rows
+
+
+def _kind(name: str) -> str:
+    if ".grad." in name:
+        return "gradients"
+    return "losses" if name.endswith("loss") else "outputs"
+
+
+def _temporal_outputs(oracle: OracleNumbers, dtype: torch.dtype) -> dict[str, Tensor]:
+    x_BTC = stored_tensor(oracle, "in.x", dtype)
+    numbers: dict[str, Tensor] = {}
+    for prefix, version, outputs in _TEMPORAL:
+        model = temporal_model(version, x_BTC.shape[2], outputs)
+        if any(name.startswith(f"{prefix}.w.") for name in oracle):
+            load_stored(model, oracle, f"{prefix}.w.", dtype)
+        else:
+            load_filled(model, f"{prefix}.", dtype)
+        numbers[f"{prefix}.out"] = model(x_BTC)
+        if f"{prefix}.train_nodrop.out" not in oracle:
+            continue
+        switch_off_dropout(model.train())
+        out = numbers[f"{prefix}.train_nodrop.out"] = model(x_BTC)
+        if f"{prefix}.train_nodrop.target" in oracle:
+            loss = valence_arousal_loss(out, stored_tensor(oracle, f"{prefix}.train_nodrop.target", dtype))
+            loss.backward()
+            numbers[f"{prefix}.train_nodrop.loss"] = loss
+            numbers |= gradients_by_their_names(model, oracle, f"{prefix}.grad.")
+    return numbers
+
+
+_JOININGS: tuple[tuple[str, Joining], ...] = (
+    ("TestModelSTP", "mean_std"),
+    ("TestModelMean", "mean"),
+    ("TestModelConcat", "concat"),
+)
+
+
+def compare_cross_attention(file: str, oracle: OracleNumbers) -> list[ParityRow]:
+    """Return outputs of the audio-visual models."""
+    rows = compare_both_precisions(file, oracle, partial(_audio_visual_outputs, oracle))
+    others = [name for name in oracle if ".out" in name and not name.startswith("TestModel")]
+    return [*rows, missing_row(file, others, UNKNOWN_NAMES)] if others else rows
+
+
+def _audio_visual_outputs(oracle: OracleNumbers, dtype: torch.dtype) -> dict[str, Tensor]:
+    audio_BTA = stored_tensor(oracle, "in.audio", dtype)
+    valence_BTC, arousal_BTC = stored_tensor(oracle, "in.video_valence_arousal", dtype).unbind(1)
+    numbers = {}
+    for prefix, joining in _JOININGS:
+        if f"{prefix}.out" not in oracle:
+            continue
+        model = AudioVisualModel(joining, audio_BTA.shape[2], valence_BTC.shape[2])
+        if any(name.startswith(f"{prefix}.w.") for name in oracle):
+            load_stored(model, oracle, f"{prefix}.w.", dtype)
+        else:
+            load_filled(model, f"{prefix}.", dtype)
+        numbers[f"{prefix}.out"] = model(audio_BTA, valence_BTC, arousal_BTC)
+    return numbers
+
+
+_TASKS: tuple[tuple[str, FrameTask], ...] = (("VA", "va"), ("AU", "au"))
+"""The file has no outputs of expressions, nor the names of their head, by which its weights are drawn."""
+
+
+def compare_fusion_transformer(file: str, oracle: OracleNumbers) -> list[ParityRow]:
+    """Return outputs, losses and gradients of NetEase's fusion for valence and arousal, and for action units."""
+    return compare_both_precisions(file, oracle, partial(_fusion_outputs, oracle), _kind)
+
+
+def _fusion_outputs(oracle: OracleNumbers, dtype: torch.dtype) -> dict[str, Tensor]:
+    settings = json.loads(str(oracle["meta.config"]))["config"]
+    visual, audio = (stored_tensor(oracle, f"in.{name}", dtype) for name in ("visual", "audio"))
+    numbers: dict[str, Tensor] = {}
+    for prefix, task in _TASKS:
+        model = FusionTransformer(
+            task, visual_width=visual.shape[2], audio_width=audio.shape[2], hidden=tuple(settings["hidden"])
+        )
+        if any(name.startswith(f"{prefix}.w.") for name in oracle):
+            load_stored(model, oracle, f"{prefix}.w.", dtype)
+        else:
+            load_filled(model, f"tmf.{prefix}.", dtype)
+        with torch.no_grad():  # torch has a faster path in eval mode, which is compared too
+            numbers[f"{prefix}.eval.out"] = model(visual, audio)
+        switch_off_dropout(model.train())
+        out = numbers[f"{prefix}.train_nodrop.out"] = model(visual, audio)
+        target = stored_tensor(oracle, f"target.{prefix}", dtype)
+        loss = numbers[f"{prefix}.loss"] = (
+            valence_arousal_loss(out, target, clamp=True) if task == "va" else weighted_action_unit_loss(out, target)
+        )
+        loss.backward()
+        numbers |= gradients_by_their_names(model, oracle, f"{prefix}.grad.")
+    return numbers
