@@ -13,6 +13,7 @@ from avf_training.conversion.parity import ParityRow, compare_with_oracle
 from avf_training.framewise.parity.audio_numbers import compare_audio
 from avf_training.framewise.parity.fold_numbers import compare_folds
 from avf_training.framewise.parity.fusion_numbers import compare_late_fusion
+from avf_training.framewise.parity.image_numbers import compare_image_mae
 from avf_training.framewise.parity.losses_numbers import compare_losses
 from avf_training.framewise.parity.postprocessing_numbers import compare_postprocessing
 from avf_training.framewise.parity.rows import OracleNumbers
@@ -43,6 +44,7 @@ KINDS: tuple[tuple[str, OracleComparison], ...] = (
     ("w2v_stable.last_hidden_state", compare_speech_encoders),
     ("frame_states_VA.V1", compare_speech_heads),
     ("hann400.first8", compare_vggish),
+    ("out.ids_restore", compare_image_mae),
 )
 """(a name that only files of this kind hold, the comparison)."""
 

@@ -1,0 +1,84 @@
+"""The masked autoencoder of pictures and NetEase's feature extractor, beside MAE's code."""
+
+import json
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from avf_training.conversion.parity import ParityRow
+from avf_training.framewise.models.image_mae import ImageMAE, from_patches, hidden_patches_loss, to_patches
+from avf_training.framewise.models.image_vit import ImageFeatureModel, ImageViTConfig, grid_positions, layer_scales
+from avf_training.framewise.parity.model_files import compare_both_precisions, missing_row, stored_tensor
+from avf_training.framewise.parity.rows import OracleNumbers, compare_equal, compare_pairs
+from avf_training.models.pretrained import load_strict
+
+SMALL = ImageViTConfig(
+    width=24, depth=3, heads=4, patch_px=8, size_px=32, decoder_width=16, decoder_depth=2, decoder_heads=4
+)
+POSITIONS = 2e-7  # ours are rounded to float32, as the authors' are once they are parameters
+NAMED_ROWS = [0, 1, 15, 196]
+
+
+def compare_image_mae(file: str, oracle: OracleNumbers) -> list[ParityRow]:
+    """Return outputs, losses and gradients of the autoencoder, features and logits, positions, scales of layers."""
+    tables = []
+    for name in (each for each in oracle if each.startswith("pos.")):
+        width, grid = (int(part.lstrip("dgri")) for part in name.split(".")[1].split("_")[:2])
+        table = grid_positions(width, grid)[0]
+        tables.append((name, table[NAMED_ROWS] if "rows" in name else table, oracle[name]))
+    settings = json.loads(str(oracle["meta.config"]))
+    scales = layer_scales(ImageFeatureModel(SMALL, 8))
+    theirs = {name: scale for name, (scale, _) in settings["lrd .65"].items()}
+    without = [name for name in oracle if name.startswith("vit.global_pool_False.")]
+    missing = [missing_row(file, without, "the file does not hold its weights")] if without else []
+    return [
+        *missing,
+        *compare_both_precisions(file, oracle, partial(_outputs, oracle), _kind),
+        compare_pairs(file, "positions", tables, POSITIONS, "float32"),
+        compare_pairs(file, "layer decay", [(name, scales[name], theirs[name]) for name in theirs], 1e-12),
+        compare_equal(file, "names", [("layer decay", sorted(scales), sorted(theirs))]),
+    ]
+
+
+def _kind(name: str) -> str:
+    return {"grad": "gradients", "loss": "losses"}.get(name.split(".")[0], "outputs")
+
+
+def _outputs(oracle: OracleNumbers, dtype: torch.dtype) -> dict[str, Tensor]:
+    pictures, noise = stored_tensor(oracle, "in.images", dtype), stored_tensor(oracle, "in.noise")
+    model = ImageMAE(SMALL)
+    load_strict(model, {name[2:]: stored_tensor(oracle, name) for name in oracle if name.startswith("w.")}, "w.")
+    model.to(dtype).eval()
+    numbers: dict[str, Tensor] = {}
+    for norm_pix in (False, True):
+        model.zero_grad()
+        out = model(pictures, noise)
+        loss = hidden_patches_loss(out, pictures, SMALL.patch_px, norm_pix=norm_pix)
+        loss.backward()
+        numbers[f"loss.norm_pix_{norm_pix}"] = loss
+        for name, parameter in model.named_parameters():
+            if f"grad.norm_pix_{norm_pix}.{name}" in oracle and parameter.grad is not None:
+                numbers[f"grad.norm_pix_{norm_pix}.{name}"] = parameter.grad
+    patches = to_patches(pictures, SMALL.patch_px)
+    numbers |= {
+        "out.pred": out.prediction_BLP,
+        "out.mask": out.mask_BL,
+        "out.latent": out.latent_BNC,
+        "out.ids_restore": out.restore_BL,
+        "out.patchify": patches,
+        "out.unpatchify_equal": torch.tensor(torch.equal(from_patches(patches, SMALL.patch_px), pictures)),
+    }
+    return numbers | _features(oracle, pictures, dtype)
+
+
+def _features(oracle: OracleNumbers, pictures: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
+    model = ImageFeatureModel(SMALL, 8)
+    start = "vit.w."
+    weights = {name[len(start) :]: stored_tensor(oracle, name) for name in oracle if name.startswith(start)}
+    load_strict(model, weights, start)
+    model.to(dtype).eval()
+    return {
+        "vit.global_pool_True.feature": model.features(pictures),
+        "vit.global_pool_True.logits": model(pictures),
+    }
