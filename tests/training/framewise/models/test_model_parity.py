@@ -7,8 +7,8 @@ import pytest
 from avf_training.framewise.parity.dispatch import compare
 
 COMPLETE = ("sun_layers", "netease_tmf", "wav2vec2", "sun_pdem", "vggish")
-IN_PART = {"sun_temporal": 7, "sun_fusion": 7, "mae_tiny": 2}
-"""Arrays of models whose weights a file does not hold, or draws by names that are not known here."""
+IN_PART = {"sun_temporal": 7, "sun_fusion": 7, "mae_tiny": 2, "sun_static": 7}
+"""Arrays of models whose weights a file does not hold, or draws by names that are not known here, and HRNet."""
 
 
 @pytest.fixture(scope="module")

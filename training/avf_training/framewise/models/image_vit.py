@@ -161,7 +161,7 @@ class ImageFeatureModel(nn.Module):
         return self.head(self.features(pictures_B3HW))
 
 
-def layer_of(name: str, depth: int) -> int:
+def decay_layer(name: str, depth: int) -> int:
     """Return the layer of a tensor for layer decay: 0 what comes before the blocks, then each block, then the head."""
     if name.startswith("blocks."):
         return int(name.split(".")[1]) + 1
@@ -171,4 +171,4 @@ def layer_of(name: str, depth: int) -> int:
 def layer_scales(model: ImageFeatureModel, decay: float = 0.65) -> dict[str, float]:
     """Return the factor of each tensor's learning rate: 1 for the head, `decay` times less for each layer before."""
     depth = len(model.blocks)
-    return {name: decay ** (depth + 1 - layer_of(name, depth)) for name, _ in model.named_parameters()}
+    return {name: decay ** (depth + 1 - decay_layer(name, depth)) for name, _ in model.named_parameters()}

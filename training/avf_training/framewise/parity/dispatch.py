@@ -25,6 +25,7 @@ from avf_training.framewise.parity.sequence_numbers import (
     compare_temporal,
 )
 from avf_training.framewise.parity.speech_numbers import compare_speech_encoders, compare_speech_heads
+from avf_training.framewise.parity.static_numbers import compare_static_nets
 from avf_training.framewise.parity.vggish_numbers import compare_vggish
 
 OracleComparison = Callable[[str, OracleNumbers], list[ParityRow]]
@@ -44,6 +45,7 @@ KINDS: tuple[tuple[str, OracleComparison], ...] = (
     ("w2v_stable.last_hidden_state", compare_speech_encoders),
     ("frame_states_VA.V1", compare_speech_heads),
     ("hann400.first8", compare_vggish),
+    ("efficientnet_b1.embedding256", compare_static_nets),
     ("out.ids_restore", compare_image_mae),
 )
 """(a name that only files of this kind hold, the comparison)."""

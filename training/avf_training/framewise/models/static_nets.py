@@ -1,0 +1,69 @@
+"""The SUN team's networks of single pictures (P4 3.2.1): a backbone, an embedding of 256 values, and two heads.
+
+Shapes: B pictures, C values of the backbone, E of the embedding, K expressions. Names of tensors are the authors'.
+Their HRNet-W32 is not here. Weights of a backbone come from a local file, never from a network.
+"""
+
+from typing import Literal, NamedTuple
+
+from torch import Tensor, nn
+from torchvision.models import efficientnet_b1, efficientnet_b4, vit_b_16
+
+Backbone = Literal["efficientnet_b1", "efficientnet_b4", "vit_b_16"]
+EMBEDDING_WIDTH, DROPOUT = 256, 0.1
+INPUT_PX: dict[Backbone, int] = {"efficientnet_b1": 240, "efficientnet_b4": 380, "vit_b_16": 224}
+"""Side of the pictures that a backbone gets."""
+IMAGENET_CLASSES = 1000
+
+
+class StaticOutput(NamedTuple):
+    """What a network says of pictures."""
+
+    embedding_BE: Tensor  # -1..1; what tracks hold
+    expressions_BK: Tensor | None  # logits
+    valence_arousal_B2: Tensor
+
+
+class StaticNet(nn.Module):
+    """Backbone -> dropout -> linear map -> batch norm -> tanh (the embedding) -> heads."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        expressions: int = 8,  # K; 0: valence and arousal alone
+        vit_output: Literal["cls", "imagenet_logits"] = "cls",  # the authors' code keeps the old head of their ViT
+        bounded: bool = True,  # end valence and arousal in a tanh, as the paper says; the authors' code does not
+    ) -> None:
+        super().__init__()
+        self.bounded = bounded
+        self.model, width = _backbone(backbone, vit_output)
+        self.dropout = nn.Dropout(DROPOUT)
+        self.embeddings_layer = nn.Linear(width, EMBEDDING_WIDTH)
+        self.batchnorm = nn.BatchNorm1d(EMBEDDING_WIDTH)
+        self.classifier = nn.Linear(EMBEDDING_WIDTH, expressions) if expressions else None
+        self.regression = nn.Linear(EMBEDDING_WIDTH, 2)
+
+    def forward(self, pictures_B3HW: Tensor) -> StaticOutput:
+        """Return the embedding, logits and values of normalized pictures."""
+        embedding_BE = self.batchnorm(self.embeddings_layer(self.dropout(self.model(pictures_B3HW)))).tanh()
+        affect_B2 = self.regression(embedding_BE)
+        return StaticOutput(
+            embedding_BE,
+            None if self.classifier is None else self.classifier(embedding_BE),
+            affect_B2.tanh() if self.bounded else affect_B2,
+        )
+
+
+def _backbone(name: Backbone, vit_output: Literal["cls", "imagenet_logits"]) -> tuple[nn.Module, int]:
+    """Return a backbone with random weights and the values that it returns of a picture."""
+    if name == "vit_b_16":
+        vit = vit_b_16(weights=None)
+        if vit_output == "imagenet_logits":
+            return vit, IMAGENET_CLASSES
+        vit.heads = nn.Identity()
+        return vit, vit.hidden_dim
+    net = {"efficientnet_b1": efficientnet_b1, "efficientnet_b4": efficientnet_b4}[name](weights=None)
+    width = int(net.classifier[-1].in_features)
+    net.classifier = nn.Identity()
+    return net, width
