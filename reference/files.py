@@ -30,6 +30,7 @@ from avf_shards.schema.clip_record import ClipRecord
 from avf_shards.schema.labels import Labels, Origin
 from avf_shards.schema.versions import VERSIONS, FileKind
 from avf_training.finetuning.model_selection import EpochScores
+from avf_training.framewise.tracks.feature_track import track_schema
 from avf_training.inference.embeddings import features_schema
 from avf_training.inference.feature_kinds import KINDS, LAYER_KINDS
 from avf_training.tasks.learned_clips import LEARNED_SCHEMA
@@ -152,6 +153,17 @@ CONTENTS: dict[FileKind, Contents] = {
         keys={"step": "from 0", "score": "name of the score -> value, as mse/mean patch and R@1/chance"},
     ),
     "event": Contents(about="What happened in a run, one JSON object a line.", rows=Event, keys={"time": "Unix time"}),
+    "feature track": Contents(
+        about="A row for each frame of a person of a video, by one extractor. Its metadata say source, video_id, person, "
+        "fps, extractor, extractor_settings, extractor_digest (of name, settings and weights), weights_sha256, "
+        "inputs_sha256.",
+        schema=track_schema(),
+        keys={
+            "frame": "number of the frame in its video, from 1, rising",
+            "time_s": "when it is shown, in seconds of the video",
+            "vector": "what the extractor says of it; float32 or float16, as many values as the extractor has",
+        },
+    ),
     "features": Contents(
         about="A row for each window of each clip.",
         schema=features_schema((*KINDS, *LAYER_KINDS)),

@@ -1,0 +1,40 @@
+"""What a track is of: the extractor by its weights and settings, and the person of a video."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractorIdentity:
+    """An extractor, told apart from every other by its weights and settings."""
+
+    name: str  # as `--extractor` takes it
+    settings: str  # JSON object with sorted keys: what decides the vectors beside the weights
+    weights_sha256: str  # of the file of the weights, in hexadecimal digits
+
+    @classmethod
+    def from_settings(
+        cls, name: str, settings: Mapping[str, str | int | float | bool], weights_sha256: str
+    ) -> "ExtractorIdentity":
+        """Return the identity of an extractor with these settings."""
+        return cls(name=name, settings=json.dumps(dict(settings), sort_keys=True), weights_sha256=weights_sha256)
+
+    @property
+    def digest(self) -> str:
+        """Return the SHA-256 of name, settings and weights, in hexadecimal digits."""
+        return hashlib.sha256("\n".join((self.name, self.settings, self.weights_sha256)).encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class TrackSubject:
+    """Whose features a track holds."""
+
+    source: str  # name of the corpus or folder that the video belongs to
+    video_id: str  # unique within the source
+    person: int = 0  # number of the person in the video; 0 where there is one
+
+    def __str__(self) -> str:
+        person = f", person {self.person + 1}" if self.person else ""
+        return f"{self.source}/{self.video_id}{person}"
