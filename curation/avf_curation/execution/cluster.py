@@ -24,10 +24,13 @@ def connect_port(address: str) -> tuple[str, int] | None:
     listens.
     """
     host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not colon or not port.isdigit():
+    if not colon or not port.isascii() or not port.isdigit():
         return None
     try:
-        socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S).close()
+        # An IPv6 address stands in brackets beside a port, and without them where it is connected to.
+        socket.create_connection((host.removeprefix("[").removesuffix("]"), int(port)), _CONNECT_TIMEOUT_S).close()
+    except UnicodeError:  # Python encodes a name before it looks it up
+        raise ConnectionError(f"{host!r} is no host name") from None
     except (OSError, OverflowError) as error:
         raise ConnectionError(getattr(error, "strerror", None) or "no answer") from None
     return host, int(port)

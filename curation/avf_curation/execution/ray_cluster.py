@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import socket
 import time
 from typing import Any
@@ -23,7 +24,7 @@ _PROBE_PAUSES_S = (0.5, 0.0)  # after each of two probes of a node
 def connect_cluster(cluster: ClusterConfig, device: str) -> bool:
     """Join the configured cluster, or start Ray on this machine. Return whether this process must shut Ray down.
 
-    Raises InfrastructureError.
+    Raises InfrastructureError, and KeyboardInterrupt for a SIGTERM in the meantime.
     """
     if ray.is_initialized():
         return False
@@ -48,6 +49,10 @@ def connect_cluster(cluster: ClusterConfig, device: str) -> bool:
                 **common,
             )
             log.info("started Ray on this machine with %d CPUs", cpus)
+    except SystemExit as error:  # Ray's handler of SIGTERM while it starts or joins: it ends the process in silence
+        if error.code != signal.SIGTERM:
+            raise
+        raise KeyboardInterrupt from None
     except AuthenticationError as error:
         raise unreadable_token(error) from None
     except (ConnectionError, RuntimeError, ValueError) as error:

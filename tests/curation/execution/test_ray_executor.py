@@ -1,7 +1,9 @@
 """The scheduler on a simulated Ray keeps workers busy, bounds its queues, and repeats units of lost nodes."""
 
 import errno
+import signal
 import socket
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -118,6 +120,20 @@ def test_a_head_that_starts_no_process_for_a_driver_is_asked_again(
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 1.0})
     assert connect_cluster(ClusterConfig(address="local-name"), "cpu")
     assert calls == ["local-name"] * joins
+
+
+def test_a_sigterm_while_ray_starts_stops_the_command_as_later_ones_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**_: object) -> None:
+        sys.exit(status)  # as Ray's handler of SIGTERM does
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    status = int(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        connect_cluster(ClusterConfig(), "cpu")
+    status = 1
+    with pytest.raises(SystemExit):
+        connect_cluster(ClusterConfig(), "cpu")
 
 
 def test_a_unit_whose_file_cannot_be_read_waits_until_all_others_are_done() -> None:

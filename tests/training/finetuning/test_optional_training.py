@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from avf_shards.errors import UserError
+from avf_shards.system import durable_io
 from avf_training.config.finetune import FinetuneRecipe, load_finetune_recipe
 from avf_training.data.finetuning_sampler import FinetuningBatch
 from avf_training.data.storage import StorageConfig
@@ -116,6 +117,39 @@ def test_a_step_that_was_scored_before_a_stop_keeps_its_score_and_its_model(
     assert [row.scores["validation"]["WAR"] for row in read_validation(out)] == [0.5, 0.9, 0.4]
     assert result["protocols"]["validation"]["step"] == saved[1] - 1
     assert (out / "best/validation/model.safetensors").read_bytes() == best
+
+
+@pytest.mark.parametrize("written", [False, True], ids=["before its row", "after its row"])
+def test_a_best_model_is_that_of_its_row_wherever_a_run_is_stopped(
+    shards: LabelledShards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: bool
+) -> None:
+    recipe, task = make_run(shards, "epochs=2", "score_test=false")
+    out = tmp_path / "run"
+    score_as(monkeypatch, [0.5, 0.9])
+    replace_file, rows, models = durable_io.replace_file, [], []
+
+    def replace_or_stop(path: Path, data: bytes) -> None:
+        if path.name == "validation.jsonl":
+            rows.append(data)
+            models.extend((out / "best.next").glob("*/model.safetensors"))
+        if len(rows) == 2 and not written:
+            raise StoppedError
+        replace_file(path, data)
+        if len(rows) == 2:
+            raise StoppedError
+
+    monkeypatch.setattr(durable_io, "replace_file", replace_or_stop)
+    with pytest.raises(StoppedError):
+        train_stage(recipe, task, None, out)
+    monkeypatch.setattr(durable_io, "replace_file", replace_file)
+    first, second = (out / "best/validation/model.safetensors").read_bytes(), models[1].read_bytes()
+    assert first != second
+    score_as(monkeypatch, [0.4])  # in another world, or on a GPU, a score may be lower than before the stop
+    result = json.loads(train_stage(recipe, task, None, out).read_text())
+    selected = result["protocols"]["validation"]
+    assert selected["selection_score"] == (0.9 if written else 0.5)
+    assert (out / "best/validation/model.safetensors").read_bytes() == (second if written else first)
+    assert not (out / "best.next").exists()
 
 
 def test_frozen_layers_keep_their_weights_and_the_others_learn(shards: LabelledShards, tmp_path: Path) -> None:

@@ -211,8 +211,8 @@ def test_clips_that_share_any_name_are_one_group_also_over_others() -> None:
     }
 
 
-def split_clips(rows: Sequence[tuple[str, str | None, str | None]]) -> list[set[str]]:
-    """Return the keys to train on and to validate on of clips of (label, person, film), half of each."""
+def split_clips(rows: Sequence[tuple[str, str | None, str | None]], share: float = 0.5) -> list[set[str]]:
+    """Return the keys to train on and to validate on of clips of (label, person, film)."""
     keys = [f"{number:02d}" for number in range(len(rows))]
     clips = LabelledClips(
         data=make_dataset(),
@@ -223,7 +223,7 @@ def split_clips(rows: Sequence[tuple[str, str | None, str | None]]) -> list[set[
             for key, (_, person, film) in zip(keys, rows, strict=True)
         },
     )
-    return [set(part) for part in split_validation(clips, keys, 0.5)]
+    return [set(part) for part in split_validation(clips, keys, share)]
 
 
 def test_validation_clips_share_no_person_and_no_film_with_training_clips() -> None:
@@ -247,3 +247,30 @@ def test_without_people_or_with_one_the_films_are_kept_apart() -> None:
         assert validated
         assert not trained & validated
     assert split_clips([("left", "lab/a", "lab/film")] * 4)[1] == set(), "no clip can be spared"
+
+
+@pytest.mark.parametrize("guests", [1, 2, 6])
+@pytest.mark.parametrize("name", "abcdefgh")
+def test_what_relates_most_clips_to_each_other_stays_in_training(guests: int, name: str) -> None:
+    # The friends of a series meet in every film; a guest is alone in a film. Other names draw another order.
+    labels = ("left", "right")
+    friends = [(labels[n % 2], f"lab/{name}{n % 3}", f"lab/{name} film {n // 4}") for n in range(40)]
+    guest_rows = [(labels[n % 2], f"lab/guest {name}{n}", f"lab/{name} guest {n}") for n in range(guests)]
+    rows = friends + guest_rows
+    trained, validated = split_clips(rows, 0.1)
+    assert validated
+    assert len(trained) >= len(rows) / 2
+    assert {rows[int(key)][0] for key in trained} == set(labels)
+    assert validated <= split_clips(rows, 0.3)[1], "a smaller share is a subset"
+    apart = {rows[int(key)][2] for key in trained} & {rows[int(key)][2] for key in validated}
+    assert not apart
+    if guests == 6:  # enough of them: no person is in both parts
+        assert not {rows[int(key)][1] for key in trained} & {rows[int(key)][1] for key in validated}
+
+
+@pytest.mark.parametrize("name", "abcdefgh")
+def test_a_film_of_most_clips_stays_in_training(name: str) -> None:
+    rows = [("left", None, f"lab/{name} long")] * 20 + [("left", None, f"lab/{name} {n}") for n in range(3)]
+    trained, validated = split_clips(rows, 0.1)
+    assert len(validated) == 1
+    assert len(trained) == 22

@@ -2,7 +2,9 @@
 
 import argparse
 import ctypes
+import re
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from avf_shards.cli.common import local_path, output_file, output_folder, set_co
 from avf_shards.errors import UserError
 
 RECIPES = Path(__file__).parents[1] / "recipes"
+_HIP = re.compile(r"^hip\b[^=\n]*= *['\"]", re.MULTILINE)  # in torch/version.py of a build for AMD; else it is None
 
 
 def add_recipe_option(parser: argparse.ArgumentParser, folder: Path, example: str) -> None:
@@ -67,15 +70,20 @@ def _device(text: str) -> str:
 
 def _may_have_cuda() -> bool:
     """Return whether torch may find a CUDA device, which `resolve_device` asks torch itself."""
-    from importlib.metadata import version
-
-    if "rocm" in version("torch"):  # AMD's devices answer to the same name, by another driver
+    if _is_built_for_amd():  # its devices answer to the same name, by another driver
         return True
     try:
         ctypes.CDLL("libcuda.so.1")  # loads NVIDIA's driver without starting it, so that workers can still be forked
     except OSError:
         return False
     return True
+
+
+def _is_built_for_amd() -> bool:
+    """Return whether torch is a build for AMD, which its version does not always say; False where there is no torch."""
+    spec = find_spec("torch")
+    versions = [Path(folder) / "version.py" for folder in (spec and spec.submodule_search_locations) or ()]
+    return any(_HIP.search(path.read_text("utf-8")) is not None for path in versions if path.is_file())
 
 
 def add_cache_option(parser: argparse.ArgumentParser) -> None:

@@ -4,6 +4,7 @@ RUN/run.json, checkpoints/, metrics.jsonl, tensorboard/   as for every run (see 
 RUN/learned.parquet                what the model learned from, here and in the stages before; also beside each model
 RUN/validation.jsonl               scores after each epoch, on the validation and on the test clips
 RUN/best/validation/, test_best/   the models of the epochs that each protocol selected
+RUN/best.next/                     a better model before its row is in validation.jsonl; then it moves to RUN/best
 RUN/predictions/PROTOCOL.json      the selected model's predictions for each test clip, all views
 RUN/result.json                    the scores by protocol; written last: a run is finished when the file exists
 """

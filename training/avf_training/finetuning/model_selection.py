@@ -31,6 +31,7 @@ from avf_training.trainer.weight_average import AveragingAdamW
 log = logging.getLogger(__name__)
 
 VALIDATION, BEST = "validation.jsonl", "best"
+NEXT_BEST = "best.next"  # models that are better than those in RUN/best, until their row is written
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +82,7 @@ class BestCheckpointTracker:
         self.parts: dict[SelectionProtocol, tuple[str, ...]] = {"validation": task.validation}
         if recipe.score_test:
             self.parts["test_best"] = task.test
+        decide_on_rank_0(self._publish_models)  # of an earlier start that was stopped between a row and its models
 
     def is_over(self, step: int) -> bool:
         """Return whether a run ends before a step, because its validation scores have stopped to rise.
@@ -132,19 +134,36 @@ class BestCheckpointTracker:
             best = select_epoch(rows, protocol, self.metric)
             if value is not None and (best is None or value > best[1]):
                 tensors = tensors_to_save(self.model, self.recipe.lora) if tensors is None else tensors
-                self._save(protocol, tensors)
+                self._save(protocol, step, tensors)
                 log.info("epoch %g: best %s %.2f %% of protocol %s so far", epoch, self.metric, 100 * value, protocol)
         if self.context.rank == 0:
             row = EpochScores(step=step, epoch=epoch, scores=scores)
             lines = "".join(f"{each.to_json()}\n" for each in (*rows, row))
             durable_io.replace_file(self.out / VALIDATION, lines.encode())
+        decide_on_rank_0(self._publish_models)
         return reported, None
 
-    def _save(self, protocol: SelectionProtocol, tensors: dict[str, Tensor]) -> None:
+    def _save(self, protocol: SelectionProtocol, step: int, tensors: dict[str, Tensor]) -> None:
         if self.context.rank == 0:
-            folder = self.out / BEST / protocol
+            folder = self.out / NEXT_BEST / f"{protocol}-{step}"
             durable_io.remove(folder)
             self.model.save_pretrained(folder, tensors)
+
+    def _publish_models(self) -> None:
+        """Move the models whose rows are written into RUN/best, and remove those without a row.
+
+        The row comes first: a step without one is scored again, perhaps lower, and the best model until then is needed.
+        """
+        if not (self.out / NEXT_BEST).is_dir():
+            return
+        steps = {row.step for row in read_validation(self.out)}
+        for folder in sorted((self.out / NEXT_BEST).iterdir()):
+            protocol, _, step = folder.name.rpartition("-")
+            if protocol in self.parts and step.isdigit() and int(step) in steps:
+                durable_io.make_folder(self.out / BEST)
+                durable_io.remove(self.out / BEST / protocol)
+                durable_io.publish_folder(folder, self.out / BEST / protocol)
+        durable_io.remove(self.out / NEXT_BEST)
 
 
 def _number(score: float | None) -> float:

@@ -138,18 +138,23 @@ def split_validation(
     """Split a training fold into training and validation keys; `share` of the clips is for validation.
 
     Where people are known, all that is related to a person (relations.py) goes to one part. Where nobody is known, or
-    everything is related, the recordings of each label are split alike, each with all its clips. The fold alone
-    decides, no seed of a recipe: each stage must keep the same clips out of training, and the validation clips of a
-    smaller share are a subset of those of a larger one.
+    nearly everything is related, the recordings of each label are split alike, each with all its clips. What holds more
+    than half of the clips stays in training: it would leave too few to learn from. The fold alone decides, no seed of a
+    recipe: each stage must keep the same clips out of training, and the validation clips of a smaller share are a
+    subset of those of a larger one.
     """
     if not share:
         return tuple(train), ()
     identities = [clips.identity_of[key] for key in sorted(train)]
     groups = group_related(identities) if any(identity.person for identity in identities) else {}
+    keys_of = {
+        _group_name(clips, group): {clip.key for clip in group} for group in groups.values() if _may_leave(group, train)
+    }
     validation: set[str] = set()
-    if len(groups) > 1:
-        keys_of = {_group_name(clips, group): {clip.key for clip in group} for group in groups.values()}
-        for name in _random_order(clips, set(keys_of))[:-1]:  # one group stays, so that training is never empty
+    # At least a tenth must be free to move; the share itself does not count, so that a smaller one has a subset.
+    if len(groups) > 1 and 10 * sum(map(len, keys_of.values())) >= len(train):
+        order = _random_order(clips, set(keys_of))
+        for name in order[: len(groups) - 1]:  # one group stays, so that training is never empty
             if len(validation) >= share * len(train):
                 break
             validation |= keys_of[name]
@@ -157,10 +162,16 @@ def split_validation(
         label_of = {clip.key: clip.label for clip in clips.clips}
         recordings = _clips_of_recordings(clips, identities)
         for label in sorted({label_of[key] for key in train}):
-            firsts = _random_order(clips, {keys[0] for keys in recordings if label_of[keys[0]] == label})
-            held_out = firsts[: min(len(firsts) - 1, max(1, round(share * len(firsts))))]
-            validation |= {key for keys in recordings if keys[0] in held_out for key in keys}
+            of_label = {keys[0]: keys for keys in recordings if label_of[keys[0]] == label}
+            count = min(len(of_label) - 1, max(1, round(share * len(of_label))))
+            movable = {first for first, keys in of_label.items() if _may_leave(keys, train)}
+            validation |= {key for first in _random_order(clips, movable)[:count] for key in of_label[first]}
     return tuple(key for key in train if key not in validation), tuple(sorted(validation))
+
+
+def _may_leave(part: Sequence[object], train: Sequence[str]) -> bool:
+    """Return whether a part of the training clips leaves at least half of them when it goes to validation."""
+    return 2 * len(part) <= len(train)
 
 
 def _group_name(clips: LabelledClips, group: Sequence[ClipIdentity]) -> str:
