@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from avf_shards.sampling.mixture import Mixture
     from avf_shards.sampling.stream_order import StreamOrder
     from avf_shards.schema.clip_record import ClipRecord
+    from avf_shards.schema.frame_labels import FrameLabels, SourceFrames
     from avf_shards.schema.labels import Labels
     from avf_shards.schema.ledger import Check, Decision, read_ledger, table_to_decisions
     from avf_shards.timeline import Span
@@ -43,6 +44,7 @@ __all__ = [
     "Decision",
     "DeletedClipError",
     "FaultError",
+    "FrameLabels",
     "Labels",
     "Mixture",
     "RunFolder",
@@ -50,6 +52,7 @@ __all__ = [
     "ShardIndex",
     "ShardManifest",
     "ShardReader",
+    "SourceFrames",
     "Span",
     "StreamOrder",
     "UserError",
@@ -69,6 +72,7 @@ _MODULES = {
     "Decision": "schema.ledger",
     "DeletedClipError": "errors",
     "FaultError": "errors",
+    "FrameLabels": "schema.frame_labels",
     "Labels": "schema.labels",
     "Mixture": "sampling.mixture",
     "RunFolder": "format.run_folder",
@@ -76,6 +80,7 @@ _MODULES = {
     "ShardIndex": "format.index",
     "ShardManifest": "format.shard_manifest",
     "ShardReader": "format.index",
+    "SourceFrames": "schema.frame_labels",
     "Span": "timeline",
     "StreamOrder": "sampling.stream_order",
     "UserError": "errors",

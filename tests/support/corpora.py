@@ -148,3 +148,40 @@ def labels_of(video: Video) -> Labels:
     """Return the labels of a video that must have some."""
     assert video.labels is not None
     return video.labels
+
+
+AU_HEADER = "AU1,AU2,AU4,AU6,AU7,AU10,AU12,AU15,AU23,AU24,AU25,AU26"
+EXPRESSION_HEADER = "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise,Other"
+
+
+def write_annotation(root: Path, path: str, header: str, lines: list[str]) -> None:
+    """Write an annotation of Aff-Wild2 below the folder of the 6th challenge."""
+    write_file(root, f"6th_ABAW_Annotations/{path}.txt", "\n".join([header, *lines]) + "\n")
+
+
+def aff_wild2(root: Path) -> Path:
+    """Write Aff-Wild2: names inside one another, two persons in a film, both spellings, and each known fault."""
+    for name in ("batch1/1-30-1280x720.mp4", "batch1/11-30-1280x720.mp4", "batch1/video10_1.mp4", "batch1/video10.avi"):
+        write_file(root, name, f"film {name}")
+    for name in ("batch2/10-60-1280x720.mp4", "batch2/6-30-1920x1080.mp4", "new_vids/143.avi", "new_vids/spare.mp4"):
+        write_file(root, name, f"film {name}")
+    va, header = "VA_Estimation_Challenge", "valence,arousal"
+    write_annotation(root, f"{va}/Train_Set/1-30-1280x720", header, ["0.602,0.389", "-5,-5", "-0.5,1"])
+    write_annotation(root, f"{va}/Train_Set/10-60-1280x720", header, ["0.1,0.2"])
+    write_annotation(root, f"{va}/Train_Set/10-60-1280x720_right", header, ["0.3,0.4"])
+    write_annotation(root, f"{va}/Validation_Set/video10_1_left", header, ["0.1,zero", "0.2,0.5", "2,0", ""])
+    write_annotation(root, f"{va}/Validation_Set/gone", header, ["0,0"])
+    write_annotation(root, f"{va}/Train_Set/video10", header, ["0,0"])
+    write_annotation(root, f"{va}/Validation_Set/video10", header, ["0,0"])
+    write_annotation(root, "EXPR_Recognition_Challenge/Train_Set/6-30-1920x1080_left", EXPRESSION_HEADER, ["4", "-1"])
+    write_annotation(
+        root, "EXPR_Classification_Challenge/Train_Set/1-30-1280x720", EXPRESSION_HEADER, ["0", "7", "8", "-1"]
+    )
+    write_annotation(root, "EXPR_Recognition_Challenge/Validation_Set/11-30-1280x720", "Neutral,Anger", ["0"])
+    write_annotation(
+        root, "AU_Detection_Challenge/Validation_Set/1-30-1280x720", AU_HEADER, ["0,0,0,0,1,0,0,0,0,0,1,-1"]
+    )
+    lists = "names_of_videos_in_each_test_set"
+    write_file(root, f"{lists}/Valence_Arousal_Estimation_Challenge_test_set_release.txt", "11-30-1280x720\nlost\n")
+    write_file(root, f"{lists}/Expression_Classification_Challenge_test_set_release.txt", "143\n")
+    return root

@@ -63,6 +63,11 @@ def print_source_check(out: Console, check: SourceCheck) -> None:
         f"  {count_noun(check.groups, 'group')}, {speakers}, {check.with_sound_beside:,} with a separate audio file, "
         f"{check.ranges:,} as a range of a longer file"
     )
+    for task, labels in check.frame_labels.items():
+        out.print(
+            f"  {task}: labels of {count_noun(labels.frames, 'frame')} in {count_noun(labels.videos, 'video')}, "
+            f"{labels.invalid:,} not valid"
+        )
     for kind, count in check.kinds.items():
         out.print(f"  {kind.replace('_', ' ')}: {count:,}")
         for skipped in [skipped for skipped in check.skipped_inputs if skipped.kind == kind][:FEW]:

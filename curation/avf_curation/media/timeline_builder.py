@@ -3,6 +3,7 @@
 import heapq
 import logging
 import math
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +53,9 @@ class TimelineBuilder:
         self._passed_over: list[DecodedFrame] = []  # unplaced frames after the shown one
         self._pts: list[int] = []
         self._copies: dict[int, int] = {}
+        self._source_ticks = array("q")  # of every frame of the source, counted from frame 0
+        self._source_entries = array("q")  # of each index: the entry of the frame above that is shown
+        self._shown_entry = 0
         self._gaps: list[Span] = []
         self._key_indices: list[int] = []
         self._joins: list[int] = []
@@ -105,6 +109,7 @@ class TimelineBuilder:
         if lasts_until > start:
             self.first_time = start
             self._shown, self._shown_time = decoded, time
+            self._source_ticks.append(time - start)
             self._frames += 1
         else:
             self._note_damage(decoded, range(0))
@@ -120,7 +125,10 @@ class TimelineBuilder:
         if self._shown is None or self.first_time is None:
             self.first_time = self._shown_time = time
             self._shown = decoded
+            self._source_ticks.append(0)
             return
+        entry = len(self._source_ticks)
+        self._source_ticks.append(time - self.first_time)
         if time <= self._shown_time:  # the shown frame has this position already
             self._unplaced += 1
             self._passed_over.append(decoded)
@@ -135,7 +143,7 @@ class TimelineBuilder:
         self._note_long_frame(indices, time)
         yield from self._emit(self._shown, indices, decoder, decoded.frame)
         self._step = time - self._shown_time
-        self._shown, self._shown_time = decoded, time
+        self._shown, self._shown_time, self._shown_entry = decoded, time, entry
 
     def end(
         self, decoder: VideoDecoder, max_frames: int | None, next_time: int | None = None
@@ -212,6 +220,8 @@ class TimelineBuilder:
             is_seekable=not (self._clock.is_changed or decoder.has_untimed or decoder.has_copies or self._unplaced),
             pictures=tuple(self._pictures.runs),
             deinterlaced=self._pictures.deinterlaced,
+            source_times_s=np.asarray(self._source_ticks, np.float64) * float(self._tick),
+            source_entries=np.asarray(self._source_entries, np.int64),
             telecined=self._pictures.is_telecined,
         )
 
@@ -232,6 +242,7 @@ class TimelineBuilder:
         self._pictures.note(shown.frame, indices, following)
         for count, index in enumerate(indices):
             self._pts.append(shown.pts)
+            self._source_entries.append(self._shown_entry)
             if shown.copy:
                 self._copies[index] = shown.copy
             yield TimelineFrame(index=index, frame=shown.frame, repeated=count > 0)

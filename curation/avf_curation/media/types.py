@@ -81,6 +81,11 @@ class VideoTrack:
     pictures: tuple[PictureRun, ...] = ()  # in order; more than one where the size changes in mid-stream
     deinterlaced: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))  # (decoded_frames,)
     is_range_longer: bool = False  # the input is a range of a file, and the file ends before the range does
+    #: (source_frames,) when each frame of the source is presented, in seconds after frame 0: those that no index shows
+    #: too, in the order of presentation. Frames that do not decode, or lie before the input's range, have no entry.
+    source_times_s: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    #: (decoded_frames,) entry of `source_times_s` that is shown at each index
+    source_entries: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     telecined: bool = False  # film of 24 frames a second whose fields were repeated
 
     @property

@@ -8,6 +8,7 @@ from avf_shards.timeline import Span
 
 from avf_curation.media.types import Bytes, VideoTrack
 from avf_curation.pipeline.failures import FailureCause
+from avf_curation.pipeline.source_clock import SourceClock
 from avf_curation.sources.types import Video
 from avf_curation.stages.candidate import Candidate
 
@@ -45,6 +46,7 @@ class VideoOutcomes:
     sha256: str | None = None  # of the input; None where it could not be read
     file_sha256: str | None = None  # of the files that the input is a range of; None: it is whole files
     origin: Origin | None = None  # where the owners cut the input from
+    source_clock: SourceClock | None = None  # numbers and times of its frames, where it has labels of frames
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,11 +62,16 @@ def decode_for_detector(media: MediaFile, span: Span, side_px: int, detectors: D
 
 
 def track_faces(
-    detector_frames: DetectorFrames, detectors: Detectors, config: tracking.TrackConfig, side: Side | None = None
+    detector_frames: DetectorFrames,
+    detectors: Detectors,
+    config: tracking.TrackConfig,
+    side: Side | None = None,
+    side_share: float = 0.5,
 ) -> list[tracking.Track]:
     """Return the track of the largest face through the span, or of every face if the settings say so, largest first.
 
-    The list is empty where there is no face. `side` limits the search to the left or right half of the frame.
+    The list is empty where there is no face. `side` limits the search to the left or right part of the frame, of
+    which the left one has `side_share` of the width.
     """
 
     def detect(indices: Sequence[int]) -> list[list[Box]]:
@@ -74,9 +79,9 @@ def track_faces(
         boxes_per_frame = detectors.faces(frames, detector_frames.scale, config)
         if side is None:
             return boxes_per_frame
-        middle_px = detector_frames.width_px / 2
+        border_px = detector_frames.width_px * side_share
         return [
-            [box for box in boxes if ((box.left + box.right) / 2 < middle_px) == (side == "left")]
+            [box for box in boxes if ((box.left + box.right) / 2 < border_px) == (side == "left")]
             for boxes in boxes_per_frame
         ]
 

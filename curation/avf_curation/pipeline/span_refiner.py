@@ -27,7 +27,8 @@ class RefiningContext:
     settings: SourceSettings  # of the video's source
     detectors: Detectors  # the worker's, already loaded
     measure_rejected: bool  # this video is in the sample that is measured on past a rejection
-    side: Side | None  # the half of the frame that the person is in
+    side: Side | None  # the part of the frame that the person is in
+    side_share: float  # share of the width that the left part has
 
 
 class SpanRefiner:
@@ -83,7 +84,7 @@ class SpanRefiner:
         with context.detectors.clock.stage("track"):
             side_px = settings.track.side_px
             frames = refining.decode_for_detector(context.media, self._candidate.span, side_px, context.detectors)
-            tracks = refining.track_faces(frames, context.detectors, settings.track, context.side)
+            tracks = refining.track_faces(frames, context.detectors, settings.track, context.side, context.side_share)
         largest = tracks[0] if tracks else None
         measured = {} if largest is None else largest.record()
         gate = "decide" if largest is None else settings.gates.track  # without a face there is no clip in any case

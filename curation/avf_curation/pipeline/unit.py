@@ -19,6 +19,7 @@ from avf_shards.timeline import FRAMES_PER_SECOND, check_tiling
 from avf_curation.media.types import Bytes
 from avf_curation.pipeline.failures import is_files_own
 from avf_curation.pipeline.outcomes import EncodedClip, SpanOutcome, VideoOutcomes, measurements_json
+from avf_curation.pipeline.source_clock import cut_labels
 from avf_curation.pipeline.unit_job import UnitJob, UnitReport
 from avf_curation.recipe import Recipe
 from avf_curation.sources.types import Video, utf8_name
@@ -208,7 +209,7 @@ def _pack_clip(
         start_s=video.start_s,
         file_sha256=decision.file_sha256,
         origin=result.origin,
-        labels=video.labels,
+        labels=cut_labels(video.labels, result.source_clock, span),
         audio_fingerprint=encode_fingerprint(clip.media[FINGERPRINT]) if FINGERPRINT in clip.media else None,
     )
     files = clip.media | {"json": record.to_json()}

@@ -34,6 +34,7 @@ from avf_curation.pipeline.input_check import (
 from avf_curation.pipeline.outcomes import ScreenedVideo, SpanOutcome, VideoOutcomes, fail_video
 from avf_curation.pipeline.screening import ScreenedShot, screen_shots
 from avf_curation.pipeline.shot_parts import split_at_faults
+from avf_curation.pipeline.source_clock import read_source_clock
 from avf_curation.pipeline.span_parts import refine_span
 from avf_curation.pipeline.span_refiner import RefiningContext
 from avf_curation.recipe import SourceSettings
@@ -72,9 +73,10 @@ def screen_video(video: Video, root: Path, settings: SourceSettings, detectors: 
 
 def refine_video(screened: ScreenedVideo, root: Path, settings: SourceSettings, detectors: Detectors) -> VideoOutcomes:
     """Run stages 4 to 6 on the candidates of a screened input, and encode their clips. Raises as `curate_video`."""
-    video = screened.video
+    video, clock = screened.video, None
     try:
         outcomes = tuple(_refine(screened, root, settings, detectors))
+        clock = read_source_clock(video, root, screened.video_track, screened.start_s)
         if screened.video_track is not None:
             # A file that was replaced meanwhile would mix two inputs.
             check_still_unchanged(video, root, screened.sound_stat)
@@ -88,6 +90,7 @@ def refine_video(screened: ScreenedVideo, root: Path, settings: SourceSettings, 
         sha256=screened.sha256,
         file_sha256=screened.file_sha256,
         origin=read_origin(video, root),
+        source_clock=clock,
     )
 
 
@@ -183,6 +186,7 @@ def _refine(
             detectors=detectors,
             measure_rejected=settings.gates.scores_past_rejection(video.source, video.video_id),
             side=video.side,
+            side_share=video.side_share,
         )
         for part in screened.parts:
             if isinstance(part, SpanOutcome):

@@ -97,8 +97,9 @@ def make_plan(videos: Iterable[Video], config: Mapping[str, PlanConfig]) -> pa.T
         "speaker": [v.speaker for v in ordered],
         "language": [v.language for v in ordered],
         "origin": [None if v.origin is None else asdict(v.origin) for v in ordered],
-        "labels": [None if v.labels is None else json.dumps(asdict(v.labels), sort_keys=True) for v in ordered],
+        "labels": [None if v.labels is None else json.dumps(v.labels.to_json(), sort_keys=True) for v in ordered],
         "side": [v.side for v in ordered],
+        "side_share": [v.side_share for v in ordered],
     }
     return pa.table(columns, schema=SCHEMA)
 

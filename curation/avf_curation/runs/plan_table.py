@@ -35,6 +35,7 @@ SCHEMA = versioned_schema(
         ("origin", ORIGIN),
         ("labels", pa.string()),
         ("side", pa.string()),
+        ("side_share", pa.float64()),
     ],
     "plan",
 )
@@ -42,6 +43,10 @@ SCHEMA = versioned_schema(
 
 #: Columns that have a value in every row.
 NOT_NULL = frozenset(["unit", "source", "video_id", "group_id", "path", "size_bytes", "mtime_ns", "own_sound_first"])
+
+
+OPTIONAL = frozenset(["side_share"])
+"""Columns that plans of earlier versions do not have; an input has its default there."""
 
 
 def encode_plan(table: pa.Table) -> bytes:

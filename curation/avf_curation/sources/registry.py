@@ -5,6 +5,7 @@ A corpus has the name that its module states in NAME; the file name of the modul
 
 import difflib
 import logging
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,6 +20,8 @@ from avf_shards.system.storage_faults import describe_fault, is_machine_fault
 
 from avf_curation.recipe import PlanConfig, Recipe, load_recipe
 from avf_curation.sources import (
+    aff_wild2,
+    aff_wild2_aligned,
     avcaffe,
     avspeech,
     casme2,
@@ -79,6 +82,7 @@ _MODULES = (
     *(voxceleb2, avspeech, mer2024_unlabelled, cncvs, celebvhq),
     *(mafw, dfew, mer_multi, mer2024_labelled, iemocap, crema_d, ravdess, msp_improv, werewolf_xl, avcaffe),
     *(samm, casme2, smic, casme3, mmew),
+    *(aff_wild2, aff_wild2_aligned),
 )
 #: Unlabelled corpora first. Every other source name is a plain folder, labelled where it holds a labels.csv.
 CORPORA = tuple(make_corpus_reader(module) for module in _MODULES)
@@ -245,6 +249,15 @@ def _count_kinds(skipped_inputs: Iterable[SkippedInput]) -> dict[str, int]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FrameLabelCounts:
+    """Counts of the labels of frames that a source has for one task."""
+
+    videos: int  # inputs that have labels of the task
+    frames: int  # labels of all inputs together
+    invalid: int  # of them: a value of theirs is marked as not valid, or could not be read
+
+
+@dataclass(frozen=True, kw_only=True)
 class SourceCheck:
     """Counts of the inputs in a source's folder, and the files and rows in it that are no input."""
 
@@ -257,6 +270,7 @@ class SourceCheck:
     ranges: int  # videos that are a range of a longer file
     owners_count: int | None  # clips as the corpus' owners count them
     skipped_inputs: tuple[SkippedInput, ...]  # in the order in which they were noted
+    frame_labels: dict[str, FrameLabelCounts]  # task -> counts; empty where single frames have no labels
     bad_tracks: dict[str, str]  # path of an owners' face track that cannot be read -> reason
 
     @property
@@ -294,5 +308,15 @@ def check_source(source: str, root: Path, config: PlanConfig, *, follow_symlinks
         ranges=sum(video.start_s is not None for video in videos),
         owners_count=None if corpus is None else corpus.clips,
         skipped_inputs=tuple(skipped_inputs),
+        frame_labels=_count_frame_labels(videos),
         bad_tracks=bad_tracks,
     )
+
+
+def _count_frame_labels(videos: Iterable[Video]) -> dict[str, FrameLabelCounts]:
+    counts: dict[str, Counter[str]] = {}
+    for video in videos:
+        for task, labels in video.labels.frames.items() if video.labels else ():
+            invalid = sum(any(map(math.isnan, values)) for values in zip(*labels.columns.values(), strict=True))
+            counts.setdefault(task, Counter()).update(videos=1, frames=labels.frames, invalid=invalid)
+    return {task: FrameLabelCounts(**count) for task, count in counts.items()}

@@ -29,7 +29,12 @@ class Video:
     language: str | None = None  # code, as "en"
     origin: Origin | None = None  # video, range and box from which the owners cut the file
     labels: Labels | None = None  # of a labelled corpus
-    side: Side | None = None  # half of the image that shows the person, where two cameras lie side by side
+    side: Side | None = None  # part of the image that shows the person, where two persons are side by side
+    side_share: float = 0.5  # share of the image's width that the left part has
+
+    def __post_init__(self) -> None:
+        if self.start_s is not None and self.labels is not None and self.labels.frames:
+            raise ValueError(f"{self.video_id}: labels of frames count from the start of a file, not of a range of it")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,8 +49,9 @@ class ClipRecord:
     def to_json(self) -> bytes:
         """Return UTF-8 with sorted keys and one trailing newline: the same record gives the same bytes."""
         values = stamp(asdict(self), "clip record")
-        if self.labels is None:  # most clips have none
-            del values["labels"]
+        del values["labels"]
+        if self.labels is not None:  # most clips have none
+            values["labels"] = self.labels.to_json()
         for name in ("audio_fingerprint", "file_sha256"):
             if values[name] is None:
                 del values[name]

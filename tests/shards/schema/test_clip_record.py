@@ -1,6 +1,8 @@
 """A record is read as it was written, and an invalid record is refused with the names of clip and field."""
 
 import json
+import math
+from array import array
 from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
@@ -14,6 +16,7 @@ from avf_curation.stages.sync import SyncScores
 from avf_shards.errors import FaultError, UserError
 from avf_shards.packing.near_duplicates import decode_fingerprint, encode_fingerprint
 from avf_shards.schema.clip_record import ClipRecord
+from avf_shards.schema.frame_labels import FrameLabels, SourceFrames
 from avf_shards.schema.labels import Labels, Origin
 from avf_shards.schema.ledger import Check
 from avf_shards.schema.measurements import Measurements
@@ -85,6 +88,42 @@ def test_a_record_of_an_earlier_version_has_no_fingerprint_of_its_sound() -> Non
     for text in ("no base64!", "AAAA"):  # three bytes are no word
         with pytest.raises(FaultError, match=f"{KEY}: its audio_fingerprint is no base64 of 32-bit words"):
             decode_fingerprint(text, KEY)
+
+
+FRAME_LABELS = FrameLabels(
+    first_frame=7, columns={"AU1": array("d", [0, 1, math.nan]), "AU2": array("d", [0.5, 1, 0])}, total=900
+)
+SOURCE_FRAMES = SourceFrames(numbers=(7, 8, 10), times_s=(0.2, 0.233333, 0.3), shown=(7, 10))
+FRAMEWISE = replace(
+    RECORD, labels=Labels(values={}, frames={"action_units": FRAME_LABELS}, source_frames=SOURCE_FRAMES)
+)
+
+
+def test_labels_of_frames_are_read_as_they_were_written() -> None:
+    values = json.loads(FRAMEWISE.to_json())["labels"]
+    assert values["frames"]["action_units"]["columns"] == {"AU1": [0, 1, None], "AU2": [0.5, 1, 0]}
+    assert ClipRecord.from_json(FRAMEWISE.to_json(), "x") == FRAMEWISE
+    assert ClipRecord.from_json(FRAMEWISE.to_json(), "x") != replace(FRAMEWISE, labels=RECORD.labels)
+    assert b"frames" not in json.dumps(json.loads(RECORD.to_json())["labels"]).encode()
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (("frames",), [1], "labels: frames: must be a JSON object"),
+        (("frames", "action_units", "total"), None, "action_units: total must be a whole number"),
+        (("frames", "action_units", "columns", "AU1"), ["x", 1, 2], "columns: AU1 must be a list of numbers"),
+        (("frames", "action_units", "columns", "AU1"), [1], "columns must have one value a frame each"),
+        (("source_frames", "numbers"), [7, 8, 10.5], "source_frames: numbers must be a list of whole numbers"),
+        (("source_frames", "shown"), [7, 9], "source_frames: numbers and times_s must be equally many"),
+        (("source_frames", "times_s"), [0.2], "source_frames: numbers and times_s must be equally many"),
+    ],
+)
+def test_broken_labels_of_frames_are_named(path: tuple[str, ...], value: Any, words: str) -> None:
+    values = json.loads(FRAMEWISE.to_json())
+    change_field("labels", *path, value=value)(values)
+    with pytest.raises(FaultError, match=f"^{KEY}: .*{words}"):
+        ClipRecord.from_json(json.dumps(values).encode(), "x")
 
 
 def test_the_json_has_what_the_stages_measured() -> None:
