@@ -10,6 +10,7 @@ from avf_training.cli import (
     evaluate,
     evaluate_pretraining,
     export,
+    extract,
     finetune,
     overlap,
     parity,
@@ -20,6 +21,7 @@ from avf_training.cli import (
     reconstruct,
     replay,
     study,
+    tracks,
 )
 
 COMMANDS = (
@@ -37,6 +39,8 @@ COMMANDS = (
     study,
     predict,
     embed,
+    extract,
+    tracks,
     export,
     describe,
     parity,

@@ -2,7 +2,7 @@
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -78,7 +78,9 @@ def is_one_video(path: Path) -> bool:
 
 
 @contextmanager
-def open_clips(path: Path | str, keep: Path | None = None) -> Iterator[str]:
+def open_clips(
+    path: Path | str, keep: Path | None = None, on_missed: Callable[[str], None] | None = None
+) -> Iterator[str]:
     """Yield the folder of shards of an input. Clips that are cut from videos are removed at the end of the block.
 
     Raises UserError where the input does not exist, or shows no face.
@@ -86,16 +88,21 @@ def open_clips(path: Path | str, keep: Path | None = None) -> Iterator[str]:
     Args:
         path: a video file, a folder of videos, the output of `avf-curate clip`, or shards.
         keep: folder that keeps the clips of videos, and has them already where the same videos were cut before.
+        on_missed: called with a sentence for each video that gives no clip, where others do; None: a warning.
     """
     shards = find_shards(path)
     if shards is not None:
         yield shards
         return
     with tempfile.TemporaryDirectory(prefix="avf-clips-") as temporary:
-        yield str(_cut_clips(Path(path), keep or Path(temporary)))
+        yield str(_cut_clips(Path(path), keep or Path(temporary), on_missed or _warn))
 
 
-def _cut_clips(videos: Path, out: Path) -> Path:
+def _warn(sentence: str) -> None:
+    log.warning("%s", sentence)
+
+
+def _cut_clips(videos: Path, out: Path, on_missed: Callable[[str], None]) -> Path:
     """Cut clips of the people in one video or in a folder of them; return the folder of shards."""
     require_input(videos)
     try:
@@ -107,6 +114,6 @@ def _cut_clips(videos: Path, out: Path) -> Path:
     if not clips.keys:
         raise UserError("\n".join(clips.missed.values()) or f"{videos}: holds no video")
     for sentence in clips.missed.values():
-        log.warning("%s", sentence)
+        on_missed(sentence)
     log.info("%s: %d clips, tracked by %s", videos, len(clips.keys), clips.backends.track)
     return clips.shards

@@ -33,11 +33,15 @@ def number_people(shards: LabelledShards) -> dict[str, int]:
         videos.setdefault((record.source, record.video_id), []).append((index, record))
     person_of: dict[str, int] = {}
     for clips in videos.values():
-        if len({record.span for _, record in clips}) > 1:
-            person_of |= _follow_people(shards, clips)
-        else:
-            person_of |= {record.key: record.track for _, record in clips}
+        person_of |= number_people_of_video(shards, clips)
     return person_of
+
+
+def number_people_of_video(shards: LabelledShards, clips: Sequence[tuple[int, ClipRecord]]) -> dict[str, int]:
+    """Return what `number_people` does for the clips of one video. Raises FaultError for a clip that cannot be read."""
+    if len({record.span for _, record in clips}) > 1:
+        return _follow_people(shards, clips)
+    return {record.key: record.track for _, record in clips}
 
 
 def _follow_people(shards: LabelledShards, clips: Sequence[tuple[int, ClipRecord]]) -> dict[str, int]:

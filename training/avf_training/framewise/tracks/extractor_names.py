@@ -1,0 +1,24 @@
+"""The extractors by name. Without torch, so that a wrong name is refused quickly."""
+
+from avf_shards.errors import UserError
+
+EXTRACTORS = {
+    "vit": "face frames: NetEase's feature of a fine-tuned image MAE (768 values of ViT-B), or CLS before fine-tuning",
+    "efficientnet_b1": "face frames: SUN's embedding of 256 values, 240 px",
+    "efficientnet_b4": "face frames: SUN's embedding of 256 values, 380 px",
+    "vit_b_16": "face frames: SUN's embedding of 256 values on torchvision's ViT-B/16, 224 px",
+    "saved_model": "face frames: a model or run of avf-train, a vector for every eight frames",
+    "wav2vec2": "sound: last layer of wav2vec 2.0, the mean of the states in each frame",
+    "hubert": "sound: last layer of HuBERT, the mean of the states in each frame",
+    "vggish": "sound: VGGish of the 0.96 s that a frame lies in",
+    "pdem_v1": "sound: SUN's acoustic model V1 on PDEM, five vectors a second",
+    "pdem_v2": "sound: SUN's acoustic model V2 on PDEM, five vectors a second",
+    "pdem_v3": "sound: SUN's acoustic model V3 on PDEM, five vectors a second",
+}
+"""Name -> what it reads and gives."""
+
+
+def check_extractor(name: str) -> None:
+    """Raise UserError for a name that no extractor has."""
+    if name not in EXTRACTORS:
+        raise UserError(f"--extractor {name}: no such extractor; the extractors are {', '.join(EXTRACTORS)}")

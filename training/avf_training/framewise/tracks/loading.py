@@ -1,0 +1,34 @@
+"""From the name of an extractor and its weights to the extractor."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from avf_training.framewise.tracks.extractor import TrackExtractor
+from avf_training.framewise.tracks.extractor_names import EXTRACTORS, check_extractor
+from avf_training.framewise.tracks.picture_extractors import load_static, load_vit
+from avf_training.framewise.tracks.saved_model_extractor import load_saved_model
+from avf_training.framewise.tracks.speech_extractors import load_acoustic_model, load_speech_encoder, load_vggish
+
+Loader = Callable[[str, Path, torch.device], TrackExtractor]
+_LOADERS: dict[str, Loader] = {
+    "vit": load_vit,
+    "efficientnet_b1": load_static,
+    "efficientnet_b4": load_static,
+    "vit_b_16": load_static,
+    "saved_model": load_saved_model,
+    "wav2vec2": load_speech_encoder,
+    "hubert": load_speech_encoder,
+    "vggish": load_vggish,
+    "pdem_v1": load_acoustic_model,
+    "pdem_v2": load_acoustic_model,
+    "pdem_v3": load_acoustic_model,
+}
+assert _LOADERS.keys() == EXTRACTORS.keys()
+
+
+def load_extractor(name: str, weights: Path, device: str = "cpu") -> TrackExtractor:
+    """Return an extractor with its weights. Raises UserError for an unknown name or weights that do not fit."""
+    check_extractor(name)
+    return _LOADERS[name](name, weights, torch.device(device))
