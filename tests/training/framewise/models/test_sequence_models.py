@@ -7,7 +7,7 @@ import torch
 from avf_training.framewise.models.cross_attention import AudioVisualModel, Joining
 from avf_training.framewise.models.fusion_transformer import FrameTask, FusionTransformer
 from avf_training.framewise.models.layers import MAX_POSITIONS, SequenceLayer, key_mask, position_table
-from avf_training.framewise.models.temporal import TemporalVersion, temporal_model
+from avf_training.framewise.models.temporal import SecondsFromSteps, TemporalVersion, temporal_model
 from torch import Tensor, nn
 
 UNUSED = 512  # parameters of the authors' layer of width 256 that it never uses; ours has none
@@ -51,6 +51,34 @@ def test_models_of_seconds_predict_once_in_five_steps(version: TemporalVersion) 
     assert temporal_model(version, 16, 2, 20)(random_batch(3, 20, 16)).shape == (3, 4, 2)
 
 
+@pytest.mark.parametrize("version", ["v6", "v7", "v8"])
+def test_seconds_pass_a_gelu_before_the_head(version: TemporalVersion) -> None:
+    model = temporal_model(version, 16, 8, 20).eval()
+    assert isinstance(model, SecondsFromSteps)
+    nn.init.zeros_(model.to_seconds.weight)
+    nn.init.constant_(model.to_seconds.bias, -1.0)  # GELU(-1) = -0.158655
+    nn.init.ones_(model.head.linear.weight)
+    nn.init.zeros_(model.head.linear.bias)
+    torch.testing.assert_close(model(random_batch(3, 20, 16)), torch.full((3, 4, 8), 16 * -0.15865525))
+
+
+@pytest.mark.parametrize("version", ["v4", "v6", "v7", "v8"])
+def test_recurrent_units_and_seconds_drop_values_in_training(version: TemporalVersion) -> None:
+    model, x_BTC = temporal_model(version, 16, 8, 20), random_batch(3, 20, 16)
+    assert not [module.p for module in model.modules() if isinstance(module, nn.Dropout) and module.p != 0.1]
+    assert [module.dropout for module in model.modules() if isinstance(module, nn.GRU)] == (
+        [0.1] if version in ("v4", "v8") else []
+    )
+    assert not torch.equal(model(x_BTC), model(x_BTC))
+    assert torch.equal(model.eval()(x_BTC), model(x_BTC))
+
+
+def test_v2_narrows_its_features_and_has_the_authors_parameters() -> None:
+    assert count(temporal_model("v2", outputs=8)) == 561_736 - 2 * (256 + 128 + 64)
+    with pytest.raises(ValueError, match="v2 predicts expressions alone"):
+        temporal_model("v2")
+
+
 def test_only_valence_and_arousal_are_bounded() -> None:
     x_BTC = 50 * random_batch(2, 10, 16)
     for version in ("v3", "v4", "v5"):
@@ -62,8 +90,8 @@ def test_only_valence_and_arousal_are_bounded() -> None:
 
 
 def test_an_unknown_version_is_refused() -> None:
-    with pytest.raises(ValueError, match="no temporal model 'v2': v1, v3"):
-        temporal_model("v2")  # type: ignore[arg-type]  # what is tested
+    with pytest.raises(ValueError, match="no temporal model 'v9': v1, v2, v3"):
+        temporal_model("v9")  # type: ignore[arg-type]  # what is tested
 
 
 def test_a_layer_has_the_authors_parameters_and_uses_all() -> None:
@@ -92,9 +120,9 @@ def test_a_query_without_a_key_gets_nothing_and_no_nan() -> None:
     assert layer(x_BTC, allowed_BTT=key_mask(valid_BT)).isfinite().all()
 
 
-@pytest.mark.parametrize("version", ["v1", "v3", "v5"])
+@pytest.mark.parametrize("version", ["v1", "v2", "v3", "v5"])
 def test_a_padded_window_is_answered_as_alone(version: TemporalVersion) -> None:
-    model = temporal_model(version, 16).double()
+    model = temporal_model(version, 16, 8).double()
     windows = random_batch(6, 20, 16).double()
     model.train()(windows)  # moves the statistics of batch norm away from 0 and 1
     model.eval()

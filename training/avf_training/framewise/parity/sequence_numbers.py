@@ -1,17 +1,24 @@
 """The sequence models beside those of the authors: SUN's layer, temporal and audio-visual models, NetEase's fusion."""
 
 import json
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from avf_training.conversion.parity import ParityRow
-from avf_training.framewise.losses import valence_arousal_loss, weighted_action_unit_loss
-from avf_training.framewise.models.checkpoint_names import CROSS_LAYER, LAYER, import_layer
+from avf_training.framewise.losses import (
+    valence_arousal_loss,
+    weighted_action_unit_loss,
+    weighted_expression_loss,
+)
+from avf_training.framewise.models.checkpoint_names import import_layer
 from avf_training.framewise.models.cross_attention import AudioVisualModel, Joining
 from avf_training.framewise.models.fusion_transformer import FrameTask, FusionTransformer
 from avf_training.framewise.models.layers import SequenceLayer, key_mask, position_table
+from avf_training.framewise.models.name_rules import CROSS_LAYER, LAYER
 from avf_training.framewise.models.temporal import TemporalVersion, temporal_model
 from avf_training.framewise.parity.model_files import (
     compare_both_precisions,
@@ -63,18 +70,23 @@ def _layer_outputs(oracle: OracleNumbers, dtype: torch.dtype) -> dict[str, Tenso
 
 
 _TEMPORAL: tuple[tuple[str, TemporalVersion, int], ...] = (
+    ("v1.va", "v1", 2),
+    ("v1.expr", "v1", 8),
+    ("v2.expr", "v2", 8),
     ("v3.va", "v3", 2),
     ("v3.expr", "v3", 8),
     ("v5.va", "v5", 2),
+    ("v6_1_fps.va", "v6", 2),
+    ("v6_1_fps.expr", "v6", 8),
+    ("v8_1_fps.va", "v8", 2),
+    ("v8_1_fps.expr", "v8", 8),
 )
+"""(name in the file, version, outputs). Of v4, v7 and v5 with expressions the authors' numbers have no outputs."""
 
 
 def compare_temporal(file: str, oracle: OracleNumbers) -> list[ParityRow]:
-    """Return outputs of v3 and v5, and of v3 the loss and gradients of a training step."""
-    rows = compare_both_precisions(file, oracle, partial(_temporal_outputs, oracle), _kind)
-    compared = {f"{prefix}.out" for prefix, _, _ in _TEMPORAL}
-    others = [name for name in oracle if name.endswith(".out") and "train" not in name and name not in compared]
-    return [*rows, missing_row(file, others, UNKNOWN_NAMES)] if others else rows
+    """Return outputs of the models over time, and of v3 the loss and gradients of a training step."""
+    return compare_both_precisions(file, oracle, partial(_temporal_outputs, oracle), _kind)
 
 
 def _kind(name: str) -> str:
@@ -87,7 +99,7 @@ def _temporal_outputs(oracle: OracleNumbers, dtype: torch.dtype) -> dict[str, Te
     x_BTC = stored_tensor(oracle, "in.x", dtype)
     numbers: dict[str, Tensor] = {}
     for prefix, version, outputs in _TEMPORAL:
-        model = temporal_model(version, x_BTC.shape[2], outputs)
+        model = temporal_model(version, x_BTC.shape[2], outputs, x_BTC.shape[1])
         if any(name.startswith(f"{prefix}.w.") for name in oracle):
             load_stored(model, oracle, f"{prefix}.w.", dtype)
         else:
@@ -135,35 +147,41 @@ def _audio_visual_outputs(oracle: OracleNumbers, dtype: torch.dtype) -> dict[str
     return numbers
 
 
-_TASKS: tuple[tuple[str, FrameTask], ...] = (("VA", "va"), ("AU", "au"))
-"""The file has no outputs of expressions, nor the names of their head, by which its weights are drawn."""
+_TASKS: tuple[tuple[str, FrameTask], ...] = (("VA", "va"), ("EXP", "expr"), ("AU", "au"))
+_LOSSES: dict[FrameTask, Callable[[Tensor, Tensor], Tensor]] = {
+    "va": partial(valence_arousal_loss, clamp=True),
+    "expr": weighted_expression_loss,
+    "au": weighted_action_unit_loss,
+}
 
 
 def compare_fusion_transformer(file: str, oracle: OracleNumbers) -> list[ParityRow]:
-    """Return outputs, losses and gradients of NetEase's fusion for valence and arousal, and for action units."""
-    return compare_both_precisions(file, oracle, partial(_fusion_outputs, oracle), _kind)
+    """Return outputs, losses and gradients of NetEase's fusion; of expressions the file has the loss alone."""
+    numbers = {**oracle, **{name: value for name, value in _settings(oracle).items() if name.endswith(".loss")}}
+    return compare_both_precisions(file, numbers, partial(_fusion_outputs, oracle), _kind)
+
+
+def _settings(oracle: OracleNumbers) -> dict[str, Any]:
+    settings: dict[str, Any] = json.loads(str(oracle["meta.config"]))
+    return settings
 
 
 def _fusion_outputs(oracle: OracleNumbers, dtype: torch.dtype) -> dict[str, Tensor]:
-    settings = json.loads(str(oracle["meta.config"]))["config"]
+    hidden = tuple(_settings(oracle)["config"]["hidden"])
     visual, audio = (stored_tensor(oracle, f"in.{name}", dtype) for name in ("visual", "audio"))
     numbers: dict[str, Tensor] = {}
     for prefix, task in _TASKS:
-        model = FusionTransformer(
-            task, visual_width=visual.shape[2], audio_width=audio.shape[2], hidden=tuple(settings["hidden"])
-        )
+        model = FusionTransformer(task, visual_width=visual.shape[2], audio_width=audio.shape[2], hidden=hidden)
         if any(name.startswith(f"{prefix}.w.") for name in oracle):
             load_stored(model, oracle, f"{prefix}.w.", dtype)
         else:
             load_filled(model, f"tmf.{prefix}.", dtype)
         with torch.no_grad():  # torch has a faster path in eval mode, which is compared too
-            numbers[f"{prefix}.eval.out"] = model(visual, audio)
+            outputs = {f"{prefix}.eval.out": model(visual, audio)}
         switch_off_dropout(model.train())
-        out = numbers[f"{prefix}.train_nodrop.out"] = model(visual, audio)
-        target = stored_tensor(oracle, f"target.{prefix}", dtype)
-        loss = numbers[f"{prefix}.loss"] = (
-            valence_arousal_loss(out, target, clamp=True) if task == "va" else weighted_action_unit_loss(out, target)
-        )
+        out = outputs[f"{prefix}.train_nodrop.out"] = model(visual, audio)
+        loss = numbers[f"{prefix}.loss"] = _LOSSES[task](out, stored_tensor(oracle, f"target.{prefix}", dtype))
         loss.backward()
+        numbers |= {name: value for name, value in outputs.items() if name in oracle}
         numbers |= gradients_by_their_names(model, oracle, f"{prefix}.grad.")
     return numbers
