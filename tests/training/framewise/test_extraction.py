@@ -2,10 +2,13 @@
 
 import json
 import shutil
-from collections.abc import Callable
+import struct
+import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -20,12 +23,14 @@ from avf_training.framewise.models.speech_heads import SpeechHead
 from avf_training.framewise.models.static_nets import StaticNet
 from avf_training.framewise.models.vggish import VGGish, Whitening
 from avf_training.framewise.tracks import speech_extractors
+from avf_training.framewise.tracks.clips_of_people import clip_inputs
 from avf_training.framewise.tracks.extraction import TrackExtraction
 from avf_training.framewise.tracks.extractor_names import EXTRACTORS
 from avf_training.framewise.tracks.feature_track import read_track
 from avf_training.framewise.tracks.footage import ClipFootage
 from avf_training.framewise.tracks.identity import TrackSubject
 from avf_training.framewise.tracks.loading import load_extractor
+from avf_training.framewise.tracks.picture_folders import decode_picture
 from avf_training.framewise.tracks.speech_extractors import SpeechExtractor
 from avf_training.framewise.tracks.track_folder import TrackFolder
 from avf_training.tasks.labelled_shards import LabelledShards
@@ -144,7 +149,7 @@ def test_each_extractor_writes_a_track_of_every_video(
     assert main(argv) == 0
     printed = capsys.readouterr()
     assert f"{name}: 4 tracks written ({4 * len(frames)} vectors), 0 tracks there already" in printed.out
-    assert "video 4 of 4" in printed.err
+    assert "track 4 of 4" in printed.err
     files = TrackFolder(out).files()
     assert len(files) == 4
     tracks = [read_track(path, width=width) for path in files]
@@ -292,20 +297,21 @@ def test_a_damaged_clip_costs_its_video_alone(shards: Path, tmp_path: Path, caps
     assert main(argv) == 1
     printed = capsys.readouterr()
     assert "3 tracks written" in printed.out
-    assert "1 video without a track, or without all; the same command tries them again" in printed.out
+    assert "1 input without a track; the same command tries them again" in printed.out
     assert len([line for line in printed.err.splitlines() if "lab/00" in line and "is damaged" in line]) == 1
     assert len(TrackFolder(tmp_path / "tracks").files()) == 3
 
 
 def test_a_track_that_another_process_wrote_first_stays(shards: Path, tmp_path: Path) -> None:
     extractor = load_extractor("vggish", save_vggish(tmp_path / "a.safetensors", True))
-    late = TrackExtraction(str(shards), extractor, tmp_path / "tracks")
+    late = TrackExtraction(extractor, tmp_path / "tracks")
 
     def overtake(subject: TrackSubject, number: int, videos: int) -> None:
         if number == 1:
-            assert TrackExtraction(str(shards), extractor, tmp_path / "tracks").run(lambda *_: None).written == 4
+            first = TrackExtraction(extractor, tmp_path / "tracks")
+            assert first.run(clip_inputs(str(shards), pytest.fail), lambda *_: None).written == 4
 
-    report = late.run(overtake)
+    report = late.run(clip_inputs(str(shards), pytest.fail), overtake)
     assert (report.written, report.skipped, report.faults) == (0, 4, [])
 
 
@@ -358,3 +364,109 @@ def test_wrong_words_and_weights_are_one_sentence(
     assert main(["tracks", str(tmp_path / "no")]) == 2
     with pytest.raises(UserError, match="no such extractor"):
         load_extractor("x", vit)
+
+
+def write_pictures(folder: Path, numbers: Sequence[int], size: tuple[int, int] = (40, 40)) -> None:
+    """Write a JPEG of noise for each frame, named by its number."""
+    folder.mkdir(parents=True)
+    for number in numbers:
+        picture = np.random.default_rng(number).integers(0, 255, (*size, 3)).astype(np.uint8)
+        assert cv2.imwrite(str(folder / f"{number:05d}.jpg"), picture)
+
+
+def extract_pictures(tmp_path: Path, *words: str) -> int:
+    argv = ["extract", str(tmp_path / "cropped"), "--pictures", "aff_wild2", "--extractor", "vit"]
+    return main([*argv, "--weights", str(tmp_path / "vit"), "--out", str(tmp_path / "tracks"), *words])
+
+
+def test_numbered_pictures_keep_the_numbers_of_their_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_vit(tmp_path / "vit")
+    numbers = [*range(3, 40), 55, 100]
+    write_pictures(tmp_path / "cropped/1", numbers[:-1])
+    bgr = np.random.default_rng(0).integers(0, 255, (40, 40, 3)).astype(np.uint8)
+    assert cv2.imwrite(str(tmp_path / "cropped/1/00100.png"), bgr)
+    write_pictures(tmp_path / "cropped/10-60-1280x720_right", [1, 2], size=(40, 30))
+    (tmp_path / "cropped/1/.DS_Store").write_bytes(b"")
+    (tmp_path / "cropped/1/notes.txt").write_text("no picture")
+    (tmp_path / "fps.csv").write_text("video,fps\n1,23.976\n10-60-1280x720_right,30\n")
+    assert extract_pictures(tmp_path, "--fps", str(tmp_path / "fps.csv")) == 0
+    assert "2 tracks written (41 vectors), 0 tracks there already" in capsys.readouterr().out
+    folder = TrackFolder(tmp_path / "tracks")
+    track = folder.read("vit", TrackSubject(source="aff_wild2", video_id="1"), width=24)
+    assert track.frames_N.tolist() == numbers
+    assert track.fps == 23.976
+    assert track.times_s_N == pytest.approx((np.array(numbers) - 1) / 23.976)
+    model = load_extractor("vit", tmp_path / "vit")._model  # type: ignore[attr-defined]  # the network itself
+    pixels = torch.from_numpy(bgr[..., ::-1].copy()).permute(2, 0, 1)[None].float() / 255
+    resized = torch.nn.functional.interpolate(pixels, (32, 32), mode="bilinear", antialias=True)
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    with torch.no_grad():
+        expected = model.features((resized - mean) / std)[0]
+    assert track.vectors_ND[-1] == pytest.approx(expected.numpy(), abs=1e-4)
+    assert extract_pictures(tmp_path, "--fps", str(tmp_path / "fps.csv")) == 0
+    assert "0 tracks written (0 vectors), 2 tracks there already" in capsys.readouterr().out
+    assert extract_pictures(tmp_path, "--fps", "25") == 2
+    assert "was extracted from another input of aff_wild2/1; remove it" in capsys.readouterr().err
+
+
+def test_colours_of_a_jpeg_are_right(tmp_path: Path) -> None:
+    for number, rgb in enumerate(((250, 10, 20), (5, 240, 30), (20, 30, 200), (255, 255, 255), (0, 0, 0))):
+        path = tmp_path / f"{number}.jpg"
+        assert cv2.imwrite(str(path), np.full((24, 16, 3), rgb[::-1], np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 100])
+        picture = decode_picture(path)
+        assert picture.shape == (24, 16, 3)
+        assert np.abs(picture.astype(int) - rgb).max() <= 3, rgb
+
+
+def test_bad_pictures_cost_their_video_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_vit(tmp_path / "vit")
+    for name in ("good", "cut", "huge", "twice", "zero", "text"):
+        write_pictures(tmp_path / "cropped" / name, [1, 2])
+    cropped = tmp_path / "cropped"
+    (cropped / "empty").mkdir()
+    (cropped / "cut/00002.jpg").write_bytes((cropped / "cut/00002.jpg").read_bytes()[:60])
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
+    (cropped / "huge/00002.jpg").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk)
+    (cropped / "twice/2.png").write_bytes(b"")
+    (cropped / "zero/00000.jpg").write_bytes(b"")
+    (cropped / "text/00002.jpg").write_text("no picture")
+    assert extract_pictures(tmp_path) == 1
+    printed = capsys.readouterr()
+    assert "1 track written (2 vectors)" in printed.out
+    assert "6 inputs without a track" in printed.out
+    for message in (
+        "cut/00002.jpg: does not decode",
+        "huge/00002.jpg: does not decode",
+        "2.png: is frame 2, as 00002.jpg is",
+        "zero/00000.jpg: is frame 0; they begin at 1",
+        "text/00002.jpg: is neither JPEG nor PNG",
+        "empty: holds no picture with a number for its name, as 00001.jpg",
+    ):
+        assert len([line for line in printed.err.splitlines() if message in line]) == 1, message
+    assert [path.name for path in TrackFolder(tmp_path / "tracks").files()] == ["good.parquet"]
+
+
+def test_wrong_words_for_pictures_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_vit(tmp_path / "vit")
+    write_pictures(tmp_path / "cropped/1", [1])
+    table = tmp_path / "fps.csv"
+    for text, message in (
+        ("name,rate\n1,25\n", "line 2: has no video and fps; the header is video,fps"),
+        ("video,fps\n1,fast\n", "line 2: has no video and fps"),
+        ("video,fps\n1,-5\n", "line 2: -5 is no number of frames a second"),
+        ("video,fps\n1,25\n1,30\n", "line 3: 1 has 25 fps in an earlier line"),
+    ):
+        table.write_text(text)
+        assert extract_pictures(tmp_path, "--fps", str(table)) == 2
+        assert message in capsys.readouterr().err
+    table.write_text("video,fps\n2,25\n")
+    assert extract_pictures(tmp_path, "--fps", str(table)) == 1
+    assert "fps.csv: has no row of the video 1; add its frames a second" in capsys.readouterr().err
+    assert extract_pictures(tmp_path, "--extractor", "hubert") == 2
+    assert "--extractor hubert: needs clips, and --pictures names single pictures" in capsys.readouterr().err
+    assert extract_pictures(tmp_path, "--pictures", "Aff Wild") == 2
+    assert "source name 'Aff Wild': use" in capsys.readouterr().err
+    argv = ["extract", str(tmp_path / "cropped/1"), "--pictures", "a", "--extractor", "vit"]
+    assert main([*argv, "--weights", str(tmp_path / "vit"), "--out", str(tmp_path / "tracks")]) == 2
+    assert "but pictures; name the folder above it" in capsys.readouterr().err

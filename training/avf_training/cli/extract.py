@@ -2,13 +2,19 @@
 
 import argparse
 import logging
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from avf_shards.cli.common import add_command, local_path, output_folder, set_completer
 from avf_shards.cli.logging_setup import progress_line
+from avf_shards.errors import UserError
 from avf_shards.text import count_noun
 
 from avf_training.cli.options import add_device_option, add_input_argument, require_files, resolve_device
+
+if TYPE_CHECKING:
+    from avf_training.framewise.tracks.extraction import ExtractionReport, TrackInput
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +57,19 @@ def add(commands: Any) -> None:
         default="float32",
         help="numbers that tracks store; float16 takes half the space (default: %(default)s)",
     )
+    parser.add_argument(
+        "--pictures",
+        metavar="SOURCE",
+        help="the input is a folder with a folder of numbered face pictures for each video, VIDEO/00001.jpg, "
+        "and SOURCE names the corpus; the numbers are those of the frames",
+    )
+    parser.add_argument(
+        "--fps",
+        metavar="N|FILE.csv",
+        type=_fps,
+        default=30.0,
+        help="with --pictures: frames a second, or a table with the columns video and fps (default: %(default)g)",
+    )
     add_device_option(parser)
 
 
@@ -71,25 +90,70 @@ def _run(options: argparse.Namespace) -> int:
     from avf_training.framewise.tracks.extractor_names import check_extractor
     from avf_training.inference.clip_input import open_clips, require_input
 
-    check_extractor(options.extractor)
-    require_input(options.input)
-    require_files(options.weights)
+    check_extractor(options.extractor, pictures=options.pictures is not None)
+    if options.pictures is None:
+        require_input(options.input)
+    require_files(options.input, options.weights)
     # After what is refused quickly: these load torch.
+    from avf_training.framewise.tracks.clips_of_people import clip_inputs
     from avf_training.framewise.tracks.extraction import TrackExtraction
     from avf_training.framewise.tracks.loading import load_extractor
 
-    extractor = load_extractor(options.extractor, options.weights, resolve_device(options.device))
     faults: list[str] = []
-    with open_clips(options.input, options.clips, faults.append) as shards, progress_line() as show:
-        extraction = TrackExtraction(shards, extractor, options.out, values=options.values, videos=options.input)
-        report = extraction.run(lambda subject, number, videos: show(f"{subject}: video {number} of {videos}"))
+    pictures = None if options.pictures is None else _picture_inputs(options, faults.append)
+    extractor = load_extractor(options.extractor, options.weights, resolve_device(options.device))
+    extraction = TrackExtraction(extractor, options.out, options.values)
+    with progress_line() as show:
+
+        def run(inputs: "Iterable[TrackInput]") -> None:
+            extraction.run(inputs, lambda subject, number, tracks: show(f"{subject}: track {number} of {tracks}"))
+
+        if pictures is not None:
+            run(pictures)
+        else:
+            with open_clips(options.input, options.clips, faults.append) as shards:
+                run(clip_inputs(shards, faults.append, options.input))
+    return _tell(options, extraction.report, faults)
+
+
+def _picture_inputs(options: argparse.Namespace, on_fault: Callable[[str], None]) -> "Iterator[TrackInput]":
+    from avf_shards.schema.clip_key import check_source_name
+
+    from avf_training.framewise.tracks.picture_folders import picture_inputs, read_fps_table
+
+    source = check_source_name(options.pictures)
+    if not options.input.is_dir():
+        raise UserError(f"{options.input}: is no folder of folders of pictures, as VIDEO/00001.jpg")
+    if isinstance(options.fps, float):
+        return picture_inputs(options.input, source, lambda video: options.fps, on_fault)
+    rates = read_fps_table(options.fps)
+
+    def fps_of(video: str) -> float:
+        if video not in rates:
+            raise UserError(f"{options.fps}: has no row of the video {video}; add its frames a second")
+        return rates[video]
+
+    return picture_inputs(options.input, source, fps_of, on_fault)
+
+
+def _fps(text: str) -> float | Path:
+    """Return the number of --fps, or the table that it names."""
+    try:
+        fps = float(text)
+    except ValueError:
+        return local_path(text)
+    if not 0 < fps < 1000:
+        raise argparse.ArgumentTypeError(f"{text} is no number of frames a second")
+    return fps
+
+
+def _tell(options: argparse.Namespace, report: "ExtractionReport", faults: list[str]) -> int:
+    """Print what became of the tracks, and return the exit status."""
     faults += report.faults
     for fault in faults:
         log.error("%s", fault)
     written, skipped = count_noun(report.written, "track"), count_noun(report.skipped, "track")
     print(f"{options.out / options.extractor}: {written} written ({report.frames:,} vectors), {skipped} there already")
     if faults:
-        print(
-            f"  {count_noun(len(faults), 'video')} without a track, or without all; the same command tries them again"
-        )
+        print(f"  {count_noun(len(faults), 'input')} without a track; the same command tries them again")
     return 1 if faults else 0

@@ -1,35 +1,44 @@
-"""Tracks of every person of every video of shards, by one extractor; those that stand there already are left."""
+"""Tracks of all that a source lists, by one extractor; those that stand there already are left."""
 
-import hashlib
-import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from avf_shards.errors import FaultError, UserError
-from avf_shards.schema.clip_record import ClipRecord
+from avf_shards.errors import FaultError
 from avf_shards.system import durable_io
-from avf_shards.timeline import FRAMES_PER_SECOND
 
-from avf_training.data.storage import StorageConfig
 from avf_training.framewise.tracks.errors import DamagedTrackError, MissingTrackError, OtherTrackError
 from avf_training.framewise.tracks.extractor import TrackExtractor
 from avf_training.framewise.tracks.feature_track import FeatureTrack, VectorType, read_track, write_track
-from avf_training.framewise.tracks.footage import ClipFootage
+from avf_training.framewise.tracks.footage import Footage
 from avf_training.framewise.tracks.identity import TrackSubject
 from avf_training.framewise.tracks.track_folder import TrackFolder
-from avf_training.inference.people import number_people_of_video
-from avf_training.inference.video_clock import VideoClock
-from avf_training.tasks.labelled_shards import LabelledShards
 
 log = logging.getLogger(__name__)
-Clips = list[tuple[int, ClipRecord]]
-"""Number in the shards and record of each clip of a video or of a person."""
 OnSubject = Callable[[TrackSubject, int, int], None]
-"""Function that is told whose features come next, the number of the video from 1, and the number of videos."""
+"""Function that is told whose features come next, the number of the track from 1, and the number of tracks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FootageStretch:
+    """Footage with the numbers and times of its frames."""
+
+    footage: Footage
+    frames_N: npt.NDArray[np.int64]  # numbers in the video, from 1, rising
+    times_s_N: npt.NDArray[np.float64]  # in seconds of the video
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackInput:
+    """What the track of one person of one video is computed from."""
+
+    subject: TrackSubject
+    fps: float  # frames a second of the video whose frames are counted
+    inputs_sha256: str  # changes where the track would
+    read: Callable[[], Iterator[FootageStretch]]  # opens the stretches in order of time; raises FaultError
 
 
 @dataclass(kw_only=True)
@@ -37,125 +46,79 @@ class ExtractionReport:
     """What became of each person of each video."""
 
     written: int = 0  # tracks
-    skipped: int = 0  # tracks that stood there already, whole and of the same extractor and clips
+    skipped: int = 0  # tracks that stood there already, whole and of the same extractor and input
     frames: int = 0  # vectors in the tracks that were written
-    faults: list[str] = field(default_factory=list)  # a sentence for each video that has no track now, or not all
+    faults: list[str] = field(default_factory=list)  # a sentence for each track that is missing now
 
 
 class TrackExtraction:
-    """One extractor over all videos of shards, into a folder of tracks."""
+    """One extractor into a folder of tracks."""
 
-    def __init__(
-        self,
-        shards: str,
-        extractor: TrackExtractor,
-        folder: Path,
-        *,
-        values: VectorType = "float32",
-        videos: Path | str | None = None,
-    ) -> None:
-        """Open the shards.
-
-        Args:
-            shards: a folder of shards or its address.
-            extractor: computes the vectors.
-            folder: of the tracks.
-            values: numbers that the tracks store.
-            videos: the input that the clips are of, whose files tell when their first picture is shown; None: at 0.
-        """
-        self._shards = LabelledShards([shards], StorageConfig())
-        self._extractor, self._folder = extractor, TrackFolder(folder)
-        self._values, self._clock = values, VideoClock(videos)
+    def __init__(self, extractor: TrackExtractor, folder: Path, values: VectorType = "float32") -> None:
+        """Remember where tracks go; `values` are the numbers that they store."""
+        self._extractor, self._folder, self._values = extractor, TrackFolder(folder), values
         self.report = ExtractionReport()
 
-    def run(self, on_subject: OnSubject) -> ExtractionReport:
+    def run(self, inputs: Iterable[TrackInput], on_subject: OnSubject) -> ExtractionReport:
         """Write the tracks that are missing, and return what became of all.
 
         Raises OtherTrackError, before anything is computed, where a track of this name is of other weights or settings,
-        or of other clips; UserError for shards without a clip.
+        or of another input.
         """
-        videos: dict[tuple[str, str], Clips] = {}
-        for index, record in self._shards.records():
-            videos.setdefault((record.source, record.video_id), []).append((index, record))
-        if not videos:
-            raise UserError(f"{', '.join(map(str, self._shards.shards))}: no clip in these shards")
-        waiting = []
-        for (source, video_id), clips in videos.items():
-            subjects = self._missing(source, video_id, clips)
-            if subjects:
-                waiting.append(((source, video_id), subjects))
-        for number, (_, subjects) in enumerate(waiting, 1):
-            for subject, clips in subjects:
-                on_subject(subject, number, len(waiting))
-                self._write(subject, clips)
+        waiting = [each for each in inputs if not self._stands(each)]
+        for number, each in enumerate(waiting, 1):
+            on_subject(each.subject, number, len(waiting))
+            self._write(each)
         return self.report
 
-    def _missing(self, source: str, video_id: str, clips: Clips) -> list[tuple[TrackSubject, Clips]]:
-        """Return the people of a video that have no track yet, each with its clips in order of time."""
+    def _stands(self, track_input: TrackInput) -> bool:
+        """Return whether a track stands there, and count it; a damaged one is removed. Raises OtherTrackError."""
+        path = self._path(track_input.subject)
         try:
-            person_of = number_people_of_video(self._shards, clips)
-        except FaultError as error:
-            self.report.faults.append(f"{source}/{video_id}: {error}")
-            return []
-        people: dict[int, Clips] = {}
-        for index, record in sorted(clips, key=lambda clip: clip[1].span.start_frame):
-            people.setdefault(person_of[record.key], []).append((index, record))
-        missing = []
-        for person, of_person in sorted(people.items()):
-            subject = TrackSubject(source=source, video_id=video_id, person=person)
-            if self._stands(subject, of_person):
-                self.report.skipped += 1
-            else:
-                missing.append((subject, of_person))
-        return missing
-
-    def _stands(self, subject: TrackSubject, clips: Clips) -> bool:
-        """Return whether a track stands there; a damaged one is removed. Raises OtherTrackError."""
-        path = self._path(subject)
-        try:
-            track = read_track(path, subject=subject, extractor=self._extractor.identity)
+            track = read_track(path, subject=track_input.subject, extractor=self._extractor.identity)
         except MissingTrackError:
             return False
         except DamagedTrackError as error:
             log.warning("%s", error)
             durable_io.remove(path)
             return False
-        if track.inputs_sha256 != _digest_inputs(clips):
+        if track.inputs_sha256 != track_input.inputs_sha256:
             raise OtherTrackError(
-                f"{path}: was extracted from other clips of {subject}; remove it, or name another folder"
+                f"{path}: was extracted from another input of {track_input.subject}; remove it, or name another folder"
             )
+        self.report.skipped += 1
         return True
 
-    def _write(self, subject: TrackSubject, clips: Clips) -> None:
+    def _write(self, track_input: TrackInput) -> None:
         try:
-            track = self._extract(subject, clips)
-            write_track(self._path(subject), track)
+            track = self._extract(track_input)
+            write_track(self._path(track_input.subject), track)
         except OtherTrackError:  # another process was faster
-            self.report.skipped += self._stands(subject, clips)
+            self._stands(track_input)
             return
         except (FaultError, ValueError) as error:
-            self.report.faults.append(f"{subject}: {error}")
+            self.report.faults.append(f"{track_input.subject}: {error}")
             return
         self.report.written += 1
         self.report.frames += len(track.frames_N)
 
-    def _extract(self, subject: TrackSubject, clips: Clips) -> FeatureTrack:
+    def _extract(self, track_input: TrackInput) -> FeatureTrack:
         frames, times, vectors = [], [], []
         last = 0
-        for index, record in clips:
-            rows = self._extractor.extract(ClipFootage(files=self._shards.read(index)))
-            numbers_R = record.span.start_frame + 1 + rows.rows_R
-            new_R = numbers_R > last  # clips of one person may share frames: the earlier clip has them
+        for stretch in track_input.read():
+            rows = self._extractor.extract(stretch.footage)
+            numbers_R = stretch.frames_N[rows.rows_R]
+            new_R = numbers_R > last  # stretches of one person may share frames: the earlier one has them
             frames.append(numbers_R[new_R])
-            times.append(self._clock.clip_start_s(record) + rows.rows_R[new_R] / FRAMES_PER_SECOND)
+            times.append(stretch.times_s_N[rows.rows_R][new_R])
             vectors.append(rows.vectors_RD[new_R])
             last = max(last, int(numbers_R[-1]) if len(numbers_R) else 0)
         vectors_ND = np.concatenate(vectors)
         return FeatureTrack(
-            subject=subject,
+            subject=track_input.subject,
             extractor=self._extractor.identity,
-            fps=float(FRAMES_PER_SECOND),
-            inputs_sha256=_digest_inputs(clips),
+            fps=track_input.fps,
+            inputs_sha256=track_input.inputs_sha256,
             frames_N=np.concatenate(frames),
             times_s_N=np.concatenate(times),
             vectors_ND=_to_half(vectors_ND) if self._values == "float16" else vectors_ND,
@@ -168,9 +131,3 @@ class TrackExtraction:
 def _to_half(vectors_ND: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
     with np.errstate(over="ignore"):  # what float16 cannot hold becomes infinity, and is refused as such
         return vectors_ND.astype(np.float16)
-
-
-def _digest_inputs(clips: Sequence[tuple[int, ClipRecord]]) -> str:
-    """Return the SHA-256 of the clips' keys, files and the settings that cut them, in hexadecimal digits."""
-    listed = [[record.key, record.input_sha256, record.fingerprint] for _, record in clips]
-    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()

@@ -18,7 +18,16 @@ EXTRACTORS = {
 """Name -> what it reads and gives."""
 
 
-def check_extractor(name: str) -> None:
-    """Raise UserError for a name that no extractor has."""
+PICTURE_EXTRACTORS = ("vit", "efficientnet_b1", "efficientnet_b4", "vit_b_16")
+"""Those that look at single pictures."""
+
+
+def check_extractor(name: str, *, pictures: bool = False) -> None:
+    """Raise UserError for a name that no extractor has; `pictures`: or that needs more than single pictures."""
     if name not in EXTRACTORS:
         raise UserError(f"--extractor {name}: no such extractor; the extractors are {', '.join(EXTRACTORS)}")
+    if pictures and name not in PICTURE_EXTRACTORS:
+        raise UserError(
+            f"--extractor {name}: needs clips, and --pictures names single pictures; they are for "
+            f"{', '.join(PICTURE_EXTRACTORS)}"
+        )

@@ -1,0 +1,177 @@
+"""Folders of numbered face pictures, VIDEO/00001.jpg, as owners of frame-level corpora give them.
+
+The name of a picture is the number of its frame; frames without a face have no picture, and no row in the track.
+Shapes: N pictures, H W height and width, P side of the network's input, B pictures of a batch.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from avf_shards.errors import FaultError, UserError
+from avf_shards.system.storage_faults import raise_machine_fault, read_bytes
+from torch import Tensor
+
+from avf_training.data.transforms import normalize_pixels
+from avf_training.framewise.tracks.extraction import FootageStretch, TrackInput
+from avf_training.framewise.tracks.footage import BATCH_PICTURES
+from avf_training.framewise.tracks.identity import TrackSubject
+
+_PICTURE = re.compile(r"(\d{1,9})\.(?:jpg|jpeg|png)", re.IGNORECASE)
+_CODECS = {b"\xff\xd8": "mjpeg", b"\x89P": "png"}  # by the first bytes, whatever the name says
+_MAX_PIXELS = 4096 * 4096  # what declares more is refused before memory is taken for it
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureFootage:
+    """The pictures of one video."""
+
+    files: tuple[Path, ...]  # in the order of their numbers
+    fps: float
+
+    @property
+    def frames(self) -> int:
+        return len(self.files)
+
+    def pictures(self, size_px: int, device: torch.device) -> Iterator[Tensor]:
+        for first in range(0, len(self.files), BATCH_PICTURES):
+            batch = [_fit(decode_picture(file), size_px) for file in self.files[first : first + BATCH_PICTURES]]
+            pixels_3BPP = torch.stack(batch, 1).to(device)
+            yield normalize_pixels(pixels_3BPP[None])[0].transpose(0, 1)
+
+    def wave(self) -> npt.NDArray[np.float32]:
+        raise FaultError("pictures have no sound")
+
+
+def decode_picture(file: Path) -> npt.NDArray[np.uint8]:
+    """Return a JPEG or PNG as RGB, (H, W, 3). Raises FaultError, which names the file."""
+    try:
+        data = read_bytes(file)
+    except OSError as error:
+        raise_machine_fault(error)
+        raise FaultError(f"{file}: cannot be read ({error.strerror})") from None
+    codec = _CODECS.get(data[:2])
+    if codec is None:
+        raise FaultError(f"{file}: is neither JPEG nor PNG")
+    context = av.CodecContext.create(codec, "r")
+    context.thread_count, context.options = 1, {"max_pixels": str(_MAX_PIXELS)}
+    try:
+        frames = [*context.decode(av.Packet(data)), *context.decode(None)]  # type: ignore[attr-defined]  # of video
+        if len(frames) != 1:
+            raise FaultError(f"{file}: does not decode as one picture")
+        return np.asarray(frames[0].to_ndarray(format="rgb24"))
+    except (av.error.FFmpegError, ValueError) as error:
+        raise FaultError(f"{file}: does not decode ({error})") from None
+
+
+def _fit(picture_HW3: npt.NDArray[np.uint8], size_px: int) -> Tensor:
+    """Return a picture in 0..1 on a black square, resized bilinearly, (3, P, P)."""
+    height, width = picture_HW3.shape[:2]
+    side = max(height, width)
+    pixels_3HW = torch.from_numpy(picture_HW3).permute(2, 0, 1).float() / 255
+    left, top = (side - width) // 2, (side - height) // 2
+    square_3SS = F.pad(pixels_3HW, (left, side - width - left, top, side - height - top))
+    return F.interpolate(square_3SS[None], (size_px, size_px), mode="bilinear", antialias=True)[0]
+
+
+def picture_inputs(
+    folder: Path, source: str, fps_of: Callable[[str], float], on_fault: Callable[[str], None]
+) -> Iterator[TrackInput]:
+    """Yield an input for each folder of pictures in `folder`, by name.
+
+    Raises UserError where `folder` holds none.
+
+    Args:
+        source: name of the corpus.
+        fps_of: frames a second of a video; raises UserError for one that it does not know.
+        on_fault: called with a sentence for each folder that cannot be used.
+    """
+    folders = sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
+    if not folders:
+        hint = " but pictures; name the folder above it" if any(map(_number, folder.iterdir())) else ""
+        raise UserError(f"{folder}: holds no folder of pictures, as VIDEO/00001.jpg{hint}")
+    for each in folders:
+        try:
+            files = numbered_pictures(each)
+            fps = fps_of(each.name)
+        except (FaultError, UserError) as error:
+            on_fault(str(error))
+            continue
+        listed = [[number, file.name, file.stat().st_size] for number, file in files.items()]
+        yield TrackInput(
+            subject=TrackSubject(source=source, video_id=each.name),
+            fps=fps,
+            inputs_sha256=hashlib.sha256(json.dumps([fps, listed]).encode()).hexdigest(),
+            read=partial(_read_pictures, files, fps),
+        )
+
+
+def numbered_pictures(folder: Path) -> dict[int, Path]:
+    """Return the pictures of a video by the numbers of their frames, rising; other files are left out.
+
+    Raises FaultError for a folder without pictures, and for a number that two pictures have or that is 0.
+    """
+    files: dict[int, Path] = {}
+    for file in sorted(folder.iterdir()):
+        number = _number(file)
+        if number is None:
+            continue
+        if number < 1 or number in files:
+            other = (
+                f"is frame {number}, as {files[number].name} is" if number in files else "is frame 0; they begin at 1"
+            )
+            raise FaultError(f"{file}: {other}")
+        files[number] = file
+    if not files:
+        raise FaultError(f"{folder}: holds no picture with a number for its name, as 00001.jpg")
+    return dict(sorted(files.items()))
+
+
+def read_fps_table(path: Path) -> Mapping[str, float]:
+    """Return frames a second by video from a CSV file with the columns video and fps.
+
+    Raises UserError, which names file and line.
+    """
+    import csv
+
+    rates: dict[str, float] = {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            for row in (reader := csv.DictReader(file)):
+                try:
+                    video, fps = row["video"], float(row["fps"])
+                except (KeyError, TypeError, ValueError):
+                    raise UserError(
+                        f"{path}: line {reader.line_num}: has no video and fps; the header is video,fps"
+                    ) from None
+                if not 0 < fps < 1000:
+                    raise UserError(f"{path}: line {reader.line_num}: {row['fps']} is no number of frames a second")
+                if rates.setdefault(video, fps) != fps:
+                    raise UserError(
+                        f"{path}: line {reader.line_num}: {video} has {rates[video]:g} fps in an earlier line"
+                    )
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (UnicodeDecodeError, csv.Error, IsADirectoryError):
+        raise UserError(f"{path}: not a CSV file in UTF-8") from None
+    return rates
+
+
+def _number(file: Path) -> int | None:
+    match = _PICTURE.fullmatch(file.name)
+    return int(match[1]) if match else None
+
+
+def _read_pictures(files: Mapping[int, Path], fps: float) -> Iterator[FootageStretch]:
+    frames_N = np.array(list(files), np.int64)
+    footage = PictureFootage(files=tuple(files.values()), fps=fps)
+    yield FootageStretch(footage=footage, frames_N=frames_N, times_s_N=(frames_N - 1) / fps)
