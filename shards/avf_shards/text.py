@@ -1,11 +1,19 @@
 """Wording of counts and durations in messages and reports, and text from outside without what steers a terminal."""
 
 import json
+import os
 import re
+import shlex
 import unicodedata
+from os import PathLike
 from typing import Any
 
 _CANDIDATE = re.compile(r"[^ -~]")  # printable ASCII needs no look-up
+
+
+def shell_word(value: PathLike[str] | str) -> str:
+    """Return a path or a name as one word of a shell, for a command that a message gives."""
+    return shlex.quote(os.fspath(value))
 
 
 def printable(text: str) -> str:

@@ -358,3 +358,20 @@ def test_what_can_be_refused_by_names_and_settings_is_refused_before_heavy_libra
     for (line, message), (status, out, errors, heavy) in zip(refusals, json.loads(shell.stdout), strict=True):
         assert (status, out, heavy) == (2, "", []), (line, out, errors)
         assert message in errors, line
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (["avf-curate", "status", "my run"], "avf-curate run --out 'my run'"),
+        (["avf-shards", "verify", "my run"], "avf-shards pack RUN --out 'my run'"),
+        (["avf-train", "replay", "my run", "--shards", "x"], "avf-train pretrain --out 'my run'"),
+    ],
+)
+def test_a_command_that_a_message_gives_can_be_pasted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], advice: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my run").mkdir()
+    assert MAINS[words[0]](words[1:]) == 2
+    assert advice in capsys.readouterr().err

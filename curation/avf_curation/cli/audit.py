@@ -7,6 +7,7 @@ from typing import Any
 
 from avf_shards.cli.common import add_command, add_json_option, local_path, output_file, write_answer
 from avf_shards.errors import UserError
+from avf_shards.text import shell_word
 
 from avf_curation.cli.options import add_inputs_option, add_run_argument, input_folders, open_run, print_funnel
 
@@ -62,7 +63,7 @@ def _run(options: argparse.Namespace) -> int:
     if separator and not options.folder.exists() and Path(folder).is_dir():
         raise UserError(
             f"{options.folder}: a run as it was at a date can only be compared with a second run; name one, as in "
-            f"avf-curate audit {options.folder} {folder}"
+            f"avf-curate audit {shell_word(options.folder)} {shell_word(folder)}"
         )
     run = open_run(options)
     if options.html:

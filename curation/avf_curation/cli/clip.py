@@ -6,7 +6,7 @@ from typing import Any
 
 from avf_shards.cli.common import add_command, add_json_option, local_path, output_folder, write_answer
 from avf_shards.errors import UserError
-from avf_shards.text import count_noun, printable
+from avf_shards.text import count_noun, printable, shell_word
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_curation.cli.options import add_follow_option, add_set_option, add_weights_option, weights_folder
@@ -51,13 +51,14 @@ def _run(options: argparse.Namespace) -> int:
             follow_symlinks=options.follow_symlinks,
             on_progress=display,
         )
+    run = shell_word(options.out / "run")
     missed = [
-        f"{sentence}; `avf-curate explain {options.out / 'run'} {name}` says more"
+        f"{sentence}; `avf-curate explain {run} {shell_word(name)}` says more"
         for name, sentence in clips.missed.items()
     ]
     if not clips.keys:
         raise UserError("\n".join(missed) or f"{options.videos}: holds no video")
-    for sentence in missed:
+    for sentence in (*missed, *clips.copies.values()):
         _LOG.warning("%s", sentence)
     rows = [row for row in _clip_rows(clips.run) if row["key"] in clips.keys]
     if not write_answer(options, rows):
@@ -65,7 +66,7 @@ def _run(options: argparse.Namespace) -> int:
         for row in rows:
             name = f"  {printable(str(row['video']))}" if options.videos.is_dir() else ""
             print(f"  {row['start_s']:7.2f} to {row['stop_s']:7.2f} s  person {row['person'] + 1}  {row['key']}{name}")
-        print(f"next: avf-train predict {options.out} --model RUN")
+        print(f"next: avf-train predict {shell_word(options.out)} --model RUN")
     return 0
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
-from avf_shards.text import describe_unreadable
+from avf_shards.text import describe_unreadable, shell_word
 
 from avf_curation.runs.coordinator import active_coordinator
 from avf_curation.runs.frozen_plan import RunPlan, read_plan
@@ -54,7 +54,9 @@ class StatusReader:
         run.identity()  # checks the version, also of a run that has no plan yet
         attempts = run.attempts()
         if not attempts:
-            raise UserError(f"{run.root}: nothing is planned yet; start it with avf-curate run --out {run.root}")
+            raise UserError(
+                f"{run.root}: nothing is planned yet; start it with avf-curate run --out {shell_word(run.root)}"
+            )
         newest = attempts[-1]
         if self.plan is None or self._progress is None or self.plan.attempt != newest:
             self.plan = read_plan(run, newest)

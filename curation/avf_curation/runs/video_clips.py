@@ -35,6 +35,7 @@ class VideoClips:
     backends: BackendSelection  # the detectors that found the people
     keys: tuple[str, ...]  # of the clips in `shards`
     missed: dict[str, str]  # name of a video that gave no clip -> a sentence with its path and why
+    copies: dict[str, str]  # name of a video whose clips another one of the same bytes gave -> a sentence with both
 
 
 def clip_videos(
@@ -74,8 +75,14 @@ def clip_videos(
     shards = out / "shards"
     if keys:
         pack_shards(run, shards, Selection())
-    missed = _describe_missed(videos, decisions) | _describe_copies(videos, decisions, copies)
-    return VideoClips(run=run, shards=shards, backends=backends, keys=keys, missed=missed)
+    return VideoClips(
+        run=run,
+        shards=shards,
+        backends=backends,
+        keys=keys,
+        missed=_describe_missed(videos, decisions),
+        copies=_describe_copies(videos, decisions, copies),
+    )
 
 
 def _link_video(video: Path, folder: Path) -> Path:

@@ -40,6 +40,7 @@ from avf_shards.system import durable_io
 from avf_shards.system.run_lock import RunLock
 from avf_shards.system.storage_faults import read_bytes
 from avf_shards.system.temporary_folder import claim_temporary_folder, clear_temporary_folder
+from avf_shards.text import shell_word
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 LEDGER, PART, PART_INDEX, UNIT = "ledger.parquet", "clips.tar", "clips.index.json", "unit.json"
@@ -102,7 +103,8 @@ class RunFolder:
         run = cls(root)
         if not run.identity_file.is_file():
             raise UserError(
-                f"{root}: not the folder of a run (no run/run.json); start one with avf-curate run --out {root}"
+                f"{root}: not the folder of a run (no run/run.json); start one with avf-curate run --out "
+                f"{shell_word(root)}"
             )
         run.identity()  # no command may read or change a run of a newer version
         return run

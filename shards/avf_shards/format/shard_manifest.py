@@ -8,6 +8,7 @@ from avf_shards.errors import FaultError, UserError
 from avf_shards.format.manifest import MANIFEST, seal, unseal
 from avf_shards.schema.fields import Fields
 from avf_shards.system.storage_faults import read_bytes
+from avf_shards.text import shell_word
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +132,9 @@ def read_manifest(shards: Path) -> ShardManifest:
     """Return the manifest of a folder of finished shards. Raises UserError without one, FaultError for damage."""
     path = shards / MANIFEST
     if not path.is_file():
-        raise UserError(f"{shards}: has no {MANIFEST}; a finished `avf-shards pack RUN --out {shards}` writes it")
+        raise UserError(
+            f"{shards}: has no {MANIFEST}; a finished `avf-shards pack RUN --out {shell_word(shards)}` writes it"
+        )
     return ShardManifest.from_json(read_bytes(path), str(path))
 
 

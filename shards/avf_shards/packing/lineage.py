@@ -10,7 +10,7 @@ from avf_shards.format.index import ShardReader
 from avf_shards.format.shard_manifest import read_manifest
 from avf_shards.schema.clip_key import is_key
 from avf_shards.schema.clip_record import ClipRecord
-from avf_shards.text import printable
+from avf_shards.text import printable, shell_word
 
 
 def find_clips(shards: Path, keys: Iterable[str]) -> dict[str, tuple[str, dict[str, bytes]]]:
@@ -21,7 +21,7 @@ def find_clips(shards: Path, keys: Iterable[str]) -> dict[str, tuple[str, dict[s
     keys = list(dict.fromkeys(keys))
     for key in keys:
         if not is_key(key):
-            raise UserError(f"{key!r}: not a clip's key; avf-shards ls {shards} --keys lists them")
+            raise UserError(f"{key!r}: not a clip's key; avf-shards ls {shell_word(shards)} --keys lists them")
     sources = {key.split("-", 1)[0] for key in keys}
     missing: set[str] = set(keys)
     clips: dict[str, tuple[str, dict[str, bytes]]] = {}
@@ -34,7 +34,9 @@ def find_clips(shards: Path, keys: Iterable[str]) -> dict[str, tuple[str, dict[s
                     clips[key] = entry.shard, files
                 missing -= members.keys()
     if missing:
-        raise UserError(f"{', '.join(sorted(missing))}: not in {shards}; avf-shards ls {shards} --keys lists its clips")
+        raise UserError(
+            f"{', '.join(sorted(missing))}: not in {shards}; avf-shards ls {shell_word(shards)} --keys lists its clips"
+        )
     return {key: clips[key] for key in keys}
 
 

@@ -38,7 +38,7 @@ from avf_shards.schema.clip_key import key_frames
 from avf_shards.schema.versions import read_json
 from avf_shards.system import durable_io
 from avf_shards.system.storage_faults import read_bytes
-from avf_shards.text import count_noun
+from avf_shards.text import count_noun, shell_word
 
 PACK, SELECTED = "pack.json", "selection.parquet"
 _OPEN_PARTS = 64  # a seeded order jumps between units, and a process may open only so many files
@@ -132,8 +132,8 @@ def _denylist_sha256(shards: Path, denylist: Denylist, new: Denylist, table: pa.
     if forbidden:
         raise UserError(
             f"{shards}: was packed before the denylist forbade {count_noun(forbidden, 'span')} that the run keeps. "
-            f"Take them out of finished shards with avf-shards delete {shards} and what was named there, or pack into "
-            "another folder and remove this one"
+            f"Take them out of finished shards with avf-shards delete {shell_word(shards)} and what was named there, "
+            "or pack into another folder and remove this one"
         )
     return None if value is None else str(value)
 

@@ -17,6 +17,7 @@ from avf_shards.packing.contents import content_faults
 from avf_shards.packing.pack import PACK, SELECTED
 from avf_shards.schema.versions import read_json, read_parquet, refuse_newer_version, stamp
 from avf_shards.system.storage_faults import name_path, open_plain, read_bytes
+from avf_shards.text import shell_word
 
 
 def verify_shards(shards: Path, progress: Callable[[str], None] = lambda name: None) -> list[str]:
@@ -30,7 +31,8 @@ def verify_shards(shards: Path, progress: Callable[[str], None] = lambda name: N
         if (shards / PACK).is_file():
             return [f"{MANIFEST}: missing; packing was not finished, start it again with the same command"]
         raise UserError(
-            f"{shards}: not a folder of shards (no {MANIFEST}); make one with avf-shards pack RUN --out {shards}"
+            f"{shards}: not a folder of shards (no {MANIFEST}); make one with avf-shards pack RUN --out "
+            f"{shell_word(shards)}"
         )
     try:
         manifest = read_manifest(shards)

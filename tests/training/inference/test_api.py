@@ -245,10 +245,13 @@ def test_videos_are_cut_into_clips_of_each_person(tmp_path: Path, capsys: pytest
     assert curate_main(["clip", str(tmp_path / "twins"), "--out", str(tmp_path / "t"), "--json", "-"]) == 0
     shown = capsys.readouterr()
     assert len(json.loads(shown.out)) == 1, "of two files with the same bytes"
-    assert re.search(r"[ab]\.mp4: has the same bytes as .*[ab]\.mp4, whose clips stand for both", shown.err)
-    (tmp_path / "wall.mp4").write_bytes(encode_video(VideoScript(shots=(ShotScript(frames=50, speakers=()),))))
-    assert curate_main(["clip", str(tmp_path / "wall.mp4"), "--out", str(tmp_path / "wall")]) == 2
-    assert "wall.mp4: no clip can be cut from it: " in capsys.readouterr().err
+    assert re.search(r"[ab]\.mp4: has the same bytes as .*[ab]\.mp4, whose clips stand for both\n", shown.err)
+    assert "explain" not in shown.err, "the copy's own decisions say that its clip is in the run"
+    (tmp_path / "a wall.mp4").write_bytes(encode_video(VideoScript(shots=(ShotScript(frames=50, speakers=()),))))
+    assert curate_main(["clip", str(tmp_path / "a wall.mp4"), "--out", str(tmp_path / "wall")]) == 2
+    shown = capsys.readouterr()
+    assert "wall.mp4: no clip can be cut from it: " in shown.err
+    assert f"`avf-curate explain {tmp_path / 'wall' / 'run'} 'a wall.mp4'` says more" in shown.err
     assert curate_main(["clip", str(tmp_path / "none.mp4"), "--out", str(tmp_path / "x")]) == 2
     assert "none.mp4: no such file" in capsys.readouterr().err
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from avf_shards.errors import UserError
 from avf_shards.settings.config import bind, describe_unknown_key, refuse
+from avf_shards.text import shell_word
 
 from avf_training.config.pretrain import (
     FOLDER,
@@ -182,7 +183,7 @@ def recipe_from_frozen(frozen: Mapping[str, Any]) -> FinetuneRecipe:
 def identity_of_run(folder: Path) -> dict[str, Any]:
     """Return the run.json of a fine-tuning run. Raises UserError where the folder holds no such run."""
     if not (folder / RUN).is_file():
-        raise UserError(f"{folder}: holds no run (no {RUN}); avf-train finetune --out {folder} makes one")
+        raise UserError(f"{folder}: holds no run (no {RUN}); avf-train finetune --out {shell_word(folder)} makes one")
     values = read_identity(folder)
     if "data" not in values:
         raise UserError(f"{folder}: is a run of another stage; name the folder of a fine-tuning run")

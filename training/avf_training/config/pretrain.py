@@ -10,6 +10,7 @@ from avf_shards.errors import UserError
 from avf_shards.sampling.mixture import Mixture
 from avf_shards.settings.config import bind, describe_unknown_key, merge, refuse
 from avf_shards.settings.yaml_settings import YamlSettings, read_settings
+from avf_shards.text import shell_word
 
 from avf_training.distributed.environment import Parallel
 from avf_training.models.config import Modalities, ModelConfig, Negatives, Precision, TargetConfig
@@ -223,7 +224,7 @@ def recipe_from_frozen(frozen: Mapping[str, Any]) -> PretrainRecipe:
 def recipe_of_run(run: Path) -> PretrainRecipe:
     """Return the recipe that the run in a folder was started with. Raises UserError when the folder holds no run."""
     if not (run / RUN).is_file():
-        raise UserError(f"{run}: holds no run (no {RUN}); `avf-train pretrain --out {run}` makes one")
+        raise UserError(f"{run}: holds no run (no {RUN}); `avf-train pretrain --out {shell_word(run)}` makes one")
     identity = read_identity(run)
     if "stream" not in identity:
         raise UserError(f"{run}: a run of post-pre-training or fine-tuning; name a run of `avf-train pretrain`")

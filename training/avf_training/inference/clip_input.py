@@ -9,6 +9,7 @@ from pathlib import Path
 from avf_shards.errors import UserError
 from avf_shards.format.index import load_index, sidecar_path
 from avf_shards.format.manifest import MANIFEST
+from avf_shards.text import shell_word
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ def require_clip(shards: Path, key: str) -> None:
     Raises FaultError for a damaged sidecar.
     """
     if not any(key in load_index(sidecar_path(tar)).by_key() for tar in sorted(shards.glob("*.tar"))):
-        raise UserError(f"{shards}: has no clip {key!r}; `avf-shards ls {shards} --keys` lists them")
+        raise UserError(f"{shards}: has no clip {key!r}; `avf-shards ls {shell_word(shards)} --keys` lists them")
 
 
 def _without_curation(path: Path, error: ImportError) -> UserError:
@@ -113,7 +114,7 @@ def _cut_clips(videos: Path, out: Path, on_missed: Callable[[str], None]) -> Pat
         clips = clip_videos(videos, out, on_progress=display)
     if not clips.keys:
         raise UserError("\n".join(clips.missed.values()) or f"{videos}: holds no video")
-    for sentence in clips.missed.values():
+    for sentence in (clips.missed | clips.copies).values():
         on_missed(sentence)
     log.info("%s: %d clips, tracked by %s", videos, len(clips.keys), clips.backends.track)
     return clips.shards

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from avf_shards.errors import FaultError, UserError
 from avf_shards.sampling.stream_order import EpochwiseOrder
-from avf_shards.text import count_noun
+from avf_shards.text import count_noun, shell_word
 from torch import nn
 
 from avf_training.config.hints import log_hints
@@ -96,7 +96,7 @@ def run_pretraining(
             keep_for_replay(out, step, batches=micro_batches, model=model, scaler=train_step.scaler, context=context)
             return FaultError(
                 f"step {step}: {recipe.nonfinite_limit} steps in a row gave a loss or gradient that is not finite; "
-                f"`avf-train replay {out} --shards SHARDS` finds the module and the clips"
+                f"`avf-train replay {shell_word(out)} --shards SHARDS` finds the module and the clips"
             )
 
         lengths = RunLengths(

@@ -17,6 +17,7 @@ import torch
 from avf_shards.errors import UserError
 from avf_shards.format.index import ShardReader
 from avf_shards.system.storage_faults import name_path
+from avf_shards.text import shell_word
 from torch import Tensor
 
 from avf_training.data.clip import decode_clip
@@ -324,7 +325,9 @@ def _read_clip(shards: Path, key: str | None, geometry: Geometry) -> tuple[str, 
     """Return (key, video, audio) of one clip of a folder of shards, as input of the model. Raises UserError."""
     tars = sorted(shards.glob("*.tar"))
     if not tars:
-        raise UserError(f"{shards}: holds no shards (*.tar); `avf-shards pack RUN --out {shards}` makes them")
+        raise UserError(
+            f"{shards}: holds no shards (*.tar); `avf-shards pack RUN --out {shell_word(shards)}` makes them"
+        )
     for tar in tars:
         with ShardReader(tar) as reader:
             members = reader.index.by_key()
@@ -333,7 +336,7 @@ def _read_clip(shards: Path, key: str | None, geometry: Geometry) -> tuple[str, 
                 continue
             files = {kind: reader.read(member) for kind, member in members[chosen].items()}
             return chosen, *_first_window(files, geometry)
-    raise UserError(f"{shards}: has no clip {key!r}; `avf-shards ls {shards} --keys` lists them")
+    raise UserError(f"{shards}: has no clip {key!r}; `avf-shards ls {shell_word(shards)} --keys` lists them")
 
 
 def _first_window(files: dict[str, bytes], geometry: Geometry) -> tuple[Tensor, Tensor]:
