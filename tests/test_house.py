@@ -40,7 +40,7 @@ SHARED_NAMES = {
     "add", "build_parser", "main",  # of each subcommand and command
     "add_recipe_option", "add_run_argument", "make_console",  # of each package's command line
     "decide", "measure",  # of each stage
-    "list_videos",  # of each source
+    "list_pictures", "list_videos",  # of each source
     "freeze_identity", "load_recipe", "recipe_from_frozen",  # of each kind of run
     "Samples", "Floats",  # arrays of int16 sound, of float64 values
 }  # fmt: skip

@@ -28,14 +28,25 @@ def add(commands: Any) -> None:
 
 
 def _run_ls(options: argparse.Namespace) -> int:
+    from avf_curation.sources.pictures.registry import PICTURE_CORPORA
     from avf_curation.sources.registry import CORPORA
 
     values = {
-        corpus.name: {"layout": corpus.layout, "about": corpus.about, "labelled": corpus.labelled} for corpus in CORPORA
+        corpus.name: {
+            "layout": corpus.layout,
+            "about": corpus.about,
+            "labelled": corpus.labelled,
+            "inputs": inputs,
+        }
+        for inputs, corpora in (("videos", CORPORA), ("pictures", PICTURE_CORPORA))
+        for corpus in corpora
     }
     if not write_answer(options, values):
         for corpus in CORPORA:
-            print(f"{corpus.name:<12}{corpus.layout}")
+            print(f"{corpus.name:<18}{corpus.layout}")
+        print("corpora of pictures, which are checked and not curated yet:")
+        for pictures in PICTURE_CORPORA:
+            print(f"{pictures.name:<18}{pictures.layout}")
         print(
             "any other name is a plain folder: all video and audio below it is input; with a labels.csv it is labelled"
         )
@@ -43,18 +54,26 @@ def _run_ls(options: argparse.Namespace) -> int:
 
 
 def _run_check(options: argparse.Namespace) -> int:
-    from avf_curation.console.run_tables import print_source_check
+    from avf_curation.console.run_tables import print_picture_check, print_source_check
     from avf_curation.console.terminal import make_console
     from avf_curation.recipe import load_recipe
     from avf_curation.runs.plan import parse_sources
-    from avf_curation.sources.registry import check_source
+    from avf_curation.sources.pictures.registry import PictureCheck, check_pictures, picture_reader
+    from avf_curation.sources.registry import SourceCheck, check_source
 
     recipe = load_recipe()
-    checks = [
-        check_source(name, root, recipe.settings_for(name).plan, follow_symlinks=options.follow_symlinks)
-        for name, root in parse_sources(options.sources).items()
-    ]
+    checks: list[SourceCheck | PictureCheck] = []
+    for name, root in parse_sources(options.sources).items():
+        reader = picture_reader(name)
+        if reader is not None:
+            checks.append(check_pictures(reader, root, follow_symlinks=options.follow_symlinks))
+        else:
+            plan = recipe.settings_for(name).plan
+            checks.append(check_source(name, root, plan, follow_symlinks=options.follow_symlinks))
     if not write_answer(options, [asdict(check) | {"kinds": check.kinds} for check in checks]):
         for check in checks:
-            print_source_check(make_console(), check)
+            if isinstance(check, PictureCheck):
+                print_picture_check(make_console(), check)
+            else:
+                print_source_check(make_console(), check)
     return 0

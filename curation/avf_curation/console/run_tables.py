@@ -12,6 +12,7 @@ from rich.text import Text
 from avf_curation.console.tables import FEW, plain_text
 from avf_curation.runs.cost_estimate import CostEstimate
 from avf_curation.runs.frozen_plan import RunPlan
+from avf_curation.sources.pictures.registry import PictureCheck
 from avf_curation.sources.registry import SourceCheck
 
 
@@ -68,16 +69,33 @@ def print_source_check(out: Console, check: SourceCheck) -> None:
             f"  {task}: labels of {count_noun(labels.frames, 'frame')} in {count_noun(labels.videos, 'video')}, "
             f"{labels.invalid:,} not valid"
         )
+    _print_skipped(out, check)
+    if check.bad_tracks:
+        out.print(f"  owners' face tracks that cannot be read: {len(check.bad_tracks):,}")
+        for path, reason in list(check.bad_tracks.items())[:FEW]:
+            out.print(plain_text(f"    {path}: {reason}"))
+
+
+def print_picture_check(out: Console, check: PictureCheck) -> None:
+    """Print the counts of one corpus of pictures, then the first few skipped inputs of each kind."""
+    owners = f" of the owners' {check.owners_count:,}" if check.owners_count else ""
+    size_gb = check.bytes / 1e9
+    out.print(Text(f"{check.source}: {count_noun(check.pictures, 'picture')}{owners}, {size_gb:,.3f} GB", style="bold"))
+    if check.identities:
+        out.print(f"  {count_noun(check.identities, 'person')}")
+    for title, counts in (("sets", check.subsets), *check.labels.items(), ("numbers", check.numbers)):
+        if counts:
+            out.print(plain_text(f"  {title}: {', '.join(f'{name} {count:,}' for name, count in counts.items())}"))
+    _print_skipped(out, check)
+
+
+def _print_skipped(out: Console, check: SourceCheck | PictureCheck) -> None:
     for kind, count in check.kinds.items():
         out.print(f"  {kind.replace('_', ' ')}: {count:,}")
         for skipped in [skipped for skipped in check.skipped_inputs if skipped.kind == kind][:FEW]:
             out.print(plain_text(f"    {skipped.path}: {skipped.reason}"))
         if count > FEW:
             out.print(f"    and {count - FEW:,} more (--json - lists all)")
-    if check.bad_tracks:
-        out.print(f"  owners' face tracks that cannot be read: {len(check.bad_tracks):,}")
-        for path, reason in list(check.bad_tracks.items())[:FEW]:
-            out.print(plain_text(f"    {path}: {reason}"))
 
 
 def print_estimate(out: Console, estimate: CostEstimate) -> None:

@@ -24,6 +24,7 @@ from avf_curation.sources import (
     aff_wild2_aligned,
     avcaffe,
     avspeech,
+    bp4d,
     casme2,
     casme3,
     celebvhq,
@@ -48,6 +49,7 @@ from avf_curation.sources.face_track import read_face_track
 from avf_curation.sources.folder import list_folder_videos
 from avf_curation.sources.globs import first_match
 from avf_curation.sources.listing import Listing
+from avf_curation.sources.pictures.registry import PICTURE_CORPORA, picture_reader, refuse_pictures
 from avf_curation.sources.types import SkippedInput, Video, utf8_name
 
 log = logging.getLogger(__name__)
@@ -82,10 +84,11 @@ _MODULES = (
     *(voxceleb2, avspeech, mer2024_unlabelled, cncvs, celebvhq),
     *(mafw, dfew, mer_multi, mer2024_labelled, iemocap, crema_d, ravdess, msp_improv, werewolf_xl, avcaffe),
     *(samm, casme2, smic, casme3, mmew),
-    *(aff_wild2, aff_wild2_aligned),
+    *(aff_wild2, aff_wild2_aligned, bp4d),
 )
 #: Unlabelled corpora first. Every other source name is a plain folder, labelled where it holds a labels.csv.
 CORPORA = tuple(make_corpus_reader(module) for module in _MODULES)
+_CORPUS_NAMES = (*(corpus.name for corpus in CORPORA), *(corpus.name for corpus in PICTURE_CORPORA))
 
 # Ratio of difflib from which a name counts as a misspelt corpus: "voxceleb" has 0.94 to "voxceleb2", "mer2023" 0.86
 # to "mer2024", and of the plain names in use none has more than 0.8.
@@ -102,9 +105,9 @@ def corpus_reader(source: str) -> CorpusReader | None:
     for corpus in CORPORA:
         if corpus.name == source:
             return corpus
-    similar = _find_similar_corpora(source)
+    similar = [] if picture_reader(source) is not None else _find_similar_corpora(source)
     if similar:
-        known = ", ".join(sorted(corpus.name for corpus in CORPORA))
+        known = ", ".join(sorted(_CORPUS_NAMES))
         raise UserError(
             f"source name {source!r}: did you mean {' or '.join(similar)}? Known corpora are {known}. "
             f"To read the folder as plain videos, choose a name unlike a corpus, as in --source my_videos=DIR"
@@ -157,7 +160,7 @@ def warn_about_unread_corpora(recipe: Recipe, sources: Iterable[str]) -> None:
 
 def _find_similar_corpora(source: str) -> list[str]:
     normalized = _normalize_name(source)
-    names = {_normalize_name(corpus.name): corpus.name for corpus in CORPORA}
+    names = {_normalize_name(name): name for name in _CORPUS_NAMES}
     close = difflib.get_close_matches(normalized, names, n=3, cutoff=_MIN_SIMILARITY)
     longer = [name for name in names if normalized.startswith(name)]  # "mer2024_labelled", "avspeech_part2"
     # A misspelt name keeps its first letter; without this rule a folder called "speech" would be refused for avspeech.
@@ -183,9 +186,10 @@ def list_inputs(
         follow_symlinks: also take files to which links lead out of the source's folder.
 
     Raises:
-        UserError: the folder has another layout than the corpus, a file of it cannot be read, or the source's name only
-            resembles a corpus.
+        UserError: the folder has another layout than the corpus, a file of it cannot be read, the source's name only
+            resembles a corpus, or it is that of a corpus of pictures.
     """
+    refuse_pictures(source, root)
     corpus = corpus_reader(source)
     already_skipped = len(skipped_inputs)
     count = 0

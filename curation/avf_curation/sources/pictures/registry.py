@@ -1,0 +1,101 @@
+"""The corpora of face pictures, the reader that a source's name selects, and what a copy of one lacks."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from avf_shards.errors import UserError
+from avf_shards.system.storage_faults import describe_fault, is_machine_fault
+
+from avf_curation.sources.listing import Listing
+from avf_curation.sources.pictures import affectnet, casia_webface, celeba, imdb_wiki, raf_db, webface260m
+from avf_curation.sources.pictures.types import Picture, PictureCounts
+from avf_curation.sources.types import SkippedInput
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureReader:
+    """Reader of one corpus of pictures in the layout that its owners distribute."""
+
+    name: str  # the source name that users type
+    about: str  # sentences on what the corpus holds
+    layout: str  # example paths below the corpus' folder
+    pictures: int | None  # as the owners count them; None where they publish no number
+    labelled: bool  # whether its pictures have labels
+    list_pictures: Callable[[Listing], Iterator[Picture]]  # notes other files in the listing
+
+
+def _make_reader(module: ModuleType) -> PictureReader:
+    return PictureReader(
+        name=module.NAME,
+        about=module.ABOUT,
+        layout=module.LAYOUT,
+        pictures=module.OWNERS_COUNT,
+        labelled=module.LABELLED,
+        list_pictures=module.list_pictures,
+    )
+
+
+_MODULES = (affectnet, raf_db, casia_webface, celeba, imdb_wiki, webface260m)
+PICTURE_CORPORA = tuple(_make_reader(module) for module in _MODULES)
+
+
+def picture_reader(source: str) -> PictureReader | None:
+    """Return the reader of the corpus of pictures that has this name, or None."""
+    return next((corpus for corpus in PICTURE_CORPORA if corpus.name == source), None)
+
+
+def refuse_pictures(source: str, root: Path) -> None:
+    """Raise UserError for a corpus of pictures, where a command needs videos."""
+    if picture_reader(source) is not None:
+        raise UserError(
+            f"--source {source}={root}: {source} is a corpus of pictures, which are not curated yet; "
+            f"`avf-curate sources check {source}={root}` says what the copy holds and lacks"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureCheck:
+    """Counts of the pictures in a source's folder, and the files and rows in it that are none."""
+
+    source: str  # name of the source
+    pictures: int
+    bytes: int  # of all pictures together
+    identities: int  # persons; 0 where the corpus does not name them
+    owners_count: int | None  # pictures as the corpus' owners count them
+    subsets: dict[str, int]  # train, validation or test -> pictures
+    labels: dict[str, dict[str, int]]  # label -> value -> pictures
+    numbers: dict[str, int]  # label that is a number, as valence -> pictures that have it
+    skipped_inputs: tuple[SkippedInput, ...]  # in the order in which they were noted
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """Kind of skipped input -> number of them."""
+        return dict(sorted(Counter(skipped.kind for skipped in self.skipped_inputs).items()))
+
+
+def check_pictures(reader: PictureReader, root: Path, *, follow_symlinks: bool = False) -> PictureCheck:
+    """List a corpus of pictures and count it. Raises UserError for another layout, or a folder that is not readable."""
+    skipped_inputs: list[SkippedInput] = []
+    listing = Listing(reader.name, root, skipped_inputs, follow_symlinks=follow_symlinks)
+    counts = PictureCounts()
+    try:
+        for picture in reader.list_pictures(listing):
+            counts.add(picture)
+    except OSError as error:
+        if not is_machine_fault(error):
+            raise
+        raise UserError(f"--source {reader.name}={root}: cannot be listed: {describe_fault(error)}") from error
+    return PictureCheck(
+        source=reader.name,
+        pictures=counts.pictures,
+        bytes=counts.bytes,
+        identities=len(counts.identities),
+        owners_count=reader.pictures,
+        subsets=dict(sorted(counts.subsets.items())),
+        labels={name: dict(sorted(values.items())) for name, values in sorted(counts.labels.items())},
+        numbers=dict(sorted(counts.numbers.items())),
+        skipped_inputs=tuple(skipped_inputs),
+    )

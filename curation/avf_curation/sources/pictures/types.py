@@ -1,0 +1,49 @@
+"""A face picture of a corpus, known by name and size before it is decoded."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from avf_shards.schema.labels import Box4, Labels
+
+Subset = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """One picture: a file, or a record of a packed file."""
+
+    picture_id: str  # unique inside its source
+    path: str  # below the source's folder
+    size_bytes: int  # of the picture
+    record: int | None = None  # key of the record in a packed file; None: `path` is the picture
+    identity: str | None = None  # id that the corpus gives the person
+    subset: Subset | None = None  # of the owners' split
+    box_px: Box4 | None = None  # the owners' face as (left, top, right, bottom)
+    labels: Labels | None = None  # of a labelled corpus
+
+
+@dataclass(kw_only=True)
+class PictureCounts:
+    """Counts of the pictures of a source. Nothing is kept of a picture: a corpus may hold forty million."""
+
+    pictures: int = 0
+    bytes: int = 0
+    subsets: dict[str, int] = field(default_factory=dict)  # subset -> pictures
+    labels: dict[str, dict[str, int]] = field(default_factory=dict)  # label of few values -> value -> pictures
+    numbers: dict[str, int] = field(default_factory=dict)  # label that is a number -> pictures that have it
+    identities: set[str] = field(default_factory=set)
+
+    def add(self, picture: Picture) -> None:
+        """Count a picture."""
+        self.pictures += 1
+        self.bytes += picture.size_bytes
+        if picture.identity is not None:
+            self.identities.add(picture.identity)
+        if picture.subset is not None:
+            self.subsets[picture.subset] = self.subsets.get(picture.subset, 0) + 1
+        for name, value in picture.labels.values.items() if picture.labels else ():
+            if name in ("valence", "arousal"):
+                self.numbers[name] = self.numbers.get(name, 0) + 1
+            else:
+                values = self.labels.setdefault(name, {})
+                values[value] = values.get(value, 0) + 1
