@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
+import soundfile
 import torch
 from avf_shards.cli import logging_setup
 from avf_shards.errors import UserError
@@ -31,6 +33,7 @@ from avf_training.framewise.tracks.footage import ClipFootage
 from avf_training.framewise.tracks.identity import TrackSubject
 from avf_training.framewise.tracks.loading import load_extractor
 from avf_training.framewise.tracks.picture_folders import decode_picture
+from avf_training.framewise.tracks.sound_files import decode_sound
 from avf_training.framewise.tracks.speech_extractors import SpeechExtractor
 from avf_training.framewise.tracks.track_folder import TrackFolder
 from avf_training.tasks.labelled_shards import LabelledShards
@@ -464,9 +467,74 @@ def test_wrong_words_for_pictures_are_one_sentence(tmp_path: Path, capsys: pytes
     assert extract_pictures(tmp_path, "--fps", str(table)) == 1
     assert "fps.csv: has no row of the video 1; add its frames a second" in capsys.readouterr().err
     assert extract_pictures(tmp_path, "--extractor", "hubert") == 2
-    assert "--extractor hubert: needs clips, and --pictures names single pictures" in capsys.readouterr().err
+    assert "--extractor hubert: does not work with --pictures, which is for vit, " in capsys.readouterr().err
     assert extract_pictures(tmp_path, "--pictures", "Aff Wild") == 2
     assert "source name 'Aff Wild': use" in capsys.readouterr().err
     argv = ["extract", str(tmp_path / "cropped/1"), "--pictures", "a", "--extractor", "vit"]
     assert main([*argv, "--weights", str(tmp_path / "vit"), "--out", str(tmp_path / "tracks")]) == 2
     assert "but pictures; name the folder above it" in capsys.readouterr().err
+
+
+def write_sound_file(path: Path, seconds: float, delay_s: float = 0.0) -> None:
+    """Write a video of two seconds whose sound, a tone in the left channel, begins later than its picture."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mpeg4", rate=25)
+        video.width = video.height = 32
+        audio = container.add_stream("pcm_s16le", rate=48_000, layout="stereo")
+        for number in range(50):
+            frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 90, np.uint8), format="rgb24")
+            frame.pts = number
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        times = np.arange(round(seconds * 48_000)) / 48_000
+        left = (16_000 * np.sin(2 * np.pi * 500 * times)).astype(np.int16)
+        sound = av.AudioFrame.from_ndarray(np.stack([left, 0 * left], 1).reshape(1, -1), format="s16", layout="stereo")
+        sound.sample_rate = 48_000
+        sound.pts = round(delay_s * 48_000)
+        container.mux(audio.encode(sound))
+        container.mux(audio.encode(None))
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.48])
+def test_sound_is_heard_from_the_first_picture_on(tmp_path: Path, delay_s: float) -> None:
+    write_sound_file(tmp_path / "v.mkv", 1.5, delay_s)
+    wave = decode_sound(tmp_path / "v.mkv")
+    assert len(wave) == pytest.approx((1.5 + delay_s) * 16_000, abs=32)
+    first = round(delay_s * 16_000)
+    assert np.abs(wave[: max(0, first - 32)]).max(initial=0) < 1e-3
+    times = np.arange(first + 800, len(wave) - 800) / 16_000 - delay_s
+    expected = 0.5 * 16_000 / 32_768 * np.sin(2 * np.pi * 500 * times)
+    assert wave[first + 800 : -800] == pytest.approx(expected, abs=0.02), "the mean of both channels, in time"
+
+
+def test_the_sound_of_whole_files_is_on_the_frames_of_their_labels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "batch1").mkdir()
+    write_sound_file(tmp_path / "batch1/10-60-1280x720.mkv", 1.99)
+    soundfile.write(tmp_path / "video5.wav", np.random.default_rng(0).uniform(-0.5, 0.5, (88_200, 2)), 44_100)
+    (tmp_path / "z").mkdir()
+    soundfile.write(tmp_path / "z/video5.flac", np.zeros(100), 16_000)
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    with av.open(str(tmp_path / "mute.mkv"), "w") as container:
+        video = container.add_stream("mpeg4", rate=25)
+        video.width = video.height = 32
+        frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 90, np.uint8), format="rgb24")
+        container.mux([*video.encode(frame), *video.encode(None)])
+    weights = save_vggish(tmp_path / "vggish.safetensors", True)
+    argv = ["extract", str(tmp_path), "--sound", "aff_wild2", "--extractor", "vggish", "--weights", str(weights)]
+    assert main([*argv, "--out", str(tmp_path / "tracks"), "--fps", "29.97"]) == 1
+    printed = capsys.readouterr()
+    assert "2 tracks written (120 vectors)" in printed.out
+    for message in (
+        "broken.mp4: its sound does not decode",
+        "mute.mkv: has no sound",
+        "video5.flac: is the video video5, as ",
+    ):
+        assert len([line for line in printed.err.splitlines() if message in line]) == 1, message
+    for video in ("10-60-1280x720", "video5"):
+        track = TrackFolder(tmp_path / "tracks").read("vggish", TrackSubject(source="aff_wild2", video_id=video))
+        assert track.frames_N.tolist() == list(range(1, 61))
+        assert track.times_s_N == pytest.approx(np.arange(60) / 29.97)
+    assert main([*argv[:-4], "--extractor", "vit", "--weights", str(weights), "--out", str(tmp_path / "t")]) == 2
+    assert "--extractor vit: does not work with --sound, which is for wav2vec2, " in capsys.readouterr().err

@@ -57,18 +57,26 @@ def add(commands: Any) -> None:
         default="float32",
         help="numbers that tracks store; float16 takes half the space (default: %(default)s)",
     )
-    parser.add_argument(
+    whole = parser.add_mutually_exclusive_group()
+    whole.add_argument(
         "--pictures",
         metavar="SOURCE",
         help="the input is a folder with a folder of numbered face pictures for each video, VIDEO/00001.jpg, "
         "and SOURCE names the corpus; the numbers are those of the frames",
+    )
+    whole.add_argument(
+        "--sound",
+        metavar="SOURCE",
+        help="the input is a folder of videos or sound files, VIDEO.mp4 or VIDEO.wav, each to be heard from its first "
+        "picture to its end, and SOURCE names the corpus",
     )
     parser.add_argument(
         "--fps",
         metavar="N|FILE.csv",
         type=_fps,
         default=30.0,
-        help="with --pictures: frames a second, or a table with the columns video and fps (default: %(default)g)",
+        help="with --pictures and --sound: frames a second, or a table with the columns video and fps "
+        "(default: %(default)g)",
     )
     add_device_option(parser)
 
@@ -90,8 +98,8 @@ def _run(options: argparse.Namespace) -> int:
     from avf_training.framewise.tracks.extractor_names import check_extractor
     from avf_training.inference.clip_input import open_clips, require_input
 
-    check_extractor(options.extractor, pictures=options.pictures is not None)
-    if options.pictures is None:
+    check_extractor(options.extractor, options.pictures is not None, options.sound is not None)
+    if options.pictures is None and options.sound is None:
         require_input(options.input)
     require_files(options.input, options.weights)
     # After what is refused quickly: these load torch.
@@ -100,7 +108,8 @@ def _run(options: argparse.Namespace) -> int:
     from avf_training.framewise.tracks.loading import load_extractor
 
     faults: list[str] = []
-    pictures = None if options.pictures is None else _picture_inputs(options, faults.append)
+    source = options.pictures or options.sound
+    whole = None if source is None else _whole_inputs(options, source, faults.append)
     extractor = load_extractor(options.extractor, options.weights, resolve_device(options.device))
     extraction = TrackExtraction(extractor, options.out, options.values)
     with progress_line() as show:
@@ -108,24 +117,28 @@ def _run(options: argparse.Namespace) -> int:
         def run(inputs: "Iterable[TrackInput]") -> None:
             extraction.run(inputs, lambda subject, number, tracks: show(f"{subject}: track {number} of {tracks}"))
 
-        if pictures is not None:
-            run(pictures)
+        if whole is not None:
+            run(whole)
         else:
             with open_clips(options.input, options.clips, faults.append) as shards:
                 run(clip_inputs(shards, faults.append, options.input))
     return _tell(options, extraction.report, faults)
 
 
-def _picture_inputs(options: argparse.Namespace, on_fault: Callable[[str], None]) -> "Iterator[TrackInput]":
+def _whole_inputs(options: argparse.Namespace, source: str, on_fault: Callable[[str], None]) -> "Iterator[TrackInput]":
+    """Return the inputs of --pictures or --sound."""
     from avf_shards.schema.clip_key import check_source_name
 
     from avf_training.framewise.tracks.picture_folders import picture_inputs, read_fps_table
+    from avf_training.framewise.tracks.sound_files import sound_inputs
 
-    source = check_source_name(options.pictures)
+    list_inputs = picture_inputs if options.pictures else sound_inputs
+    check_source_name(source)
     if not options.input.is_dir():
-        raise UserError(f"{options.input}: is no folder of folders of pictures, as VIDEO/00001.jpg")
+        holds = "folders of pictures, as VIDEO/00001.jpg" if options.pictures else "videos or sound files"
+        raise UserError(f"{options.input}: is no folder; name one of {holds}")
     if isinstance(options.fps, float):
-        return picture_inputs(options.input, source, lambda video: options.fps, on_fault)
+        return list_inputs(options.input, source, lambda video: options.fps, on_fault)
     rates = read_fps_table(options.fps)
 
     def fps_of(video: str) -> float:
@@ -133,7 +146,7 @@ def _picture_inputs(options: argparse.Namespace, on_fault: Callable[[str], None]
             raise UserError(f"{options.fps}: has no row of the video {video}; add its frames a second")
         return rates[video]
 
-    return picture_inputs(options.input, source, fps_of, on_fault)
+    return list_inputs(options.input, source, fps_of, on_fault)
 
 
 def _fps(text: str) -> float | Path:

@@ -20,14 +20,17 @@ EXTRACTORS = {
 
 PICTURE_EXTRACTORS = ("vit", "efficientnet_b1", "efficientnet_b4", "vit_b_16")
 """Those that look at single pictures."""
+SOUND_EXTRACTORS = ("wav2vec2", "hubert", "vggish", "pdem_v1", "pdem_v2", "pdem_v3")
+"""Those that listen and do not look."""
 
 
-def check_extractor(name: str, *, pictures: bool = False) -> None:
-    """Raise UserError for a name that no extractor has; `pictures`: or that needs more than single pictures."""
+def check_extractor(name: str, pictures: bool = False, sound: bool = False) -> None:
+    """Raise UserError for a name that no extractor has, or that needs more than single pictures, or more than sound."""
     if name not in EXTRACTORS:
         raise UserError(f"--extractor {name}: no such extractor; the extractors are {', '.join(EXTRACTORS)}")
-    if pictures and name not in PICTURE_EXTRACTORS:
-        raise UserError(
-            f"--extractor {name}: needs clips, and --pictures names single pictures; they are for "
-            f"{', '.join(PICTURE_EXTRACTORS)}"
-        )
+    for chosen, option, names in (
+        (pictures, "--pictures", PICTURE_EXTRACTORS),
+        (sound, "--sound", SOUND_EXTRACTORS),
+    ):
+        if chosen and name not in names:
+            raise UserError(f"--extractor {name}: does not work with {option}, which is for {', '.join(names)}")
