@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 from avf_shards.cli.logging_setup import setup_worker_logging
-from avf_shards.system.child_process import end_with_parent
+from avf_shards.system.child_process import end_with_parent, module_command
 from avf_shards.system.memory_limit import inherited_limit_bytes, lower_limit
 
 from avf_curation.execution.worker import UnitWorker, WorkerSetup
@@ -100,7 +100,7 @@ def _start_child(job_file: Path, result_file: Path) -> "subprocess.Popen[bytes]"
     # the parent's main module, which in a worker is Ray's: memory that would count against the video's limit. It
     # replaces standard input only after the target's imports, and importing PySceneDetect starts ffmpeg, which must
     # not find a terminal there. And it leaves a helper process (the resource tracker) behind in every worker.
-    command = [sys.executable, "-m", __name__, str(os.getpid()), str(job_file), str(result_file)]
+    command = module_command(__name__, str(os.getpid()), str(job_file), str(result_file))
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment)
 

@@ -14,7 +14,7 @@ from typing import Self
 
 import psutil
 from avf_shards.errors import FaultError
-from avf_shards.system.child_process import end_with_parent
+from avf_shards.system.child_process import end_with_parent, module_command
 from avf_shards.system.memory_limit import lower_limit
 
 from avf_curation.media.preview import Preview
@@ -52,12 +52,12 @@ class PreviewProcess:
             FaultError, OSError: as `work`.
         """
         child, connection = self._start()
-        connection.send(work)
-        fault = self._wait(child, connection)
-        if fault is not None:
-            self.close()
-            raise fault
         try:
+            connection.send(work)
+            fault = self._wait(child, connection)
+            if fault is not None:
+                self.close()
+                raise fault
             result = connection.recv()
         except (EOFError, OSError):
             status = child.wait()
@@ -92,8 +92,8 @@ class PreviewProcess:
             self.close()
         if self._child is None or self._connection is None:
             self._connection, theirs = Pipe()
-            command = [sys.executable, "-m", __name__, str(os.getpid()), str(theirs.fileno())]
-            command.append(str(int(self._limits.memory_mb * 1e6)))
+            memory_bytes = int(self._limits.memory_mb * 1e6)
+            command = module_command(__name__, str(os.getpid()), str(theirs.fileno()), str(memory_bytes))
             environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
             self._child = subprocess.Popen(
                 command,
@@ -101,6 +101,7 @@ class PreviewProcess:
                 stdout=subprocess.DEVNULL,
                 env=environment,
                 pass_fds=[theirs.fileno()],
+                process_group=0,  # Ctrl-C goes to the command alone, which ends this process without a traceback
             )
             theirs.close()
         return self._child, self._connection

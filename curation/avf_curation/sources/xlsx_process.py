@@ -13,14 +13,14 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from xml.etree.ElementTree import ParseError
 
-from avf_shards.system.child_process import end_with_parent
+from avf_shards.system.child_process import end_with_parent, module_command
 from avf_shards.system.memory_limit import lower_limit, reserved_memory_bytes
 
 MAX_ROWS = 100_000  # of a table; no corpus has a tenth
 MAX_BYTES = 64_000_000  # of a table, unpacked: a kilobyte of .xlsx may hold gigabytes
 _CPU_S, _MEMORY_BYTES = 120, 1_000_000_000  # 100,000 rows of 13 columns take less
+_TOO_MUCH = f"reading it takes more than {_CPU_S} s or {_MEMORY_BYTES / 1e6:.0f} MB of memory"
 
 
 class TableError(Exception):
@@ -29,7 +29,7 @@ class TableError(Exception):
 
 def read_xlsx(path: Path) -> Iterator[list[str]]:
     """Yield the texts of each row of the first sheet. Raises TableError."""
-    command = [sys.executable, "-m", __name__, str(os.getpid()), str(path)]
+    command = module_command(__name__, str(os.getpid()), str(path))
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
@@ -37,6 +37,8 @@ def read_xlsx(path: Path) -> Iterator[list[str]]:
         assert child.stdout is not None
         try:
             for line in child.stdout:
+                if not line.endswith(b"\n"):  # it was ended while it wrote
+                    break
                 match json.loads(line):
                     case list() as row:
                         yield row
@@ -44,9 +46,10 @@ def read_xlsx(path: Path) -> Iterator[list[str]]:
                         return
                     case {"fault": str() as fault}:
                         raise TableError(fault)
+            status = child.wait()
         finally:
             child.kill()
-    raise TableError(f"reading it takes more than {_CPU_S} s or {_MEMORY_BYTES / 1e6:.0f} MB of memory")
+    raise TableError(_TOO_MUCH if status < 0 else f"its process ended with status {status}")
 
 
 def _write_rows(path: Path) -> None:
@@ -59,6 +62,8 @@ def _write_rows(path: Path) -> None:
             f"it holds {size_bytes / 1e6:,.0f} MB of text, and no table may have over {MAX_BYTES / 1e6:.0f}"
         )
     book = load_workbook(path, read_only=True, data_only=True)
+    if not book.worksheets:
+        raise TableError("it has no sheet")
     for number, row in enumerate(book.worksheets[0].iter_rows(values_only=True)):
         if number > MAX_ROWS:
             raise TableError(f"it has more than {MAX_ROWS:,} rows")
@@ -70,18 +75,16 @@ def _write_rows(path: Path) -> None:
 
 def main(path: Path) -> None:
     """Write the rows of a file, and what is wrong with it."""
-    from openpyxl.utils.exceptions import InvalidFileException
-
     lower_limit(resource.RLIMIT_CORE, 0)
     lower_limit(resource.RLIMIT_CPU, _CPU_S)
     lower_limit(resource.RLIMIT_DATA, (reserved_memory_bytes() or 0) + _MEMORY_BYTES)
     fault = None
     try:
         _write_rows(path)
-    except TableError as error:
-        fault = str(error)
-    except (InvalidFileException, zipfile.BadZipFile, KeyError, IndexError, ParseError, ValueError, OSError) as error:
-        fault = str(error) or type(error).__name__
+    except MemoryError:
+        fault = _TOO_MUCH
+    except Exception as error:  # openpyxl raises any kind of a file that is damaged
+        fault = next(iter(str(error).splitlines()), type(error).__name__)
     print(json.dumps({"fault": fault}))
 
 

@@ -1,6 +1,6 @@
 """One takedown in a run and in the shards that were packed from it, with both locked before anything is changed."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +83,7 @@ def take_down_in_both(
             known |= _known_in_run(run, table, denylist)
         unknown = tuple(word for denial, word in named.items() if denial not in known)
         if unknown and not options.allow_unknown:
-            raise UserError(_describe_unknown(unknown, shards, run))
+            raise UserError("\n".join([_describe_unknown(unknown, shards, run, faults), *faults]))
         if writer is not None:
             denylist |= content_denials_of(writer, denylist, note)
         if run is not None:
@@ -156,10 +156,13 @@ def _known_in_run(run: RunFolder, table: pa.Table, denylist: Denylist) -> set[De
     return known
 
 
-def _describe_unknown(unknown: tuple[str, ...], shards: Path | None, run: RunFolder | None) -> str:
+def _describe_unknown(
+    unknown: tuple[str, ...], shards: Path | None, run: RunFolder | None, faults: Collection[str]
+) -> str:
     folders = " and ".join(str(folder) for folder in (shards, run and run.root) if folder is not None)
     hint = "" if run is not None else "; name the run too with --run RUN, which knows the videos without a clip"
+    searched = " in what can be read" if faults else ""
     return (
-        f"{folders}: has no clip of what was named ({', '.join(unknown)}), and none was deleted here before; nothing "
-        f"was changed. Correct the name{hint}, or forbid it for runs to come with --allow-unknown"
+        f"{folders}: has no clip of what was named ({', '.join(unknown)}){searched}, and none was deleted here before; "
+        f"nothing was changed. Correct the name{hint}, or forbid it for runs to come with --allow-unknown"
     )

@@ -46,20 +46,26 @@ def deletion_request(
     Raises UserError for any other text, and when nothing is named.
     """
     words = [("video", word) for word in videos] + [("speaker", word) for word in speakers]
-    words += [("sha256", word) for word in sha256]
-    for number, line in enumerate(listed, 1):
+    words += [*(("sha256", word) for word in sha256), *_read_words(listed)]
+    if not words:
+        raise UserError("nothing named: give --video SOURCE/ID, --speaker SOURCE/NAME or --list FILE")
+    request = DeletionRequest(words=tuple(dict.fromkeys(words)))
+    request.named()  # refuses what is no such word
+    return request
+
+
+def _read_words(lines: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Return (kind, word) of each line of a list file. Raises UserError for any other text."""
+    words: dict[tuple[str, str], None] = {}
+    for number, line in enumerate(lines, 1):
         # Ids may hold a '#'; one after a space begins a comment.
         text = re.split(r"\s#", line, maxsplit=1)[0].strip()
         if text and not text.startswith("#"):
             kind, _, word = text.partition(" ")
             if kind not in _KINDS or not word.strip():
                 raise UserError(f"line {number}: {text!r}; {LINE}")
-            words.append((kind, word.strip()))
-    if not words:
-        raise UserError("nothing named: give --video SOURCE/ID, --speaker SOURCE/NAME or --list FILE")
-    request = DeletionRequest(words=tuple(dict.fromkeys(words)))
-    request.named()  # refuses what is no such word
-    return request
+            words[kind, word.strip()] = None
+    return tuple(words)
 
 
 def _deny(kind: str, word: str, date: str, reason: str) -> Denial:
@@ -106,7 +112,10 @@ def _read_file(path: Path) -> dict[Denial, str]:
         data = path.read_bytes()
         if data.lstrip().startswith(b"{"):
             return dict.fromkeys(Denylist.from_json(data, str(path)).denials, "")
-        return deletion_request(listed=data.decode("utf-8-sig").splitlines()).named("--deny")
+        words = _read_words(data.decode("utf-8-sig").splitlines())
+        if not words:
+            raise UserError("names nothing; write a line for each that may not come back, or give no --deny")
+        return DeletionRequest(words=words).named("--deny")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--deny {path}: cannot be read ({error})") from None
     except UserError as error:

@@ -146,7 +146,8 @@ def _erase_clips(
     """Overwrite the clips of a unit with zeros, and yield the keys of those that were not zeros yet."""
     try:
         part = run.part(*unit)
-        members = index.load_index(index.sidecar_path(part)).by_key()
+        with index.ShardReader(part, checks_size=False) as reader:
+            members, moved = reader.index.by_key(), reader.misplaced_member()
         if lacking := [key for key in keys if key not in members]:
             raise FaultError(f"{index.sidecar_path(part)}: damaged (it lacks {lacking[0]})")
     except (FaultError, OSError) as error:
@@ -158,6 +159,12 @@ def _erase_clips(
             for member in members[key].values():
                 durable_io.overwrite_with_zeros(part, member.offset, member.size)
             yield key
+    if moved is not None:
+        on_fault(
+            f"{part}: damaged (the tar header of {moved.name} is not in its place); the bytes that its index names "
+            f"were erased, and others of {', '.join(keys)} may lie elsewhere in it. Restore the file, and start the "
+            "same command again"
+        )
 
 
 def _is_blank(part: Path, member: Member) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
 from avf_shards.errors import FaultError
-from avf_shards.format.tar import BLOCK, Member, header, read_member
+from avf_shards.format.tar import BLOCK, END, Member, header, read_member
 from avf_shards.schema.clip_key import is_key
 from avf_shards.schema.fields import Fields
 from avf_shards.schema.versions import parse_json, stamp
@@ -150,16 +150,26 @@ class ShardReader:
         return read_member(self._handle, self.path, member)
 
     def read_damaged(self, member: Member) -> bytes:
-        """Return what is left of the payload of a member that `read` refuses, with zeros for what is not.
+        """Return the payload of a member that `read` refuses, or zeros where it may hold bytes of another member.
 
-        Without its header the payload may lie elsewhere and other bytes in its place, so that nothing is left of it,
-        unless it has its CRC.
+        It may where bytes were cut out of the shard, which is told by the header of the member and the one behind it:
+        either is not in its place then. A payload with its CRC is returned in any case.
         """
-        data = os.pread(self._handle, BLOCK + member.size, member.offset - BLOCK)
-        head, payload = data[:BLOCK], data[BLOCK:].ljust(member.size, b"\0")
-        if head == header(member.name, member.size) or zlib.crc32(payload) == member.crc32:
-            return payload
-        return bytes(member.size)
+        padded = member.size + -member.size % BLOCK
+        data = os.pread(self._handle, BLOCK + padded + BLOCK, member.offset - BLOCK)
+        head, payload, behind = data[:BLOCK], data[BLOCK : BLOCK + member.size], data[BLOCK + padded :]
+        next_offset = member.offset + padded + BLOCK
+        following = next((each for each in self.index.members if each.offset == next_offset), None)
+        end = END[:BLOCK] if following is None else header(following.name, following.size)
+        is_in_place = head == header(member.name, member.size) and behind == end
+        return payload if is_in_place or zlib.crc32(payload) == member.crc32 else bytes(member.size)
+
+    def misplaced_member(self) -> Member | None:
+        """Return the first member whose tar header is not where the index says; None where all are."""
+        for member in self.index.members:
+            if os.pread(self._handle, BLOCK, member.offset - BLOCK) != header(member.name, member.size):
+                return member
+        return None
 
     def clips(self) -> Iterator[tuple[str, dict[str, bytes]]]:
         """Yield (key, extension -> payload) in the order of the shard. Raises FaultError."""

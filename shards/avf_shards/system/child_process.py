@@ -1,4 +1,4 @@
-"""Child processes that end with their parent, even a parent that was killed and could stop nothing.
+"""Child processes that load no module of the working folder, and end with their parent, even one that was killed.
 
 The kernel of Linux sends a child a signal when the thread that started it ends. Elsewhere these functions do nothing.
 """
@@ -9,6 +9,14 @@ import sys
 
 _PARENT_PID = "AVF_PARENT_PID"
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def module_command(module: str, *arguments: str) -> list[str]:
+    """Return the command that runs a module with this Python.
+
+    Without -P Python would look for modules in the working folder first, and that may be a corpus from outside.
+    """
+    return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def end_with_parent(parent_pid: int, number: signal.Signals) -> None:

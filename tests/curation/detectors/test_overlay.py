@@ -48,6 +48,22 @@ def test_the_edges_of_letterbox_bars_are_no_watermark(level: int) -> None:
     assert overlay_px(moving_scenes(bars)) == 0
 
 
+@pytest.mark.parametrize("scene", ["stripes", "few lights", "all of it"])
+def test_the_exposure_is_told_from_whatever_is_lit(scene: str) -> None:
+    """Most of a dark scene is black, and so is one of the two fields of some cameras."""
+    light = np.random.default_rng(0).uniform(60, 120, (180, 320)).astype(np.float32)
+    lit = np.zeros(light.shape, bool)
+    if scene == "stripes":
+        lit[:, 1::2] = True
+    elif scene == "few lights":
+        lit[91:96, 101:141:3] = True
+    else:
+        lit[:] = True
+    gains = np.linspace(0.8, 1.2, 9)
+    frames = np.stack([np.where(lit, light, 5) * gain for gain in gains]).astype(np.float32)
+    assert np.ptp(overlay._with_equal_exposure(frames), axis=0).max() < 0.01
+
+
 def test_a_straight_edge_in_any_direction_is_no_watermark() -> None:
     for end in ((318, 60), (300, 70), (262, 50)):
 

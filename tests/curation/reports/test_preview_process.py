@@ -1,5 +1,6 @@
 """A file that crashes or hangs its decoder, or fills the memory, costs one preview; the next is made."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,6 +30,11 @@ def test_one_process_makes_many_previews_and_ends_with_its_block() -> None:
     assert first.mp4 == second.mp4, "the number of the process"
     assert first.frames_THWC[0][1, 1, 1] == 128
     assert not Path(f"/proc/{first.mp4.decode()}").exists()
+
+
+def test_ctrl_c_of_a_terminal_does_not_reach_it(process: PreviewProcess) -> None:
+    """The command ends it. It would print a traceback of its own."""
+    assert os.getpgid(int(process.make(previews.make_gray_preview).mp4)) != os.getpgid(0)
 
 
 def test_a_crash_costs_one_preview(process: PreviewProcess) -> None:

@@ -1,9 +1,11 @@
 """Tables from outside may claim any size, and numbers without an end."""
 
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+from avf_curation.sources import xlsx_process
 from avf_curation.sources.spreadsheet import parse_integer, read_rows
 from avf_shards.errors import UserError
 from avf_shards.system.memory_limit import reserved_memory_bytes
@@ -22,6 +24,41 @@ def test_a_small_xlsx_that_unpacks_to_much_is_refused(tmp_path: Path) -> None:
     assert large.stat().st_size < 100_000
     with pytest.raises(UserError, match=r"x: large\.xlsx .* holds 65 MB of text, .* is it the owners' table\?"):
         list(read_rows(large, ("a",), "--source x"))
+
+
+def test_what_is_wrong_with_a_table_is_said(tmp_path: Path) -> None:
+    write_xlsx(tmp_path / "whole.xlsx", [["a", "b"], [1, 2]])
+    damaged, no_sheet = tmp_path / "damaged.xlsx", tmp_path / "no_sheet.xlsx"
+    with (
+        zipfile.ZipFile(tmp_path / "whole.xlsx") as whole,
+        zipfile.ZipFile(damaged, "w") as first,
+        zipfile.ZipFile(no_sheet, "w") as second,
+    ):
+        for name in whole.namelist():
+            first.writestr(name, whole.read(name).replace(b'sheetId="1"', b'sheetId="x"'))
+            if not name.endswith("sheet1.xml"):
+                second.writestr(name, whole.read(name))
+    for path, reason in ((damaged, "expected <class 'int'>"), (no_sheet, "it has no sheet")):
+        with pytest.raises(UserError, match=rf"{path.name} cannot be read as an \.xlsx table \({reason}\); is it"):
+            list(read_rows(path, ("a",), "--source x"))
+
+
+@pytest.mark.parametrize(
+    ("last_words", "reason"),
+    [
+        ("os.kill(os.getpid(), 9)", "reading it takes more than 120 s"),
+        ("os._exit(3)", "its process ended with status 3"),
+    ],
+)
+def test_a_child_that_ends_in_the_middle_of_a_row_is_a_sentence(
+    last_words: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = f"""import os; os.write(1, b'["a"]\\n["b'); {last_words}"""
+    monkeypatch.setattr(xlsx_process, "module_command", lambda *_: [sys.executable, "-c", script])
+    rows = xlsx_process.read_xlsx(tmp_path / "a.xlsx")
+    assert next(rows) == ["a"]
+    with pytest.raises(xlsx_process.TableError, match=reason):
+        next(rows)
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from avf_shards.cli.main import main
-from avf_shards.format.index import ShardReader, load_index, sidecar_path
+from avf_shards.format.index import MEMBERS_PER_CLIP, ShardReader, load_index, sidecar_path
 from avf_shards.format.run_folder import PART, PART_INDEX
 from avf_shards.format.shard_manifest import read_manifest
 from avf_shards.format.tar import BLOCK, Member
@@ -105,6 +105,62 @@ def test_a_shard_that_was_cut_loses_the_clip_and_carries_nothing_of_it(folder: P
     assert marks not in shard_of(folder).read_bytes()
     assert gone.name.encode() not in shard_of(folder).read_bytes()
     assert verify_shards(folder / "shards"), "what was lost is still named"
+
+
+def neighbour_before(folder: Path) -> tuple[str, Member]:
+    """Return the id of the video of the second clip of the shard, and the last member of the first clip."""
+    members = load_index(sidecar_path(shard_of(folder))).members
+    second = members[len(MEMBERS_PER_CLIP)].name
+    (video,) = [
+        video for video in ("000.mp4", "001.mp4", "002.mp4", "003.mp4") if make_video_prefix("a", video) in second
+    ]
+    return video, members[len(MEMBERS_PER_CLIP) - 1]
+
+
+@pytest.mark.parametrize("cut_bytes", [700, 3000])
+def test_bytes_that_moved_into_its_neighbour_are_not_carried_along(folder: Path, cut_bytes: int) -> None:
+    """Where bytes were cut out of a neighbour, the beginning of the clip behind it lies in the neighbour's place."""
+    video, before = neighbour_before(folder)
+    data = shard_of(folder).read_bytes()
+    cut = before.offset + before.size // 2
+    shard_of(folder).write_bytes(data[:cut] + data[cut + cut_bytes :])
+    assert main(["delete", str(folder / "shards"), "--video", f"a/{video}"]) == 1
+    assert make_video_prefix("a", video).encode() not in shard_of(folder).read_bytes()
+    assert any(before.name in fault for fault in verify_shards(folder / "shards"))
+
+
+def test_a_unit_whose_bytes_moved_is_named_and_not_thought_erased(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = member_of(folder, GONE, "mp4").name.partition(".")[0]
+    (side,) = [path for path in (folder / "run").rglob(PART_INDEX) if gone in path.read_text()]
+    part = side.with_name(PART)
+    intact = part.read_bytes()
+    part.write_bytes(intact[:BLOCK] + intact[3 * BLOCK :])
+    for _ in range(2):
+        assert delete(folder, "--run", str(folder / "run")) == 1
+        assert f"others of {gone} may lie elsewhere in it" in capsys.readouterr().err
+    part.write_bytes(intact)
+    assert delete(folder, "--run", str(folder / "run")) == 0
+
+
+def test_a_unit_without_its_clips_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gone = member_of(folder, GONE, "mp4").name.partition(".")[0]
+    (side,) = [path for path in (folder / "run").rglob(PART_INDEX) if gone in path.read_text()]
+    side.with_name(PART).unlink()
+    assert delete(folder, "--run", str(folder / "run")) == 1
+    assert f"missing, though its index is there; not erased: {gone}" in capsys.readouterr().err
+    assert verify_shards(folder / "shards") == []
+
+
+def test_a_name_that_is_unknown_where_not_all_can_be_read_is_told_with_the_damage(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flip(sidecar_path(shard_of(folder)), 40)
+    assert delete(folder) == 2
+    error = capsys.readouterr().err
+    assert f"has no clip of what was named (video a/{GONE}) in what can be read" in error
+    assert f"{shard_of(folder).name} was not looked through, and may hold what was named" in error
 
 
 @pytest.mark.parametrize("fault", ["sidecar", "no sidecar", "no shard"])

@@ -103,7 +103,7 @@ def test_deny_takes_lists_files_and_folders(tmp_path: Path) -> None:
         assert is_denied(denylist, "b.mp4", None)
     (tmp_path / "empty.txt").write_text("# nothing\n")
     for path, says in (
-        (tmp_path / "empty.txt", "nothing named"),
+        (tmp_path / "empty.txt", "names nothing; write a line"),
         (tmp_path / "tmp", "holds no denylist"),
         (tmp_path / "nosuch", "cannot be read"),
     ):

@@ -72,8 +72,8 @@ def test_gpus_of_a_machine_go_to_one_run_at_a_time(tmp_path: Path, monkeypatch: 
     assert local.poll(first) == 0
     assert local.has_free_slot(single)
     assert [gpus for _, gpus in started] == ["3", "5,7"]
-    assert started[0][0][1:3] == ["-m", "avf_training.cli.main"]
-    assert started[1][0][1:5] == ["-m", "avf_training.distributed.launch", "2", "avf_training.cli.main"]
+    assert started[0][0][1:4] == ["-P", "-m", "avf_training.cli.main"]
+    assert started[1][0][1:6] == ["-P", "-m", "avf_training.distributed.launch", "2", "avf_training.cli.main"]
 
 
 @pytest.fixture(scope="module")

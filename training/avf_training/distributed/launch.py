@@ -3,6 +3,7 @@
 The processes are on this machine, one for each GPU that it sees.
 """
 
+import os
 import sys
 
 from avf_shards.system.child_process import end_with_launcher
@@ -14,6 +15,7 @@ def main() -> None:
     end_with_launcher()
     from torch.distributed.run import main as torchrun
 
+    os.environ["PYTHONSAFEPATH"] = "1"  # the ranks load no module of the working folder either
     processes, module, *arguments = sys.argv[1:]
     torchrun(["--standalone", "--nproc-per-node", processes, "-m", module, *arguments])
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from avf_shards.errors import UserError
-from avf_shards.system.child_process import child_environment
+from avf_shards.system.child_process import child_environment, module_command
 from avf_shards.system.named_writes import append_bytes
 from avf_shards.text import count_noun, format_wait
 
@@ -154,8 +154,8 @@ def _command(job: Job) -> list[str]:
     """Return the command of a run: one process, or torchrun with a process for each GPU."""
     module = "avf_training.cli.main"
     if job.gpus < 2:
-        return [sys.executable, "-m", module, *job.argv[1:]]
-    return [sys.executable, "-m", "avf_training.distributed.launch", str(job.gpus), module, *job.argv[1:]]
+        return module_command(module, *job.argv[1:])
+    return module_command("avf_training.distributed.launch", str(job.gpus), module, *job.argv[1:])
 
 
 def fit_gpus(job: Job, available: int) -> Job:
