@@ -5,11 +5,13 @@ import torch
 from avf_shards.errors import UserError
 from avf_training.framewise.models.checkpoint_names import export_tensors, import_tensors, names_in_checkpoint
 from avf_training.framewise.models.cross_attention import AudioVisualModel
+from avf_training.framewise.models.final_fusion import final_fusion_model
 from avf_training.framewise.models.fusion_transformer import FusionTransformer
 from avf_training.framewise.models.layers import SequenceLayer
 from avf_training.framewise.models.speech_encoder import SpeechEncoderConfig, SpeechModel, build_speech_encoder
 from avf_training.framewise.models.speech_heads import SpeechHead
 from avf_training.framewise.models.temporal import StackedLayers, temporal_model
+from avf_training.framewise.models.visual_fusion import VisualFusion
 from torch import nn
 
 
@@ -39,6 +41,12 @@ MODELS: dict[str, nn.Module] = {
     "v7 expressions": temporal_model("v7", 16, 8, 10),
     "v8": temporal_model("v8", 16, 2, 10),
     "audio-visual": AudioVisualModel("concat", 24, 16),
+    "final fusion v1": final_fusion_model("v1", 2, 24, 16),
+    "final fusion v3": final_fusion_model("v3", 2, 24, 16),
+    "final fusion v4": final_fusion_model("v4", 2, 24, 16),
+    "final fusion v5": final_fusion_model("v5", 8, 24, 16),
+    "visual fusion v1": VisualFusion("v1", 16, expressions=0),
+    "visual fusion v2": VisualFusion("v2", 16),
     "fusion": FusionTransformer("va", visual_width=6, hidden=(8, 8, 4)),
     "speech": speech_model(both=False),
     "speech, both tasks": speech_model(both=True),
@@ -105,6 +113,38 @@ def test_names_of_the_other_models_over_time_are_those_of_the_authors() -> None:
     shapes = {name: tuple(export_tensors(MODELS[name])["downgrader.0.weight"].shape) for name in ("v6", "v8")}
     assert shapes == {"v6": (2, 10), "v8": (16, 16, 5)}
     assert tuple(export_tensors(MODELS["v2 expressions"])["feature_reduction_1.0.weight"].shape) == (8, 16, 1)
+
+
+def test_names_of_the_fusions_of_streams_are_those_of_the_authors() -> None:
+    exported = {name: export_tensors(MODELS[name]) for name in MODELS}
+    both = {"fusion_layer_1.query_w.weight", "fusion_layer_2.ff_layer_after_concat.weight", "batch_norm_2.running_var"}
+    assert both <= exported["final fusion v1"].keys()
+    assert {*both, "video_cnn_downsampling.bias"} <= exported["final fusion v5"].keys()
+    assert exported["final fusion v4"].keys() == {
+        "embeddings_layer.0.weight",
+        "embeddings_layer.0.bias",
+        "output_layer.weight",
+        "output_layer.bias",
+    }
+    for name, steps in (("final fusion v1", 20), ("final fusion v3", 4)):
+        tables = [exported[name][f"positional_encoding_{stream}.pe"] for stream in ("audio", "video")]
+        assert [tuple(table.shape) for table in tables] == [(1, 4, 16), (1, steps, 16)]
+    assert {"cross_attention_2_1_2.positional_encoding.pe", "classification_head.bias", "regression_head.weight"} <= (
+        exported["visual fusion v2"].keys()
+    )
+    assert "classification_head.bias" not in exported["visual fusion v1"]
+    assert "cross_attention_1_2.feed_forward.layer_norm.weight" in exported["visual fusion v1"]
+
+
+def test_of_two_names_of_one_tensor_the_later_one_counts() -> None:
+    assert not [name for name in export_tensors(MODELS["final fusion v1"]) if "downsampling" in name]
+    model = MODELS["final fusion v3"]
+    exported = export_tensors(model)
+    assert torch.equal(
+        exported["audio_feature_downsampling.0.weight"], exported["audio_feature_down_sampling.0.weight"]
+    )
+    exported["audio_feature_downsampling.0.weight"] = torch.zeros(16, 24)
+    assert torch.equal(import_tensors(exported, model)["audio.weight"], model.state_dict()["audio.weight"])
 
 
 def test_the_head_of_expressions_is_called_as_that_of_action_units() -> None:

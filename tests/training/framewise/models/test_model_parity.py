@@ -1,5 +1,6 @@
 """The networks compute what the authors' code computed, in both precisions, and a wrong weight is reported."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,11 @@ import pytest
 from avf_training.framewise.models import name_rules
 from avf_training.framewise.parity.dispatch import compare
 from avf_training.framewise.parity.sequence_numbers import compare_fusion_transformer
+from avf_training.framewise.parity.stream_fusion_numbers import OWN_TABLE
 
-COMPLETE = ("sun_layers", "sun_temporal", "netease_tmf", "wav2vec2", "sun_pdem", "vggish")
-IN_PART = {"sun_fusion": 7, "mae_tiny": 2, "sun_static": 7}
-"""Arrays of models whose weights a file does not hold, or draws by names that are not known here, and HRNet."""
+COMPLETE = ("sun_layers", "sun_temporal", "netease_tmf", "wav2vec2", "sun_pdem", "vggish", "sun_fusion", "mae_tiny")
+IN_PART = {"sun_static": 7}
+"""Arrays of HRNet and of pictures."""
 
 
 @pytest.fixture(scope="module")
@@ -48,19 +50,30 @@ def test_names_of_heads_decide_the_weights_that_are_drawn(oracles: Path, monkeyp
 
 
 @pytest.mark.real
+def test_the_final_fusion_is_compared_without_the_stored_table_too(oracles: Path, tmp_path: Path) -> None:
+    shutil.copy(oracles / "sun_fusion.npz", tmp_path)
+    alone = {(row.precision, row.group): row for row in compare(tmp_path / "sun_fusion.npz")}
+    assert {group for _, group in alone} == {"outputs", OWN_TABLE}
+    assert alone["float64", OWN_TABLE].numbers == 3 * 2 * 20 * 2
+    assert all(row.passed for row in alone.values())
+
+
+@pytest.mark.real
 @pytest.mark.parametrize(
     ("name", "array"),
     [
         ("sun_layers", "layer2.w.feed_forward.layer_1.bias"),
         ("netease_tmf", "VA.w.transformer.transformer_encoder.layers.2.linear1.bias"),
         ("sun_fusion", "TestModelConcat.w.a_fc1.bias"),
+        ("sun_fusion", "in.audio4x1024"),
+        ("sun_fusion", "in.pose"),
         ("sun_pdem", "VA.V3.w.tl2.feed_forward.layer_2.bias"),
         ("mae_tiny", "w.decoder_blocks.1.mlp.fc1.bias"),
         ("vggish", "tiny.w.embeddings.2.bias"),
         ("wav2vec2", "w2v_base.w.encoder.layers.1.attention.v_proj.bias"),
     ],
 )
-def test_a_single_wrong_weight_is_reported(oracles: Path, tmp_path: Path, name: str, array: str) -> None:
+def test_a_single_wrong_array_is_reported(oracles: Path, tmp_path: Path, name: str, array: str) -> None:
     with np.load(oracles / f"{name}.npz") as archive:
         changed = {key: archive[key] for key in archive.files}
     changed[array] = changed[array] + np.float32(1e-3)

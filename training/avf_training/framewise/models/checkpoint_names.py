@@ -13,13 +13,16 @@ import torch
 from avf_shards.errors import UserError
 from torch import Tensor, nn
 
+from avf_training.framewise.models.final_fusion import AttentionFusion
 from avf_training.framewise.models.fusion_transformer import FusionTransformer
 from avf_training.framewise.models.layers import MAX_POSITIONS, SequenceLayer, position_table
 from avf_training.framewise.models.name_rules import LAYER, Rule, select_rules
 
 _AUDIO_NET = "audio_temporal."
+_SHARED_NAME, _SHARED_LATER_NAME = "audio_feature_downsampling.", "audio_feature_down_sampling."
+"""Two names of one map of audio in the files of two models; the later one counts when their code reads a file."""
 _UNUSED = re.compile(
-    rf"^({re.escape(_AUDIO_NET)}|word_temporal\.|vis_extractor\.)|\bfeed_forward\.layer_norm\."
+    rf"^({re.escape(_AUDIO_NET)}|word_temporal\.|vis_extractor\.|{re.escape(_SHARED_NAME)})|\bfeed_forward\.layer_norm\."
     r"|\bpositional_encoding(_query|_key|_value|_audio|_video)?\.pe$|\bmasked_spec_embed$"
 )
 
@@ -44,6 +47,8 @@ def export_tensors(model: nn.Module) -> dict[str, Tensor]:
             tensors[f"{prefix}feed_forward.layer_norm.weight"] = torch.ones(width)
             tensors[f"{prefix}feed_forward.layer_norm.bias"] = torch.zeros(width)
             tensors[f"{prefix}positional_encoding.pe"] = position_table(MAX_POSITIONS, width)[None]
+    if isinstance(model, AttentionFusion):
+        tensors |= _fusion_extras(model, tensors)
     if isinstance(model, FusionTransformer) and model.audio_width:
         tensors |= {f"{_AUDIO_NET}{name}": value for name, value in _unused_audio_net().items()}
     return tensors
@@ -74,6 +79,18 @@ def _rename(ours: str, rules: Sequence[Rule]) -> str:
     for pattern, replacement in rules:
         ours = re.sub(pattern, replacement, ours)
     return ours
+
+
+def _fusion_extras(model: AttentionFusion, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tables of positions of both streams, and the map of audio under its other name where it has two."""
+    extra = {
+        "positional_encoding_audio.pe": model.audio_positions.table_TC[None].float(),
+        "positional_encoding_video.pe": model.video_positions.table_TC[None].float(),
+    }
+    if model.version != "v1":
+        shared = (name for name in tensors if name.startswith(_SHARED_LATER_NAME))
+        extra |= {name.replace(_SHARED_LATER_NAME, _SHARED_NAME): tensors[name] for name in shared}
+    return extra
 
 
 def _unused_audio_net() -> dict[str, Tensor]:

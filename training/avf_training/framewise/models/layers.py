@@ -25,17 +25,17 @@ def position_table(steps: int, width: int) -> Tensor:
 class Positions(nn.Module):
     """Adds the table of positions, then drops values."""
 
-    def __init__(self, width: int, dropout: float) -> None:
+    def __init__(self, width: int, dropout: float, steps: int = MAX_POSITIONS) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.register_buffer("table_TC", position_table(MAX_POSITIONS, width), persistent=False)
+        self.register_buffer("table_TC", position_table(steps, width), persistent=False)
         self.table_TC: Tensor
 
     def forward(self, x_BTC: Tensor) -> Tensor:
-        """Return (B, T, C). Raises ValueError for more than MAX_POSITIONS steps."""
+        """Return (B, T, C). Raises ValueError for more steps than the table has."""
         steps = x_BTC.shape[1]
-        if steps > MAX_POSITIONS:
-            raise ValueError(f"{steps} time steps; the table of positions has {MAX_POSITIONS}")
+        if steps > len(self.table_TC):
+            raise ValueError(f"{steps} time steps; the table of positions has {len(self.table_TC)}")
         return self.dropout(x_BTC + self.table_TC[:steps].to(x_BTC.dtype))
 
 

@@ -4,11 +4,13 @@ from avf_shards.errors import UserError
 from torch import nn
 
 from avf_training.framewise.models.cross_attention import AudioVisualModel
+from avf_training.framewise.models.final_fusion import AttentionFusion, MeanFusion
 from avf_training.framewise.models.fusion_transformer import FusionTransformer
 from avf_training.framewise.models.layers import SequenceLayer
 from avf_training.framewise.models.speech_encoder import SpeechModel
 from avf_training.framewise.models.speech_heads import SpeechHead
 from avf_training.framewise.models.temporal import NarrowingLayers, RecurrentLayers, SecondsFromSteps, StackedLayers
+from avf_training.framewise.models.visual_fusion import VisualFusion
 
 Rule = tuple[str, str]
 """(pattern of our name, the authors' name); a model's rules are applied in order to the whole name."""
@@ -73,6 +75,27 @@ _SPEECH_PARTS = ((r"^to_steps\.", "time_downsample", "_va"), (r"^to_windows\.", 
                  (r"^valence_arousal\.", "feature_downsample", "_va"),
                  (r"^expressions\.", "feature_downsample", "_e"))  # fmt: skip
 """(pattern of our name, the authors' name, what they add in the model of both tasks)."""
+_FINAL_FUSION: tuple[Rule, ...] = (
+    (r"\bquery\.", "query_w."),
+    (r"\bkey\.", "keys_w."),
+    (r"\bvalue\.", "values_w."),
+    (r"\bout\.", "ff_layer_after_concat."),
+    *((rf"^attentions\.{number}\.", f"fusion_layer_{number + 1}.") for number in range(2)),
+    *((rf"^norms\.{number}\.", f"batch_norm_{number + 1}.") for number in range(2)),
+    (r"^audio\.", "audio_feature_down_sampling.0."),
+    (r"^video\.", "video_cnn_downsampling."),
+    (r"^embedding\.", "embeddings_layer.0."),
+    (r"^head\.", "output_layer."),
+)
+_VISUAL_FUSION: tuple[Rule, ...] = (
+    *LAYER,
+    (r"^face\.0\.", "cross_attention_1_2."),
+    (r"^pose\.0\.", "cross_attention_2_1."),
+    (r"^face\.1\.", "cross_attention_1_2_2."),
+    (r"^pose\.1\.", "cross_attention_2_1_2."),
+    (r"^expressions\.", "classification_head."),
+    (r"^valence_arousal\.", "regression_head."),
+)
 _FUSION: tuple[Rule, ...] = (
     (r"^reduce\.", "feat_fc."),
     (r"^narrow\.", "transformer.conv1."),
@@ -80,6 +103,13 @@ _FUSION: tuple[Rule, ...] = (
 )
 _FUSION_HEADS = {"va": ("vhead", "ahead"), "expr": ("AUhead",), "au": ("AUhead",)}
 """The head of expressions is called as that of action units: the files differ in its last layer alone."""
+_FIXED: tuple[tuple[tuple[type[nn.Module], ...], tuple[Rule, ...]], ...] = (
+    ((AudioVisualModel,), _AUDIO_VISUAL),
+    ((AttentionFusion, MeanFusion), _FINAL_FUSION),
+    ((VisualFusion,), _VISUAL_FUSION),
+    ((SequenceLayer,), LAYER),
+)
+"""Models whose names do not depend on how they were made, with their rules."""
 
 
 def select_rules(model: nn.Module) -> tuple[Rule, ...]:
@@ -94,10 +124,9 @@ def select_rules(model: nn.Module) -> tuple[Rule, ...]:
         head = model.head if isinstance(model, SpeechModel) else model
         both = head.to_steps is not None and head.to_windows is not None
         return (*_SPEECH, *((ours, f"{theirs}{suffix if both else ''}.") for ours, theirs, suffix in _SPEECH_PARTS))
-    if isinstance(model, AudioVisualModel):
-        return _AUDIO_VISUAL
-    if isinstance(model, SequenceLayer):
-        return LAYER
+    for kinds, rules in _FIXED:
+        if isinstance(model, kinds):
+            return rules
     raise UserError(f"the names of {type(model).__name__} in the authors' files are not known here")
 
 

@@ -19,13 +19,13 @@ from avf_training.framewise.parity.postprocessing_numbers import compare_postpro
 from avf_training.framewise.parity.rows import OracleNumbers
 from avf_training.framewise.parity.schedule_numbers import compare_layer_rates, compare_schedules
 from avf_training.framewise.parity.sequence_numbers import (
-    compare_cross_attention,
     compare_fusion_transformer,
     compare_layers,
     compare_temporal,
 )
 from avf_training.framewise.parity.speech_numbers import compare_speech_encoders, compare_speech_heads
 from avf_training.framewise.parity.static_numbers import compare_static_nets
+from avf_training.framewise.parity.stream_fusion_numbers import STORED_TABLE, compare_stream_fusion
 from avf_training.framewise.parity.vggish_numbers import compare_vggish
 
 OracleComparison = Callable[[str, OracleNumbers], list[ParityRow]]
@@ -40,7 +40,7 @@ KINDS: tuple[tuple[str, OracleComparison], ...] = (
     ("ensemble_derived", compare_folds),
     ("layer2.out.masked", compare_layers),
     ("v3.va.train_nodrop.out", compare_temporal),
-    ("TestModelConcat.out", compare_cross_attention),
+    ("TestModelConcat.out", compare_stream_fusion),
     ("VA.w.feat_fc.weight", compare_fusion_transformer),
     ("w2v_stable.last_hidden_state", compare_speech_encoders),
     ("frame_states_VA.V1", compare_speech_heads),
@@ -49,6 +49,8 @@ KINDS: tuple[tuple[str, OracleComparison], ...] = (
     ("out.ids_restore", compare_image_mae),
 )
 """(a name that only files of this kind hold, the comparison)."""
+NUMBERS_BESIDE = {"TestModelConcat.out": ("sun_layers.npz", STORED_TABLE)}
+"""Name as above -> (file in the same folder, array of it) that the comparison uses where it is there."""
 
 
 def compare(path: Path) -> list[ParityRow]:
@@ -60,7 +62,7 @@ def compare(path: Path) -> list[ParityRow]:
     for marker, comparison in KINDS:
         if marker in numbers:
             try:
-                return comparison(path.name, numbers)
+                return comparison(path.name, {**numbers, **_read_beside(path, marker)})
             except (KeyError, IndexError, TypeError, ValueError) as error:
                 raise UserError(f"{path}: holds {marker}, but not all that belongs to it: {error!r}") from None
     if path.suffix.lower() == ".json":
@@ -89,3 +91,12 @@ def _read_arrays(path: Path) -> OracleNumbers:
             return {name: archive[name] for name in archive.files}
     except (OSError, ValueError, BadZipFile, EOFError, AttributeError, TypeError):
         return {}
+
+
+def _read_beside(path: Path, marker: str) -> OracleNumbers:
+    """Return the array of another file that a comparison uses, none where the file is not there or damaged."""
+    if marker not in NUMBERS_BESIDE:
+        return {}
+    name, array = NUMBERS_BESIDE[marker]
+    numbers = _read_arrays(path.with_name(name))
+    return {array: numbers[array]} if array in numbers else {}

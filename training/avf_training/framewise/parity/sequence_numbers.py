@@ -1,4 +1,4 @@
-"""The sequence models beside those of the authors: SUN's layer, temporal and audio-visual models, NetEase's fusion."""
+"""The sequence models beside those of the authors: SUN's layer and models over time, and NetEase's fusion."""
 
 import json
 from collections.abc import Callable
@@ -15,7 +15,6 @@ from avf_training.framewise.losses import (
     weighted_expression_loss,
 )
 from avf_training.framewise.models.checkpoint_names import import_layer
-from avf_training.framewise.models.cross_attention import AudioVisualModel, Joining
 from avf_training.framewise.models.fusion_transformer import FrameTask, FusionTransformer
 from avf_training.framewise.models.layers import SequenceLayer, key_mask, position_table
 from avf_training.framewise.models.name_rules import CROSS_LAYER, LAYER
@@ -25,7 +24,6 @@ from avf_training.framewise.parity.model_files import (
     gradients_by_their_names,
     load_filled,
     load_stored,
-    missing_row,
     stored_tensor,
     switch_off_dropout,
 )
@@ -33,7 +31,6 @@ from avf_training.framewise.parity.rows import OracleNumbers, compare_pairs
 
 TABLE = 2e-6
 """Processors round the exponential of float32 in their own ways, and the longest angles carry that into the table."""
-UNKNOWN_NAMES = "its weights are drawn by names that are not known here"
 
 
 def compare_layers(file: str, oracle: OracleNumbers) -> list[ParityRow]:
@@ -114,36 +111,6 @@ def _temporal_outputs(oracle: OracleNumbers, dtype: torch.dtype) -> dict[str, Te
             loss.backward()
             numbers[f"{prefix}.train_nodrop.loss"] = loss
             numbers |= gradients_by_their_names(model, oracle, f"{prefix}.grad.")
-    return numbers
-
-
-_JOININGS: tuple[tuple[str, Joining], ...] = (
-    ("TestModelSTP", "mean_std"),
-    ("TestModelMean", "mean"),
-    ("TestModelConcat", "concat"),
-)
-
-
-def compare_cross_attention(file: str, oracle: OracleNumbers) -> list[ParityRow]:
-    """Return outputs of the audio-visual models."""
-    rows = compare_both_precisions(file, oracle, partial(_audio_visual_outputs, oracle))
-    others = [name for name in oracle if ".out" in name and not name.startswith("TestModel")]
-    return [*rows, missing_row(file, others, UNKNOWN_NAMES)] if others else rows
-
-
-def _audio_visual_outputs(oracle: OracleNumbers, dtype: torch.dtype) -> dict[str, Tensor]:
-    audio_BTA = stored_tensor(oracle, "in.audio", dtype)
-    valence_BTC, arousal_BTC = stored_tensor(oracle, "in.video_valence_arousal", dtype).unbind(1)
-    numbers = {}
-    for prefix, joining in _JOININGS:
-        if f"{prefix}.out" not in oracle:
-            continue
-        model = AudioVisualModel(joining, audio_BTA.shape[2], valence_BTC.shape[2])
-        if any(name.startswith(f"{prefix}.w.") for name in oracle):
-            load_stored(model, oracle, f"{prefix}.w.", dtype)
-        else:
-            load_filled(model, f"{prefix}.", dtype)
-        numbers[f"{prefix}.out"] = model(audio_BTA, valence_BTC, arousal_BTC)
     return numbers
 
 
