@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from avf_curation.demo.video import ShotScript, VideoScript, encode_video
 from avf_shards.cli import logging_setup
 from avf_shards.errors import UserError
 from avf_training.cli.main import main
@@ -327,7 +328,7 @@ def test_vectors_that_are_no_numbers_are_told_and_not_written(
     argv = run_extract(shards, tmp_path, "--extractor", "vggish", "--weights", str(tmp_path / "inf.safetensors"))
     assert main(argv) == 1
     assert "64 vectors hold nan or infinity, the first at frame 1" in capsys.readouterr().err
-    assert TrackFolder(tmp_path / "tracks").files() == []
+    assert not (tmp_path / "tracks").exists()
 
 
 def test_half_precision_takes_half_the_space(shards: Path, tmp_path: Path) -> None:
@@ -538,3 +539,26 @@ def test_the_sound_of_whole_files_is_on_the_frames_of_their_labels(
         assert track.times_s_N == pytest.approx(np.arange(60) / 29.97)
     assert main([*argv[:-4], "--extractor", "vit", "--weights", str(weights), "--out", str(tmp_path / "t")]) == 2
     assert "--extractor vit: does not work with --sound, which is for wav2vec2, " in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_people_of_raw_videos_have_tracks_and_a_video_without_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    shots = (ShotScript(frames=50, speakers=(501, 502), seed=4, face_px=140),)
+    (videos / "two.mp4").write_bytes(encode_video(VideoScript(shots=shots)))
+    (videos / "wall.mp4").write_bytes(encode_video(VideoScript(shots=(ShotScript(frames=50, speakers=()),))))
+    weights = save_vit(tmp_path / "vit")
+    argv = ["extract", str(videos), "--extractor", "vit", "--weights", str(weights), "--out", str(tmp_path / "tracks")]
+    argv += ["--keep-clips", str(tmp_path / "clips")]
+    for count in ("2 tracks written (100 vectors), 0", "0 tracks written (0 vectors), 2"):
+        assert main(argv) == 1
+        printed = capsys.readouterr()
+        assert count in printed.out
+        assert "1 input without a track" in printed.out
+        assert len([line for line in printed.err.splitlines() if "wall.mp4: no clip can be cut from it" in line]) == 1
+    files = TrackFolder(tmp_path / "tracks").files()
+    assert [path.name for path in files] == ["two.mp4.parquet", "two.mp4@1.parquet"]
+    assert [read_track(path).subject.person for path in files] == [0, 1]

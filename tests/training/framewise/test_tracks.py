@@ -68,6 +68,13 @@ def test_a_track_is_written_once(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_what_a_killed_writer_left_is_removed_and_other_files_stay(tmp_path: Path) -> None:
+    for name in (".v.parquet.0123456789ab", ".w.parquet.0123456789ab", "v.parquet.old"):
+        (tmp_path / name).write_bytes(b"half")
+    write_track(tmp_path / "v.parquet", make_track())
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".w.parquet.0123456789ab", "v.parquet", "v.parquet.old"]
+
+
 def test_a_stop_at_any_operation_leaves_a_whole_track_or_none(tmp_path: Path) -> None:
     operations: list[str] = []
     with durable_io.watch(lambda operation, path: operations.append(operation)):
@@ -83,6 +90,7 @@ def test_a_stop_at_any_operation_leaves_a_whole_track_or_none(tmp_path: Path) ->
         with pytest.raises(KeyboardInterrupt), durable_io.watch(die):
             write_track(path, make_track())
         if path.exists():
+            assert len(list(path.parent.iterdir())) == 1
             assert np.array_equal(read_track(path).vectors_ND, make_track().vectors_ND)
     assert "half a write" in operations
 

@@ -94,7 +94,8 @@ class TrackExtraction:
             track = self._extract(track_input)
             write_track(self._path(track_input.subject), track)
         except OtherTrackError:  # another process was faster
-            self._stands(track_input)
+            if not self._stands(track_input):
+                raise
             return
         except (FaultError, ValueError) as error:
             self.report.faults.append(f"{track_input.subject}: {error}")

@@ -12,7 +12,7 @@ bit is an error and not another feature. Shapes: N frames, D values.
 import hashlib
 import io
 import json
-import os
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -83,22 +83,25 @@ def encode_track(track: FeatureTrack) -> bytes:
 
 
 def write_track(path: Path, track: FeatureTrack) -> None:
-    """Write a track once: under a temporary name, then renamed.
+    """Write a track once: under a temporary name, then renamed. What killed writers of this track left is removed.
 
     Raises ValueError as `encode_track`, and OtherTrackError where a file stands at `path` already.
     """
+    data = encode_track(track)
     durable_io.make_folder(path.parent)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    durable_io.remove(temporary)
+    # A token, because two machines may have processes of the same number.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
     try:
-        durable_io.write(temporary, encode_track(track))
+        durable_io.write(temporary, data)
         durable_io.publish_file(temporary, path)
-    except durable_io.AlreadyExistsError:
+    except (durable_io.AlreadyExistsError, FileNotFoundError):  # or a faster writer removed the temporary file
         raise OtherTrackError(
             f"{path}: exists already; tracks are written once: remove it, or name another folder"
         ) from None
     finally:
         durable_io.remove(temporary)
+    for left in path.parent.glob(f".{path.name}.*"):
+        durable_io.remove(left)
 
 
 def read_track(
