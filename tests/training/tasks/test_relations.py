@@ -274,3 +274,23 @@ def test_a_film_of_most_clips_stays_in_training(name: str) -> None:
     trained, validated = split_clips(rows, 0.1)
     assert len(validated) == 1
     assert len(trained) == 22
+
+
+@pytest.mark.parametrize("name", "abcdefgh")
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.6])
+def test_a_label_of_one_person_or_one_film_stays_in_training(name: str, share: float) -> None:
+    # One person, and one film, has all clips of `right`; by chance all of it could be held out.
+    people = [("left", f"lab/{name}{n % 5}", f"lab/{name} film {n % 5}") for n in range(20)]
+    people += [("right", f"lab/{name}0", f"lab/{name} film 0")] * 2
+    for rows in (people, [(label, None, film) for label, _, film in people]):
+        trained, validated = split_clips(rows, share)
+        assert validated
+        assert {rows[int(key)][0] for key in trained} == {"left", "right"}
+        assert validated <= split_clips(rows, 0.7)[1]
+
+
+def test_where_each_person_has_a_label_of_its_own_recordings_are_split() -> None:
+    rows = [(label, f"lab/{label}", None) for label in ("left", "right") for _ in range(10)]
+    trained, validated = split_clips(rows, 0.2)
+    assert len(validated) == 4
+    assert {rows[int(key)][0] for key in trained} == {rows[int(key)][0] for key in validated} == {"left", "right"}

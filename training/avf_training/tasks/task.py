@@ -138,40 +138,53 @@ def split_validation(
     """Split a training fold into training and validation keys; `share` of the clips is for validation.
 
     Where people are known, all that is related to a person (relations.py) goes to one part. Where nobody is known, or
-    nearly everything is related, the recordings of each label are split alike, each with all its clips. What holds more
-    than half of the clips stays in training: it would leave too few to learn from. The fold alone decides, no seed of a
-    recipe: each stage must keep the same clips out of training, and the validation clips of a smaller share are a
-    subset of those of a larger one.
+    less than a tenth of the clips may leave in this way, the recordings of each label are split alike, each with all
+    its clips. What holds more than half of the clips stays in training, and so does a part of each label. The fold
+    alone decides, no seed of a recipe: each stage must keep the same clips out of training, and the validation clips of
+    a smaller share are a subset of those of a larger one.
     """
     if not share:
         return tuple(train), ()
     identities = [clips.identity_of[key] for key in sorted(train)]
     groups = group_related(identities) if any(identity.person for identity in identities) else {}
-    keys_of = {
-        _group_name(clips, group): {clip.key for clip in group} for group in groups.values() if _may_leave(group, train)
-    }
+    keys_of = {_group_name(clips, group): [clip.key for clip in group] for group in groups.values()}
+    movable = _order_movable(clips, keys_of)
     validation: set[str] = set()
-    # At least a tenth must be free to move; the share itself does not count, so that a smaller one has a subset.
-    if len(groups) > 1 and 10 * sum(map(len, keys_of.values())) >= len(train):
-        order = _random_order(clips, set(keys_of))
-        for name in order[: len(groups) - 1]:  # one group stays, so that training is never empty
+    # The share itself does not count here, so that a smaller one has a subset.
+    if 10 * sum(len(keys_of[name]) for name in movable) >= len(train):
+        for name in movable:
             if len(validation) >= share * len(train):
                 break
-            validation |= keys_of[name]
+            validation |= set(keys_of[name])
     else:
         label_of = {clip.key: clip.label for clip in clips.clips}
-        recordings = _clips_of_recordings(clips, identities)
+        recordings = {keys[0]: keys for keys in _clips_of_recordings(clips, identities)}
+        movable = _order_movable(clips, recordings)
         for label in sorted({label_of[key] for key in train}):
-            of_label = {keys[0]: keys for keys in recordings if label_of[keys[0]] == label}
-            count = min(len(of_label) - 1, max(1, round(share * len(of_label))))
-            movable = {first for first, keys in of_label.items() if _may_leave(keys, train)}
-            validation |= {key for first in _random_order(clips, movable)[:count] for key in of_label[first]}
+            number = sum(label_of[first] == label for first in recordings)
+            count = min(number - 1, max(1, round(share * number)))
+            of_label = [first for first in movable if label_of[first] == label]
+            validation |= {key for first in of_label[: max(count, 0)] for key in recordings[first]}
     return tuple(key for key in train if key not in validation), tuple(sorted(validation))
 
 
-def _may_leave(part: Sequence[object], train: Sequence[str]) -> bool:
-    """Return whether a part of the training clips leaves at least half of them when it goes to validation."""
-    return 2 * len(part) <= len(train)
+def _order_movable(clips: LabelledClips, parts: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the names of the parts that may go to validation, in random order.
+
+    Training keeps what holds more than half of all clips, and of each label the last part in this order.
+
+    Args:
+        parts: name -> keys; together they are the clips of a training fold.
+    """
+    label_of = {clip.key: clip.label for clip in clips.clips}
+    labels_of = {name: {label_of[key] for key in keys} for name, keys in parts.items()}
+    order, total = _random_order(clips, set(parts)), sum(map(len, parts.values()))
+    staying = {name for name in order if 2 * len(parts[name]) > total}
+    for label in sorted(set().union(*labels_of.values())):
+        having = [name for name in order if label in labels_of[name]]
+        if staying.isdisjoint(having):
+            staying.add(having[-1])
+    return [name for name in order if name not in staying]
 
 
 def _group_name(clips: LabelledClips, group: Sequence[ClipIdentity]) -> str:
