@@ -12,7 +12,7 @@ from avf_shards.format.tar import BLOCK, END, Member, header, read_member
 from avf_shards.schema.clip_key import is_key
 from avf_shards.schema.fields import Fields
 from avf_shards.schema.versions import parse_json, stamp
-from avf_shards.system.storage_faults import open_plain, read_bytes
+from avf_shards.system.storage_faults import name_path, open_plain, read_bytes
 
 SUFFIX = ".index.json"
 MEMBERS_PER_CLIP = ("flac", "json", "mp4")
@@ -156,7 +156,8 @@ class ShardReader:
         either is not in its place then. A payload with its CRC is returned in any case.
         """
         padded = member.size + -member.size % BLOCK
-        data = os.pread(self._handle, BLOCK + padded + BLOCK, member.offset - BLOCK)
+        with name_path(self.path):
+            data = os.pread(self._handle, BLOCK + padded + BLOCK, member.offset - BLOCK)
         head, payload, behind = data[:BLOCK], data[BLOCK : BLOCK + member.size], data[BLOCK + padded :]
         next_offset = member.offset + padded + BLOCK
         following = next((each for each in self.index.members if each.offset == next_offset), None)
@@ -167,7 +168,9 @@ class ShardReader:
     def misplaced_member(self) -> Member | None:
         """Return the first member whose tar header is not where the index says; None where all are."""
         for member in self.index.members:
-            if os.pread(self._handle, BLOCK, member.offset - BLOCK) != header(member.name, member.size):
+            with name_path(self.path):
+                head = os.pread(self._handle, BLOCK, member.offset - BLOCK)
+            if head != header(member.name, member.size):
                 return member
         return None
 

@@ -1,5 +1,7 @@
 """Damage beside what is taken down stops no takedown: the clip goes, the damage is named, and the exit status is 1."""
 
+import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -141,6 +143,24 @@ def test_a_unit_whose_bytes_moved_is_named_and_not_thought_erased(
         assert delete(folder, "--run", str(folder / "run")) == 1
         assert f"others of {gone} may lie elsewhere in it" in capsys.readouterr().err
     part.write_bytes(intact)
+    assert delete(folder, "--run", str(folder / "run")) == 0
+
+
+def test_a_read_that_fails_is_no_damage_and_names_the_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The machine is at fault: the command stops, and goes on when it is started again."""
+
+    def fail(*_: object) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("avf_shards.format.index.os.pread", fail)
+        assert delete(folder, "--run", str(folder / "run")) != 0
+    error = capsys.readouterr().err
+    assert "Input/output error" in error
+    assert ".tar" in error
+    assert "damaged" not in error
     assert delete(folder, "--run", str(folder / "run")) == 0
 
 
