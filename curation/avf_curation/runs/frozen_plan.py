@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from avf_shards.format.file_digests import check_file
 from avf_shards.format.run_folder import PLAN, SKIPPED_INPUTS, RunFolder
-from avf_shards.schema.versions import read_parquet, translate_parquet_errors
+from avf_shards.schema.versions import read_parquet
 
 from avf_curation.pipeline.unit_job import UnitJob
-from avf_curation.runs.plan_table import NOT_NULL, OPTIONAL, SCHEMA, SKIPPED_SCHEMA, videos_of
+from avf_curation.runs.plan_table import SKIPPED_SCHEMA, read_plan_table, videos_of
 from avf_curation.sources.types import SkippedInput, Video
 
 
@@ -49,10 +48,7 @@ def read_plan(run: RunFolder, attempt: int) -> RunPlan:
     folder = run.attempt_folder(attempt) / "plan"
     digests = run.plan_summary(attempt).file_sha256
     check_file(folder / PLAN, digests, "plan")
-    with translate_parquet_errors(folder / PLAN, "plan"):
-        stored = pq.read_schema(folder / PLAN).names
-    columns = [name for name in SCHEMA.names if name in stored or name not in OPTIONAL]
-    table = read_parquet(folder / PLAN, "plan", columns, schema=SCHEMA, not_null=NOT_NULL)
+    table = read_plan_table(folder / PLAN)
     skipped_file = folder / SKIPPED_INPUTS  # the plan of a deletion has none
     if skipped_file.is_file():
         check_file(skipped_file, digests, "skipped inputs")

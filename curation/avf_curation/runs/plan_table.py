@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from avf_shards.errors import FaultError
 from avf_shards.schema.fields import Fields
 from avf_shards.schema.labels import Labels, Origin
-from avf_shards.schema.versions import encode_parquet, versioned_schema
+from avf_shards.schema.versions import encode_parquet, read_parquet, translate_parquet_errors, versioned_schema
 from avf_shards.text import load_json
 
 from avf_curation.sources.types import SkippedInput, Video
@@ -52,6 +54,14 @@ OPTIONAL = frozenset(["side_share"])
 def encode_plan(table: pa.Table) -> bytes:
     """Return a table as the bytes of a Parquet file."""
     return encode_parquet(table)
+
+
+def read_plan_table(path: Path) -> pa.Table:
+    """Return the table of a plan, of this version or an earlier one. Raises as `read_parquet`."""
+    with translate_parquet_errors(path, "plan"):
+        stored = pq.read_schema(path).names
+    columns = [name for name in SCHEMA.names if name in stored or name not in OPTIONAL]
+    return read_parquet(path, "plan", columns, schema=SCHEMA, not_null=NOT_NULL)
 
 
 def videos_of(rows: pa.Table) -> list[Video]:

@@ -276,24 +276,28 @@ def _apply_quotas(
 
 
 def _drop_same_bytes(rows: pa.Table, rejected: list[RejectedClip], seed: int) -> list[_Clip]:
-    """Return the clips of these rows, and of clips with the same span of the same bytes only the first."""
-    first_keys: dict[tuple[Any, ...], str] = {}
+    """Return the clips of these rows, and of clips with the same span of the same bytes only the first.
+
+    A whole file that is several inputs shows several persons, each an input of its own: it is no copy of itself.
+    """
+    first_keys: dict[tuple[Any, ...], tuple[str, str]] = {}  # bytes and span -> key of the clip, and its file
     clips: list[_Clip] = []
-    names = ("clips", "attempt", "unit", "input_sha256", "start_frame", "stop_frame", "group_id", "speaker")
+    names = ("clips", "attempt", "unit", "input_sha256", "start_frame", "stop_frame", "group_id", "speaker", "path")
     columns: Iterable[list[Any]] = (rows[name].to_pylist() for name in (*names, *RANGE_COLUMNS))
-    for keys, attempt, unit, digest, start, stop, group, speaker, file_digest, start_s, stop_s in zip(
+    for keys, attempt, unit, digest, start, stop, group, speaker, path, file_digest, start_s, stop_s in zip(
         *columns, strict=True
     ):
         # The same part of a file may be in several ranges of it.
-        if file_digest is not None and is_time_range(start_s, stop_s):
+        is_range = file_digest is not None and is_time_range(start_s, stop_s)
+        if is_range:
             digest, first_frame = file_digest, round(start_s * FRAMES_PER_SECOND)
             start, stop = first_frame + start, first_frame + stop
         first = first_keys.get((digest, start, stop)) if digest is not None else None
-        if first is not None:
-            rejected.extend(RejectedClip(key=key, reason="same_bytes", duplicate_of=first) for key in keys)
+        if first is not None and (is_range or first[1] != path):
+            rejected.extend(RejectedClip(key=key, reason="same_bytes", duplicate_of=first[0]) for key in keys)
             continue
         if keys:
-            first_keys[digest, start, stop] = keys[0]
+            first_keys.setdefault((digest, start, stop), (keys[0], path))
         speaker_or_group = f"speaker {speaker}" if speaker else f"group {group}"
         clips.extend(
             _Clip(

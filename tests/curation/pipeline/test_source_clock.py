@@ -6,10 +6,12 @@ from array import array
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from avf_curation.demo.video import ShotScript, shot_frames
 from avf_curation.media.decode import MediaFile
+from avf_curation.media.types import Bytes
 from avf_curation.pipeline.source_clock import SourceClock, cut_labels, read_source_clock
 from avf_curation.runs.curation import RunOptions, curate
 from avf_curation.sources.types import Video
@@ -30,6 +32,20 @@ CONFIG = make_recipe().defaults.media
 
 def make_frame_labels(values: list[float]) -> FrameLabels:
     return FrameLabels(first_frame=1, columns={"valence": array("d", values)}, total=len(values))
+
+
+def labelled_settings() -> list[str]:
+    gates = [f"gates.{stage}=measure" for stage in ("scenes", "faces", "track", "sync", "quality")]
+    return ["scenes.detectors=[]", "gates.silence=skip", *gates]
+
+
+def write_film(path: Path, frames_THWC: Bytes, rate: int) -> None:
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=rate, options={"crf": "12"})
+        stream.height, stream.width, stream.pix_fmt = *frames_THWC.shape[1:3], "yuv420p"
+        for frame_HWC in frames_THWC:
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(frame_HWC, format="bgr24")))
+        out.mux(stream.encode(None))
 
 
 def read_clock(path: Path, labels: int) -> tuple[SourceClock, list[int]]:
@@ -111,10 +127,8 @@ def test_labels_of_frames_travel_into_the_record(tmp_path: Path) -> None:
     lines = [f"{number / 100},0.5" for number in range(1, 29)]
     lines[2] = "-5,-5"
     write_annotation(tmp_path / "in", "VA_Estimation_Challenge/Validation_Set/7_left", "valence,arousal", lines)
-    settings = ["scenes.detectors=[]", "gates.silence=skip"]
-    settings += [f"gates.{stage}=measure" for stage in ("scenes", "faces", "track", "sync", "quality")]
     run = curate(
-        make_recipe(*settings),
+        make_recipe(*labelled_settings()),
         EMBEDDED,
         {"aff_wild2_aligned": tmp_path / "in"},
         tmp_path / "run",
@@ -132,3 +146,35 @@ def test_labels_of_frames_travel_into_the_record(tmp_path: Path) -> None:
     assert math.isnan(valence[2])
     assert [valence[number - 1] for number in (1, 26)] == [0.01, 0.26]
     assert labels.frames["valence_arousal"].frames == 28  # those behind the last image go with the last clip
+
+
+def test_two_persons_of_a_film_of_30_fps_have_their_own_labels(tmp_path: Path) -> None:
+    left, _ = shot_frames(ShotScript(frames=48, speakers=(3,), seed=5))
+    right, _ = shot_frames(ShotScript(frames=48, speakers=(4,), seed=6))
+    film = tmp_path / "in/batch1/7.mp4"
+    film.parent.mkdir(parents=True)
+    write_film(film, np.concatenate([np.stack(list(left)), np.stack(list(right))], axis=2), rate=30)
+    for name, value in (("7_left", 0.25), ("7_right", -0.25)):
+        write_annotation(
+            tmp_path / "in", f"VA_Estimation_Challenge/Train_Set/{name}", "valence,arousal", [f"{value},0"] * 45
+        )
+    run = curate(
+        make_recipe(*labelled_settings()),
+        EMBEDDED,
+        {"aff_wild2": tmp_path / "in"},
+        tmp_path / "run",
+        RunOptions(engine="inline"),
+    )
+    pack_shards(run, tmp_path / "shards", Selection())
+    records = {
+        record.video_id: record for _, record in LabelledShards([tmp_path / "shards"], StorageConfig()).records()
+    }
+    assert set(records) == {"7_left", "7_right"}
+    for name, value in (("7_left", 0.25), ("7_right", -0.25)):
+        labels = records[name].labels
+        assert labels is not None
+        assert labels.source_frames is not None
+        assert labels.source_frames.numbers == tuple(range(1, 49))  # three of them behind the last label
+        assert len(labels.source_frames.shown) == records[name].span.frames == 40
+        assert labels.source_frames.times_s[-1] == pytest.approx(47 / 30, abs=1e-3)
+        assert list(labels.frames["valence_arousal"].columns["valence"]) == [value] * 45

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from avf_curation.recipe import PlanConfig
 from avf_curation.runs.plan import make_plan
+from avf_curation.runs.plan_table import encode_plan, read_plan_table, videos_of
 from avf_curation.runs.planning import plan_run
-from avf_shards.errors import UserError
+from avf_shards.errors import FaultError, UserError
 from avf_shards.schema import clip_key
 from support.curation_runs import EMBEDDED, make_recipe, make_source_video
 from support.runs import make_inputs
@@ -40,3 +41,14 @@ def test_a_source_without_an_input_is_told(tmp_path: Path, caplog: pytest.LogCap
     make_inputs(tmp_path / "full", 1)
     plan_run(make_recipe(), EMBEDDED, {"made": tmp_path / "full"}, tmp_path / "another")
     assert "no input" not in caplog.text
+
+
+def test_a_plan_of_an_earlier_version_has_no_share_of_the_sides(tmp_path: Path) -> None:
+    video = replace(make_source_video("a", "s"), side="left", side_share=0.38)
+    table = make_plan([video], CONFIG)
+    for name, plan, share in (("now", table, 0.38), ("before", table.drop_columns(["side_share"]), 0.5)):
+        (tmp_path / name).write_bytes(encode_plan(plan))
+        assert videos_of(read_plan_table(tmp_path / name)) == [replace(video, side_share=share)]
+    (tmp_path / "damaged").write_bytes(encode_plan(table.drop_columns(["side"])))
+    with pytest.raises(FaultError, match="there is no column side"):
+        read_plan_table(tmp_path / "damaged")

@@ -67,6 +67,27 @@ def test_clips_of_equal_input_bytes_are_selected_once() -> None:
     assert (len(result.clips["a"]), result.sources["a"].duplicates) == (1, 1)
 
 
+def test_persons_of_one_file_are_no_copies_of_each_other() -> None:
+    rows = [
+        Decision(
+            source="a",
+            video_id=video_id,
+            group_id="film",
+            path=path,
+            span=Span(0, 50),
+            status="kept",
+            input_sha256="same",
+            clips=(f"a-{number:012x}-0000000-0000050-0",),
+        )
+        for number, (video_id, path) in enumerate(
+            (("1_left", "film.mp4"), ("1_right", "film.mp4"), ("2_left", "copy.mp4"), ("2_right", "copy.mp4"))
+        )
+    ]
+    result = select_clips(decisions_to_table(rows), Selection())
+    assert [int(key.split("-")[1], 16) for key, _, _ in sorted(result.clips["a"])] == [0, 1]
+    assert result.sources["a"].duplicates == 2
+
+
 def test_a_selection_that_is_nested_too_deeply_is_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "s.toml"
     path.write_text(f"a = {'[' * 100_000}")
