@@ -38,9 +38,11 @@ from avf_training.framewise.tracks.sound_files import decode_sound
 from avf_training.framewise.tracks.speech_extractors import SpeechExtractor
 from avf_training.framewise.tracks.track_folder import TrackFolder
 from avf_training.tasks.labelled_shards import LabelledShards
+from PIL import Image
 from safetensors.torch import save_file
 from support.labelled import FRAMES, make_label_rows, make_labelled_shards
 from support.models import save_pretrained_model
+from torchvision.transforms.functional import to_tensor
 
 CONVOLUTIONS = ((8, 10, 5), *4 * ((8, 3, 2),), *2 * ((8, 2, 2),))
 
@@ -401,8 +403,7 @@ def test_numbered_pictures_keep_the_numbers_of_their_frames(tmp_path: Path, caps
     assert track.fps == 23.976
     assert track.times_s_N == pytest.approx((np.array(numbers) - 1) / 23.976)
     model = load_extractor("vit", tmp_path / "vit")._model  # type: ignore[attr-defined]  # the network itself
-    pixels = torch.from_numpy(bgr[..., ::-1].copy()).permute(2, 0, 1)[None].float() / 255
-    resized = torch.nn.functional.interpolate(pixels, (32, 32), mode="bilinear", antialias=True)
+    resized = to_tensor(Image.fromarray(bgr[..., ::-1].copy()).resize((32, 32), Image.Resampling.BILINEAR))[None]
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     with torch.no_grad():
         expected = model.features((resized - mean) / std)[0]

@@ -2,8 +2,10 @@
 
 from typing import Literal
 
+import numpy as np
 import pytest
 import torch
+from avf_training.framewise.models.static_input import letterbox
 from avf_training.framewise.models.static_nets import INPUT_PX, Backbone, StaticNet
 
 
@@ -42,3 +44,25 @@ def test_embeddings_and_affect_are_bounded() -> None:
     assert bool((out.valence_arousal_B2 <= 1).all())
     net.bounded = False
     assert bool((net(pictures).valence_arousal_B2 > 1).any())
+
+
+@pytest.mark.parametrize(("height", "width", "rows", "columns"), [(2, 4, (2, 6), (0, 8)), (5, 3, (0, 8), (2, 6))])
+def test_a_picture_stands_in_the_middle_of_a_black_square(
+    height: int, width: int, rows: tuple[int, int], columns: tuple[int, int]
+) -> None:
+    square = letterbox(np.full((height, width, 3), 200, np.uint8), 8)
+    expected = np.zeros((8, 8, 3), np.uint8)
+    expected[slice(*rows), slice(*columns)] = 200
+    np.testing.assert_array_equal(square, expected)
+
+
+def test_a_picture_of_a_single_row_is_left_with_a_row() -> None:
+    square = letterbox(np.full((1, 100, 3), 200, np.uint8), 8)
+    assert [int(row.max()) for row in square] == [0, 0, 0, 200, 0, 0, 0, 0]
+
+
+def test_shrinking_a_picture_averages_what_it_covers() -> None:
+    picture = np.zeros((64, 64, 3), np.uint8)
+    picture[::2] = 200
+    inner = letterbox(picture, 8)[1:-1]
+    assert inner.min() == inner.max() == 100

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from avf_training.conversion.parity import ParityRow
+from avf_training.data.transforms import normalize_pixels
+from avf_training.framewise.models.static_input import letterbox
 from avf_training.framewise.models.static_nets import Backbone, StaticNet
 from avf_training.framewise.parity.model_files import filled_by_name, missing_row, stored_tensor
 from avf_training.framewise.parity.rows import OracleNumbers, Pair, compare_pairs
@@ -16,16 +18,31 @@ from avf_training.framewise.parity.rows import OracleNumbers, Pair, compare_pair
 DEEP_DOUBLE, DEEP_SINGLE = 1e-6, 1e-3
 """The files' random weights let signals nearly vanish on their way, and batch norms magnify what is left."""
 
+PICTURE_ROW = 24  # the row of the square that the file calls the first
+NORMALIZED = 5e-7  # of values up to 2.7, stored in float32
+
 
 def compare_static_nets(file: str, oracle: OracleNumbers) -> list[ParityRow]:
-    """Return embeddings and outputs of EfficientNet-B1, B4 and ViT-B/16; HRNet is not here."""
-    rows = []
+    """Return a picture in its square, embeddings and outputs of EfficientNet-B1, B4 and ViT-B/16; HRNet is not here."""
+    rows = _pictures(file, oracle) if "img.in" in oracle else []
     for dtype, tolerance in ((torch.float64, DEEP_DOUBLE), (torch.float32, DEEP_SINGLE)):
         precision = str(dtype).removeprefix("torch.")
         for backbone in get_args(Backbone):
             rows.append(compare_pairs(file, backbone, _outputs(oracle, backbone, dtype), tolerance, precision))
-    others = [name for name in oracle if name.startswith(("hrnet", "img"))]
+    others = [name for name in oracle if name.startswith("hrnet")]
     return [*rows, missing_row(file, others, "not in the product")] if others else rows
+
+
+def _pictures(file: str, oracle: OracleNumbers) -> list[ParityRow]:
+    """Return the 8-bit square of a picture, which has to be equal, and a row of it as the networks get it."""
+    theirs_3PP = oracle["img.resize48"]
+    ours_3PP = letterbox(oracle["img.in"], theirs_3PP.shape[-1]).transpose(2, 0, 1)
+    normalized_3PP = normalize_pixels(torch.from_numpy(ours_3PP.copy())[None, :, None].float() / 255)[0, :, 0]
+    row = [("img.normalised.first_row", normalized_3PP[:, PICTURE_ROW], oracle["img.normalised.first_row"])]
+    return [
+        compare_pairs(file, "picture in its square", [("img.resize48", ours_3PP, theirs_3PP)], 0.0, "exact"),
+        compare_pairs(file, "picture, normalized", row, NORMALIZED, "float32"),
+    ]
 
 
 def _outputs(oracle: OracleNumbers, backbone: Backbone, dtype: torch.dtype) -> list[Pair]:

@@ -16,12 +16,12 @@ import av
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from avf_shards.errors import FaultError, UserError
 from avf_shards.system.storage_faults import raise_machine_fault, read_bytes
 from torch import Tensor
 
 from avf_training.data.transforms import normalize_pixels
+from avf_training.framewise.models.static_input import letterbox
 from avf_training.framewise.tracks.extraction import FootageStretch, TrackInput
 from avf_training.framewise.tracks.footage import BATCH_PICTURES
 from avf_training.framewise.tracks.identity import TrackSubject
@@ -74,13 +74,8 @@ def decode_picture(file: Path) -> npt.NDArray[np.uint8]:
 
 
 def _fit(picture_HW3: npt.NDArray[np.uint8], size_px: int) -> Tensor:
-    """Return a picture in 0..1 on a black square, resized bilinearly, (3, P, P)."""
-    height, width = picture_HW3.shape[:2]
-    side = max(height, width)
-    pixels_3HW = torch.from_numpy(picture_HW3).permute(2, 0, 1).float() / 255
-    left, top = (side - width) // 2, (side - height) // 2
-    square_3SS = F.pad(pixels_3HW, (left, side - width - left, top, side - height - top))
-    return F.interpolate(square_3SS[None], (size_px, size_px), mode="bilinear", antialias=True)[0]
+    """Return a picture in 0..1 on a black square, (3, P, P)."""
+    return torch.from_numpy(letterbox(picture_HW3, size_px)).permute(2, 0, 1).float() / 255
 
 
 def picture_inputs(
