@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from avf_curation.sources import xlsx_process
+from avf_curation.sources.pictures import mat_process
 from avf_curation.sources.spreadsheet import parse_integer, read_rows
 from avf_shards.errors import UserError
 from avf_shards.system.memory_limit import reserved_memory_bytes
@@ -46,7 +47,7 @@ def test_what_is_wrong_with_a_table_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("last_words", "reason"),
     [
-        ("os.kill(os.getpid(), 9)", "reading it takes more than 120 s"),
+        ("os.kill(os.getpid(), 9)", "reading it takes more than"),
         ("os._exit(3)", "its process ended with status 3"),
     ],
 )
@@ -54,11 +55,14 @@ def test_a_child_that_ends_in_the_middle_of_a_row_is_a_sentence(
     last_words: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = f"""import os; os.write(1, b'["a"]\\n["b'); {last_words}"""
-    monkeypatch.setattr(xlsx_process, "module_command", lambda *_: [sys.executable, "-c", script])
-    rows = xlsx_process.read_xlsx(tmp_path / "a.xlsx")
-    assert next(rows) == ["a"]
+    for module in (xlsx_process, mat_process):
+        monkeypatch.setattr(module, "module_command", lambda *_: [sys.executable, "-c", script])
+    rows, pictures = xlsx_process.read_xlsx(tmp_path / "a.xlsx"), mat_process.read_mat(tmp_path / "a.mat", "imdb")
+    assert next(rows) == next(pictures) == ["a"]
     with pytest.raises(xlsx_process.TableError, match=reason):
         next(rows)
+    with pytest.raises(mat_process.MatError, match=reason):
+        next(pictures)
 
 
 @pytest.mark.slow

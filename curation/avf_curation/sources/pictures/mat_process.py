@@ -15,12 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from avf_shards.system.child_process import end_with_parent
+from avf_shards.system.child_process import end_with_parent, module_command
 from avf_shards.system.memory_limit import lower_limit, reserved_memory_bytes
 
 MAX_PICTURES = 2_000_000  # of a table; IMDB has 460,723
 _MAX_BYTES = 500_000_000  # of the file
 _CPU_S, _MEMORY_BYTES = 600, 4_000_000_000
+_TOO_MUCH = f"reading it takes more than {_CPU_S} s or {_MEMORY_BYTES / 1e6:,.0f} MB of memory"
 _FIELDS = ("full_path", "face_location", "face_score", "second_face_score")
 
 
@@ -30,7 +31,7 @@ class MatError(Exception):
 
 def read_mat(path: Path, struct: str) -> Iterator[dict[str, Any]]:
     """Yield the path, scores (None: not a finite number) and box of each picture in a table. Raises MatError."""
-    command = [sys.executable, "-m", __name__, str(os.getpid()), str(path), struct]
+    command = module_command(__name__, str(os.getpid()), str(path), struct)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
@@ -38,6 +39,8 @@ def read_mat(path: Path, struct: str) -> Iterator[dict[str, Any]]:
         assert child.stdout is not None
         try:
             for line in child.stdout:
+                if not line.endswith(b"\n"):  # it was ended while it wrote
+                    break
                 row = json.loads(line)
                 if "fault" not in row:
                     yield row
@@ -45,9 +48,10 @@ def read_mat(path: Path, struct: str) -> Iterator[dict[str, Any]]:
                     return
                 else:
                     raise MatError(row["fault"])
+            status = child.wait()
         finally:
             child.kill()
-    raise MatError(f"reading it takes more than {_CPU_S} s or {_MEMORY_BYTES / 1e6:,.0f} MB of memory")
+    raise MatError(_TOO_MUCH if status < 0 else f"its process ended with status {status}")
 
 
 def _write_pictures(path: Path, name: str) -> None:
@@ -90,6 +94,8 @@ def main(path: Path, name: str) -> None:
         _write_pictures(path, name)
     except MatError as error:
         fault = str(error)
+    except MemoryError:
+        fault = _TOO_MUCH
     except Exception as error:  # scipy raises whatever its readers meet in a damaged file
         fault = f"{type(error).__name__}: {error}"[:200]
     print(json.dumps({"fault": fault}))
