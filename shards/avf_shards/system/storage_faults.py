@@ -74,7 +74,7 @@ def open_plain(path: str | Path, flags: int) -> int:
     """Open a file as `os.open` does; for `open` it is an `opener`.
 
     A FIFO in its place would keep the caller waiting for ever. Raises OSError with EINVAL, which is about the file, for
-    whatever is neither a file nor a folder.
+    whatever is neither a file nor a folder; what is only written may also be a device, such as /dev/null.
     """
     try:
         descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
@@ -83,7 +83,8 @@ def open_plain(path: str | Path, flags: int) -> int:
             raise
     else:
         mode = os.fstat(descriptor).st_mode
-        if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        is_written = flags & os.O_ACCMODE == os.O_WRONLY
+        if stat.S_ISREG(mode) or stat.S_ISDIR(mode) or (is_written and stat.S_ISCHR(mode)):
             return descriptor
         os.close(descriptor)
     raise OSError(errno.EINVAL, "is no plain file", str(path))

@@ -20,6 +20,7 @@ from avf_curation.sources import folder as folder_source
 from avf_curation.sources.registry import list_inputs
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import RunFolder
+from avf_shards.system import storage_faults
 from avf_shards.text import describe_unreadable
 from support.failing_reads import failing_reads
 
@@ -159,14 +160,15 @@ def test_a_label_table_that_cannot_be_read_stops_the_plan(
     source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (source / "labels.csv").write_text("file,label\na/1.mp4,happy\n")
-    real = Path.read_text
+    real = storage_faults.open_plain
 
-    def read_text(path: Path, *arguments: Any, **named: Any) -> str:
-        if path.name == "labels.csv":
+    def open_plain(path: str | Path, flags: int) -> int:
+        if Path(path).name == "labels.csv":
             raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
-        return real(path, *arguments, **named)
+        return real(path, flags)
 
-    monkeypatch.setattr(Path, "read_text", read_text)
+    monkeypatch.setattr(storage_faults, "open_plain", open_plain)
+    monkeypatch.setattr(storage_faults, "RETRY_PAUSES_S", (0.0,))
     assert plan(source, tmp_path / "run") == 2
     assert "labels.csv: EIO, Input/output error; no plan was made" in capsys.readouterr().err
 
