@@ -1,6 +1,7 @@
 """Corpora of face pictures as their owners lay them out: what they hold, what they lack, and no plan of them yet."""
 
 import json
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -160,6 +161,26 @@ def test_a_damaged_table_of_imdb_wiki_is_refused_with_one_sentence(data: bytes, 
     write_file(tmp_path, "wiki_crop/wiki.mat", data)
     with pytest.raises(UserError, match=r"wiki\.mat cannot be read \(.*\); is it the owners' table\?"):
         read_pictures("imdb_wiki", tmp_path)
+
+
+def test_a_table_that_claims_gigabytes_is_refused(tmp_path: Path) -> None:
+    """An array that claims 64 GB and holds eight bytes is the fault of its file, in one sentence."""
+    picture_corpora.imdb_wiki(tmp_path)
+    write_file(tmp_path, "wiki_crop/wiki.mat", make_mat_head() + make_array(b"wiki", (80_000, 100_000)))
+    with pytest.raises(UserError, match=r"wiki\.mat cannot be read"):
+        read_pictures("imdb_wiki", tmp_path)
+
+
+def make_mat_head() -> bytes:
+    return b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<H", 0x0100) + b"IM"
+
+
+def make_array(name: bytes, shape: tuple[int, int]) -> bytes:
+    """Return a matrix of float64 that holds eight bytes, whatever its shape says."""
+    body = struct.pack("<IIII", 6, 8, 6, 0) + struct.pack("<IIii", 5, 8, *shape)
+    body += struct.pack("<II", 1, len(name)) + name.ljust(8, b"\0")
+    body += struct.pack("<IId", 9, min(8 * shape[0] * shape[1], 0xFFFF_FFF0), 0.0)
+    return struct.pack("<II", 14, len(body)) + body
 
 
 def test_check_counts_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -97,7 +97,7 @@ def main(path: Path, name: str) -> None:
     except MemoryError:
         fault = _TOO_MUCH
     except Exception as error:  # scipy raises whatever its readers meet in a damaged file
-        fault = f"{type(error).__name__}: {error}"[:200]
+        fault = next(iter(str(error).splitlines()), type(error).__name__)[:200]
     print(json.dumps({"fault": fault}))
 
 
