@@ -27,6 +27,7 @@ from support.waiting import wait_until
 NODES = 2  # of two CPUs each, beside the head
 UNITS = 36
 UNITS_BEFORE_LOSS = (6, 16)  # committed units when the test kills a node
+_WAIT_S = 400  # on a busy machine the workers of the pool alone take a minute to start
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def curate_after_losses(video: Video, root: Path, settings: object, tools: objec
     """Curate like `stub_curate`, but hold later videos back until the test has killed a node."""
     for number, units in enumerate(UNITS_BEFORE_LOSS):
         if int(Path(video.path).stem) >= units:
-            wait_until((root.parent / f"lost-{number}").exists, f"the loss of a node after {units} units")
+            wait_until((root.parent / f"lost-{number}").exists, f"the loss of a node after {units} units", _WAIT_S)
     return stub_curate(video, root, settings, tools)
 
 
@@ -60,7 +61,7 @@ def kill_nodes(cluster: RayCluster, log_folder: Path) -> None:
     """Kill a node after each of `UNITS_BEFORE_LOSS`, one with a unit in flight on it, and let later videos go on."""
     for number, units in enumerate(UNITS_BEFORE_LOSS):
         node_id = wait_until(
-            functools.partial(node_of_held_unit, log_folder, units), f"a node that works after {units} units", 60
+            functools.partial(node_of_held_unit, log_folder, units), f"a node that works after {units} units", _WAIT_S
         )
         busy = next(node for node in cluster.worker_nodes if node.node_id == node_id)
         cluster.remove_node(busy, allow_graceful=False)

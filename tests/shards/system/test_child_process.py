@@ -10,7 +10,8 @@ from avf_shards.system.child_process import module_command
 ROOT = Path(__file__).parents[3]
 
 
-def test_a_module_of_the_working_folder_is_not_loaded(tmp_path: Path) -> None:
+def test_a_module_of_the_working_folder_is_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONPATH", raising=False)  # who puts a folder into it wants its modules
     (tmp_path / "platform.py").write_text("print('loaded')")
     (tmp_path / "argparse.py").write_text("print('loaded')")
     child = subprocess.run(module_command("platform"), cwd=tmp_path, capture_output=True, text=True, check=True)
