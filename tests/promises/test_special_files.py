@@ -15,7 +15,7 @@ from support.clips import make_flashing_shards
 
 
 @pytest.fixture(scope="module")
-def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run_and_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("special")
     make_flashing_shards(folder, {"a": 2})
     return folder
@@ -27,9 +27,9 @@ def committed_files(folder: Path) -> list[Path]:
 
 
 def test_no_command_waits_for_a_fifo_in_place_of_a_committed_file(
-    packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run_and_shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = Path(shutil.copytree(packed, tmp_path / "all"))
+    folder = Path(shutil.copytree(run_and_shards, tmp_path / "all"))
     run, shards = str(folder / "run"), str(folder / "shards")
     checked = 0
     for path in committed_files(folder):

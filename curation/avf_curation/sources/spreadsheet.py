@@ -10,7 +10,8 @@ from typing import TextIO
 from avf_shards.errors import UserError
 from avf_shards.system.storage_faults import open_plain, read_text
 
-from avf_curation.sources.xlsx_process import MAX_BYTES, TableError, read_xlsx
+from avf_curation.sources.table_process import TableError
+from avf_curation.sources.xlsx_process import MAX_BYTES, read_xlsx
 
 
 def read_rows(path: Path, needed: tuple[str, ...], where: str) -> Iterator[tuple[int, dict[str, str]]]:

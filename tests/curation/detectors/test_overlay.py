@@ -35,9 +35,9 @@ def moving_scenes(draw_over: Callable[[np.ndarray], None]) -> list[np.ndarray]:
 
 
 def overlay_px(frames: list[np.ndarray]) -> int:
-    found = overlay.find_overlay(frames)
-    assert found is not None
-    return found.edge_px
+    region = overlay.find_overlay(frames)
+    assert region is not None
+    return region.edge_px
 
 
 @pytest.mark.parametrize("level", [16, 235])

@@ -5,7 +5,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from avf_curation.sources import xlsx_process
+from avf_curation.sources import table_process, xlsx_process
 from avf_curation.sources.pictures import mat_process
 from avf_curation.sources.spreadsheet import parse_integer, read_rows
 from avf_shards.errors import UserError
@@ -54,15 +54,13 @@ def test_what_is_wrong_with_a_table_is_said(tmp_path: Path) -> None:
 def test_a_child_that_ends_in_the_middle_of_a_row_is_a_sentence(
     last_words: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = f"""import os; os.write(1, b'["a"]\\n["b'); {last_words}"""
-    for module in (xlsx_process, mat_process):
-        monkeypatch.setattr(module, "module_command", lambda *_: [sys.executable, "-c", script])
+    script = f"""import os; os.write(1, b'{{"row": ["a"]}}\\n{{"row": ["b'); {last_words}"""
+    monkeypatch.setattr(table_process, "module_command", lambda *_: [sys.executable, "-c", script])
     rows, pictures = xlsx_process.read_xlsx(tmp_path / "a.xlsx"), mat_process.read_mat(tmp_path / "a.mat", "imdb")
     assert next(rows) == next(pictures) == ["a"]
-    with pytest.raises(xlsx_process.TableError, match=reason):
-        next(rows)
-    with pytest.raises(mat_process.MatError, match=reason):
-        next(pictures)
+    for table in (rows, pictures):
+        with pytest.raises(table_process.TableError, match=reason):
+            next(table)
 
 
 @pytest.mark.slow

@@ -20,15 +20,15 @@ GONE, NEIGHBOUR = "003.mp4", "001.mp4"
 
 
 @pytest.fixture(scope="module")
-def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run_and_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("damaged")
     make_flashing_shards(folder, {"a": 4, "b": 2}, clips_per_shard=4)
     return folder
 
 
 @pytest.fixture
-def folder(packed: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(packed, tmp_path / "all"))
+def folder(run_and_shards: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(run_and_shards, tmp_path / "all"))
 
 
 def shard_of(folder: Path) -> Path:

@@ -1,6 +1,7 @@
 """Dirichlet fusion, stacked forests and the kernel ELM: reproducible, honest about leaks, equal where they must be."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from avf_shards.errors import UserError
 from avf_training.evaluation.metrics import Floats
@@ -152,7 +153,7 @@ LABELS = st.lists(st.integers(0, 7), min_size=1, max_size=60).map(lambda labels:
 
 
 @given(labels=LABELS, shortest=st.integers(1, 10))
-def test_no_run_below_the_shortest_is_left_but_a_single_one(labels: np.ndarray, shortest: int) -> None:  # type: ignore[type-arg]
+def test_no_run_below_the_shortest_is_left_but_a_single_one(labels: npt.NDArray[np.int64], shortest: int) -> None:
     merged = merge_short_runs(labels, shortest)
     assert len(merged) == len(labels)
     edges = np.flatnonzero(np.diff(merged)) + 1

@@ -7,7 +7,7 @@ from avf_training.framewise.sampling.functionals import (
     mean_label_of_windows,
     window_functionals,
 )
-from avf_training.framewise.sampling.normalization import apply_scale, fit_scale
+from avf_training.framewise.sampling.normalization import ScaleKind, apply_scale, fit_scale
 
 
 def test_functionals_of_two_seconds_with_a_short_last_window() -> None:
@@ -30,9 +30,9 @@ def test_labels_of_windows_are_those_of_valid_frames() -> None:
 
 
 @pytest.mark.parametrize("kind", ["none", "min_max", "standard"])
-def test_a_constant_feature_stays_finite(kind: str) -> None:
+def test_a_constant_feature_stays_finite(kind: ScaleKind) -> None:
     features = np.array([[1.0, 0.1], [3.0, 0.1], [2.0, 0.1]])
-    scaled = apply_scale(features, fit_scale(features, kind))  # type: ignore[arg-type]
+    scaled = apply_scale(features, fit_scale(features, kind))
     assert np.isfinite(scaled).all()
     if kind == "min_max":
         assert scaled[:, 0].tolist() == [0, 1, 0.5]

@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from avf_shards.errors import UserError
+from avf_training.evaluation.metrics import Floats
 from avf_training.framewise.ensemble.folds import folds_of_2022, grouped_folds, media_stem
 from avf_training.framewise.ensemble.scenes import (
+    Scene,
     SceneChoice,
     SceneMeasures,
     answer_by_scene,
@@ -80,11 +83,9 @@ def test_scenes_go_through_their_table_and_choose_the_answer(tmp_path: Path) -> 
     }
     write_scenes(tmp_path / "scenes.csv", scenes)
     assert read_scenes(tmp_path / "scenes.csv") == scenes
-    import numpy as np
-
-    answers = {"reaction": np.ones((2, 2)), "other": np.zeros((2, 2))}
-    assert answer_by_scene("a", scenes, answers).all()  # type: ignore[arg-type]
-    assert not answer_by_scene("new", scenes, answers).any()  # type: ignore[arg-type]
+    answers: dict[Scene, Floats] = {"reaction": np.ones((2, 2)), "other": np.zeros((2, 2))}
+    assert answer_by_scene("a", scenes, answers).all()
+    assert not answer_by_scene("new", scenes, answers).any()
 
 
 @pytest.mark.parametrize(

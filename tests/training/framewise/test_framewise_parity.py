@@ -21,14 +21,6 @@ FILES = (
 )
 
 
-@pytest.fixture(scope="module")
-def abaw6(shared: Path) -> Path:
-    folder = shared / "oracles/abaw6"
-    if not folder.is_dir():
-        pytest.skip("the numbers of the ABAW-6 systems (../shared/oracles/abaw6) are not here")
-    return folder
-
-
 @pytest.mark.real
 @pytest.mark.parametrize("name", FILES)
 def test_our_numbers_equal_those_of_the_authors_code(abaw6: Path, name: str) -> None:

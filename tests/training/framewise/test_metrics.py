@@ -69,6 +69,6 @@ def test_action_units_are_on_from_one_half_and_incomplete_frames_do_not_count() 
     assert score.mean.value == pytest.approx(1 / 12)
 
 
-def test_without_any_valid_label_nothing_is_defined() -> None:
+def test_a_set_without_a_valid_label_has_no_score() -> None:
     assert score_expressions(np.array([-1, -1]), np.array([0, 1])).mean.value is None
     assert score_action_units(np.full((2, 12), -1), np.zeros((2, 12))).mean.value is None

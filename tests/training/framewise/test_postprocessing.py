@@ -4,13 +4,16 @@ import numpy as np
 import pytest
 from avf_training.evaluation.metrics import Floats
 from avf_training.framewise.postprocessing import smoothing, timeline, votes
-from avf_training.framewise.postprocessing.overlaps import merge_overlaps
+from avf_training.framewise.postprocessing.overlaps import Repeated, merge_overlaps
 from avf_training.framewise.sampling.frame_rate import rounded_frame_times
 from avf_training.framewise.sampling.fusion_clips import cut_clips
 from hypothesis import given
 from hypothesis import strategies as st
 
 RATES = st.floats(6, 60)
+REPEATED: tuple[Repeated, ...] = ("mean", "last")
+KEEPING_EDGES: tuple[smoothing.GaussianEdges, ...] = ("reflect", "renormalise")
+"""Those that leave a constant as it is."""
 SIGMAS = st.sampled_from([0.0, 1.0, 5.0, 25.0])
 
 
@@ -18,13 +21,13 @@ SIGMAS = st.sampled_from([0.0, 1.0, 5.0, 25.0])
 def test_clips_that_agree_give_each_frame_its_own_value(rows: int, stride: int) -> None:
     truth = np.linspace(-1, 1, rows)[:, None]
     clips = cut_clips(rows, stride=stride)
-    for several in ("mean", "last"):
+    for several in REPEATED:
         merged, covered = merge_overlaps(
             truth[clips.rows_KT],
             clips.rows_KT,
             rows,
             valid_KT=clips.valid_KT,
-            several=several,  # type: ignore[arg-type]
+            several=several,
         )
         assert covered.all()
         np.testing.assert_allclose(merged, truth, atol=1e-15)
@@ -48,9 +51,9 @@ def test_the_grid_keeps_predictions_at_their_times(fps: float, frames: int) -> N
     grid_s, on_grid = timeline.interpolate_to_grid(times_s, values)
     assert grid_s[0] == 0
     assert len(grid_s) == round(times_s[-1] * 100) + 1
-    found_s, found = timeline.grid_at_labels(grid_s, on_grid, times_s)
-    np.testing.assert_allclose(found_s, times_s, atol=1e-9)
-    np.testing.assert_allclose(found, values, atol=1e-9)
+    label_times_s, at_labels = timeline.grid_at_labels(grid_s, on_grid, times_s)
+    np.testing.assert_allclose(label_times_s, times_s, atol=1e-9)
+    np.testing.assert_allclose(at_labels, values, atol=1e-9)
 
 
 def test_before_the_first_prediction_its_value_holds_and_behind_the_last_nothing_is_scored() -> None:
@@ -75,8 +78,8 @@ def test_smoothing_leaves_a_constant_as_it_is(rows: int, fps: float, constant: f
     """Also where the window is longer than the video."""
     values = np.full((rows, 2), constant)
     np.testing.assert_allclose(smoothing.smooth_hamming(values, smoothing.hamming_size(fps)), values, atol=1e-12)
-    for edges in ("reflect", "renormalise"):
-        smoothed = smoothing.smooth_gaussian(values, sigma, edges=edges)  # type: ignore[arg-type]
+    for edges in KEEPING_EDGES:
+        smoothed = smoothing.smooth_gaussian(values, sigma, edges=edges)
         np.testing.assert_allclose(smoothed, values, atol=1e-12)
 
 
@@ -93,9 +96,7 @@ def test_zeros_outside_pull_both_ends_towards_zero() -> None:
 
 def test_inside_the_video_the_edges_make_no_difference() -> None:
     values = np.random.default_rng(0).normal(size=(200, 1))
-    smoothed = [
-        smoothing.smooth_gaussian(values, 5, edges=edges)[30:170] for edges in ("reflect", "renormalise", "zero")
-    ]  # type: ignore[arg-type]
+    smoothed = [smoothing.smooth_gaussian(values, 5, edges=edges)[30:170] for edges in (*KEEPING_EDGES, "zero")]
     np.testing.assert_allclose(smoothed[1], smoothed[0], atol=1e-12)
     np.testing.assert_allclose(smoothed[2], smoothed[0], atol=1e-12)
 

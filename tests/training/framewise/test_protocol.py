@@ -43,4 +43,4 @@ def test_a_single_option_can_differ_from_its_protocol() -> None:
 )
 def test_an_unknown_protocol_option_or_value_is_refused(name: str, changes: dict[str, float], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        choose_protocol(name, changes)  # type: ignore[arg-type]
+        choose_protocol(name, changes)

@@ -7,6 +7,7 @@ import pytest
 from avf_shards.errors import UserError
 from avf_training.framewise.submission import (
     HEADERS,
+    ChallengeTask,
     ImageLocation,
     fill_rows,
     read_image_list,
@@ -19,9 +20,9 @@ from hypothesis import strategies as st
 VALUES = {"valence_arousal": [0.5, -0.25], "expressions": [4], "action_units": [0, 1] * 6}
 
 
-def write_list(folder: Path, task: str, rows: list[str]) -> Path:
+def write_list(folder: Path, task: ChallengeTask, rows: list[str]) -> Path:
     sample = folder / "sample.txt"
-    sample.write_text("\n".join([HEADERS[task], *rows]) + "\n")  # type: ignore[index]
+    sample.write_text("\n".join([HEADERS[task], *rows]) + "\n")
     return sample
 
 

@@ -9,6 +9,8 @@ from avf_training.framewise.sampling.frame_rate import frame_step, reader_rows, 
 from avf_training.framewise.sampling.fusion_clips import cut_clips
 from avf_training.framewise.sampling.windows import (
     PADDING_ROW,
+    LastEvaluationWindow,
+    LastTrainingWindow,
     evaluation_windows,
     extraction_windows,
     training_windows,
@@ -17,6 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 RATES = st.sampled_from([6.0, 7.5, 12.5, 15.0, 20.38, 22.5, 23.976, 24.0, 25.0, 29.97, 30.0, 50.0, 59.94, 60.0])
+LAST_TRAINING_WINDOWS: tuple[LastTrainingWindow, ...] = ("append", "never")
+LAST_EVALUATION_WINDOWS: tuple[LastEvaluationWindow, ...] = ("append", "overwrite")
 LENGTHS = st.sampled_from([5, 10, 15, 20, 30, 40])
 FRAMES = st.lists(st.integers(1, 400), min_size=1, max_size=300, unique=True).map(sorted)
 
@@ -64,8 +68,8 @@ def test_pictures_without_a_rising_number_are_refused(numbers: list[int]) -> Non
 @given(frames=FRAMES, length=LENGTHS)
 def test_training_windows_have_no_gap_and_none_is_repeated(frames: list[int], length: int) -> None:
     numbers = np.array(frames)
-    for last in ("append", "never"):
-        windows = training_windows(numbers, length, last=last)  # type: ignore[arg-type]
+    for last in LAST_TRAINING_WINDOWS:
+        windows = training_windows(numbers, length, last=last)
         assert windows.shape[1] == length
         assert len({tuple(row) for row in windows.tolist()}) == len(windows)
         for window in windows:
@@ -79,8 +83,8 @@ def test_training_windows_have_no_gap_and_none_is_repeated(frames: list[int], le
 @given(frames=FRAMES, length=LENGTHS)
 def test_evaluation_windows_reach_the_last_row(frames: list[int], length: int) -> None:
     numbers = np.array(frames)
-    for last in ("append", "overwrite"):
-        windows = evaluation_windows(numbers, length, last=last)  # type: ignore[arg-type]
+    for last in LAST_EVALUATION_WINDOWS:
+        windows = evaluation_windows(numbers, length, last=last)
         assert windows[-1, -1] == len(frames) - 1
         assert (windows >= PADDING_ROW).all()
         assert (windows.min(1) >= 0).all() or len(frames) < length

@@ -37,10 +37,10 @@ def reconstruct_untrained() -> ReconstructedClip:
     return reconstruct_clip(model, video, audio, masks, seed=0)
 
 
-def test_an_untrained_model_is_worse_than_the_mean_picture_and_its_raw_output_is_kept(tmp_path: Path) -> None:
+def test_an_untrained_model_is_worse_than_the_means_of_patches_and_its_raw_output_is_kept(tmp_path: Path) -> None:
     clip = reconstruct_untrained()
     assert clip.worse == ["video", "sound"]
-    assert clip.verdict.startswith("worse than the mean picture: video 1.")
+    assert clip.verdict.startswith("worse than patch means: video 1.")
     assert clip.audio is not None
     hidden = np.isnan(clip.audio.visible)
     assert (np.isnan(clip.audio.raw) == ~hidden).all(), "the raw output is of what was hidden"

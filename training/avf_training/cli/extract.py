@@ -57,14 +57,14 @@ def add(commands: Any) -> None:
         default="float32",
         help="numbers that tracks store; float16 takes half the space (default: %(default)s)",
     )
-    whole = parser.add_mutually_exclusive_group()
-    whole.add_argument(
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument(
         "--pictures",
         metavar="SOURCE",
         help="the input is a folder with a folder of numbered face pictures for each video, VIDEO/00001.jpg, "
         "and SOURCE names the corpus; the numbers are those of the frames",
     )
-    whole.add_argument(
+    kinds.add_argument(
         "--sound",
         metavar="SOURCE",
         help="the input is a folder of videos or sound files, VIDEO.mp4 or VIDEO.wav, each to be heard from its first "
@@ -109,7 +109,7 @@ def _run(options: argparse.Namespace) -> int:
 
     faults: list[str] = []
     source = options.pictures or options.sound
-    whole = None if source is None else _whole_inputs(options, source, faults.append)
+    files = None if source is None else _list_files(options, source, faults.append)
     extractor = load_extractor(options.extractor, options.weights, resolve_device(options.device))
     extraction = TrackExtraction(extractor, options.out, options.values)
     with progress_line() as show:
@@ -117,15 +117,15 @@ def _run(options: argparse.Namespace) -> int:
         def run(inputs: "Iterable[TrackInput]") -> None:
             extraction.run(inputs, lambda subject, number, tracks: show(f"{subject}: track {number} of {tracks}"))
 
-        if whole is not None:
-            run(whole)
+        if files is not None:
+            run(files)
         else:
             with open_clips(options.input, options.clips, faults.append) as shards:
                 run(clip_inputs(shards, faults.append, options.input))
     return _tell(options, extraction.report, faults)
 
 
-def _whole_inputs(options: argparse.Namespace, source: str, on_fault: Callable[[str], None]) -> "Iterator[TrackInput]":
+def _list_files(options: argparse.Namespace, source: str, on_fault: Callable[[str], None]) -> "Iterator[TrackInput]":
     """Return the inputs of --pictures or --sound."""
     from avf_shards.schema.clip_key import check_source_name
 

@@ -5,6 +5,7 @@ does as the released code does, faults included, so that its numbers can be comp
 published table alone; they are listed for the report and change nothing that is computed.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -154,7 +155,7 @@ class ProtocolDifference:
     chosen: Literal["ours", "authors_code", "both", "other"]  # which side the value belongs to
 
 
-def choose_protocol(name: str, changes: dict[str, str | float] | None = None) -> ProtocolOptions:
+def choose_protocol(name: str, changes: Mapping[str, str | float] | None = None) -> ProtocolOptions:
     """Return the options of a protocol with single ones changed.
 
     Raises UserError for an unknown protocol, option or value.

@@ -162,7 +162,7 @@ def read_submission(path: Path) -> tuple[ChallengeTask, dict[ImageLocation, Floa
             raise UserError(f"{path}: line {number}: {','.join(cells[1:])[:80]!r} are not numbers") from None
         if image in rows:
             raise UserError(f"{path}: line {number}: {image} again")
-        if fault := _fault_of(task, values):
+        if fault := _describe_invalid_values(task, values):
             raise UserError(f"{path}: line {number}: {fault}")
         rows[image] = values
     return task, rows
@@ -189,7 +189,7 @@ def _parse_image(path: Path, number: int, text: str) -> ImageLocation:
     return ImageLocation(video=match["video"], frame=int(match["frame"]))
 
 
-def _fault_of(task: ChallengeTask, values_D: Floats) -> str:
+def _describe_invalid_values(task: ChallengeTask, values_D: Floats) -> str:
     """Return what is wrong with the values of a row; the empty text where nothing is."""
     if values_D.shape != (_COLUMNS[task],):
         return f"{values_D.size} values; {task} has {_COLUMNS[task]}"
@@ -203,7 +203,7 @@ def _fault_of(task: ChallengeTask, values_D: Floats) -> str:
 
 
 def _format_values(task: ChallengeTask, image: ImageLocation, values_D: Floats) -> str:
-    if fault := _fault_of(task, values_D):
+    if fault := _describe_invalid_values(task, values_D):
         raise UserError(f"{image}: {fault}")
     if task == "valence_arousal":
         return ",".join(f"{value:.6f}" for value in values_D)

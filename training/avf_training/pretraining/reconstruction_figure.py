@@ -7,7 +7,7 @@ output as it is too, and says where its error is above that of predicting each p
 Shapes: B batch, N tokens, P values of a patch, T frames, H W frame size, M mel frames, F mels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -67,16 +67,14 @@ class ReconstructedClip:
 
     @property
     def worse(self) -> list[str]:
-        """The modalities that are reconstructed worse than by the mean picture: each patch in its own mean."""
+        """The modalities that are reconstructed worse than by filling each hidden patch with its own mean."""
         return [name for name, part in self.parts.items() if part.error_ratio > 1]
 
     @property
     def verdict(self) -> str:
-        """A sentence that says how the errors compare with those of the mean picture."""
-        parts, worse = self.parts, self.worse
-        words = "better" if not worse else "worse" if len(worse) == len(parts) else f"{worse[0]} worse"
-        ratios = ", ".join(f"{name} {part.error_ratio:.2f}" for name, part in parts.items())
-        return f"{words} than the mean picture: {ratios} times its error"
+        """A sentence that says how the errors compare with those of each patch's own mean."""
+        ratios = ", ".join(f"{name} {part.error_ratio:.2f}" for name, part in self.parts.items())
+        return f"{_compare_with_patch_means(self.worse, self.parts)}: {ratios} times their error"
 
 
 @torch.no_grad()
@@ -248,11 +246,15 @@ def draw_reconstruction(path: Path, clips: list[ReconstructedClip], title: str, 
 
 
 def _describe_all(clips: Sequence[ReconstructedClip]) -> str:
-    """Return a line that says which modalities are worse than the mean picture at any pair of ratios."""
+    """Return a line that says which modalities are worse than their patches' means at any pair of ratios."""
     names = clips[0].parts
     worse = [name for name in names if any(name in clip.worse for clip in clips)]
-    words = "better" if not worse else "worse" if len(worse) == len(names) else f"{worse[0]} worse"
-    return f"{words} than the mean picture (each patch in its own mean)"
+    return f"{_compare_with_patch_means(worse, names)} (each patch filled with its own mean)"
+
+
+def _compare_with_patch_means(worse: Sequence[str], modalities: Collection[str]) -> str:
+    words = "better" if not worse else "worse" if len(worse) == len(modalities) else f"{worse[0]} worse"
+    return f"{words} than patch means"
 
 
 def _rows(clips: Sequence[ReconstructedClip], restored: bool) -> list[_Row]:

@@ -7,8 +7,9 @@ from typing import Any
 from avf_shards.errors import UserError
 
 from avf_curation.sources.listing import ListedFile, Listing
-from avf_curation.sources.pictures.mat_process import MatError, read_mat
+from avf_curation.sources.pictures.mat_process import read_mat
 from avf_curation.sources.pictures.types import Picture
+from avf_curation.sources.table_process import TableError
 
 NAME = "imdb_wiki"
 ABOUT = (
@@ -64,7 +65,7 @@ def _list_part(listing: Listing, part: str, table: str) -> Iterator[Picture]:
                     box_px=None if row["box"] is None else tuple(row["box"]),
                 )
             listed.add(name)
-    except MatError as error:
+    except TableError as error:
         raise UserError(
             f"--source {listing.source}={listing.root}: {table} cannot be read ({error}); is it the owners' table?"
         ) from None

@@ -8,26 +8,17 @@ from avf_training.framewise.models.cross_attention import AudioVisualModel
 from avf_training.framewise.models.final_fusion import final_fusion_model
 from avf_training.framewise.models.fusion_transformer import FusionTransformer
 from avf_training.framewise.models.layers import SequenceLayer
-from avf_training.framewise.models.speech_encoder import SpeechEncoderConfig, SpeechModel, build_speech_encoder
+from avf_training.framewise.models.speech_encoder import SpeechModel, build_speech_encoder
 from avf_training.framewise.models.speech_heads import SpeechHead
 from avf_training.framewise.models.temporal import StackedLayers, temporal_model
 from avf_training.framewise.models.visual_fusion import VisualFusion
+from support.tiny_extractors import SMALL_SPEECH
 from torch import nn
 
 
 def speech_model(*, both: bool) -> SpeechModel:
-    sizes = SpeechEncoderConfig(
-        stable_norm=True,
-        width=16,
-        layers=2,
-        heads=2,
-        ffn_width=8,
-        convolutions=((4, 10, 5), (4, 3, 2)),
-        position_kernel=4,
-        position_groups=2,
-    )
     head = SpeechHead("both" if both else "va", "recurrent" if both else "attention", width=16, heads=(4, 2))
-    return SpeechModel(build_speech_encoder(sizes), head)
+    return SpeechModel(build_speech_encoder(SMALL_SPEECH), head)
 
 
 MODELS: dict[str, nn.Module] = {
@@ -117,9 +108,13 @@ def test_names_of_the_other_models_over_time_are_those_of_the_authors() -> None:
 
 def test_names_of_the_fusions_of_streams_are_those_of_the_authors() -> None:
     exported = {name: export_tensors(MODELS[name]) for name in MODELS}
-    both = {"fusion_layer_1.query_w.weight", "fusion_layer_2.ff_layer_after_concat.weight", "batch_norm_2.running_var"}
-    assert both <= exported["final fusion v1"].keys()
-    assert {*both, "video_cnn_downsampling.bias"} <= exported["final fusion v5"].keys()
+    shared_names = {
+        "fusion_layer_1.query_w.weight",
+        "fusion_layer_2.ff_layer_after_concat.weight",
+        "batch_norm_2.running_var",
+    }
+    assert shared_names <= exported["final fusion v1"].keys()
+    assert {*shared_names, "video_cnn_downsampling.bias"} <= exported["final fusion v5"].keys()
     assert exported["final fusion v4"].keys() == {
         "embeddings_layer.0.weight",
         "embeddings_layer.0.bias",

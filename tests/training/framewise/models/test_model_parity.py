@@ -15,18 +15,10 @@ IN_PART = {"sun_static": 4}
 """Arrays of HRNet."""
 
 
-@pytest.fixture(scope="module")
-def oracles(shared: Path) -> Path:
-    folder = shared / "oracles/abaw6"
-    if not folder.is_dir():
-        pytest.skip("the numbers of the ABAW-6 systems (../shared/oracles/abaw6) are not here")
-    return folder
-
-
 @pytest.mark.real
 @pytest.mark.parametrize("name", [*COMPLETE, *IN_PART])
-def test_networks_equal_those_of_the_authors_code(oracles: Path, name: str) -> None:
-    rows = compare(oracles / f"{name}.npz")
+def test_networks_equal_those_of_the_authors_code(abaw6: Path, name: str) -> None:
+    rows = compare(abaw6 / f"{name}.npz")
     compared = [row for row in rows if not row.group.startswith("not compared")]
     assert not [row for row in compared if not row.passed]
     assert {"float64", "float32"} <= {row.precision for row in compared}
@@ -34,14 +26,14 @@ def test_networks_equal_those_of_the_authors_code(oracles: Path, name: str) -> N
 
 
 @pytest.mark.real
-def test_losses_and_gradients_are_compared_where_a_file_has_them(oracles: Path) -> None:
+def test_losses_and_gradients_are_compared_where_a_file_has_them(abaw6: Path) -> None:
     for name in ("sun_temporal", "netease_tmf", "mae_tiny"):
-        assert {"outputs", "losses", "gradients"} <= {row.group for row in compare(oracles / f"{name}.npz")}
+        assert {"outputs", "losses", "gradients"} <= {row.group for row in compare(abaw6 / f"{name}.npz")}
 
 
 @pytest.mark.real
-def test_names_of_heads_decide_the_weights_that_are_drawn(oracles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with np.load(oracles / "netease_tmf.npz") as archive:
+def test_names_of_heads_decide_the_weights_that_are_drawn(abaw6: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with np.load(abaw6 / "netease_tmf.npz") as archive:
         numbers = {key: archive[key] for key in archive.files}
     assert all(row.passed for row in compare_fusion_transformer("", numbers))
     monkeypatch.setitem(name_rules._FUSION_HEADS, "expr", ("EXPhead",))
@@ -50,8 +42,8 @@ def test_names_of_heads_decide_the_weights_that_are_drawn(oracles: Path, monkeyp
 
 
 @pytest.mark.real
-def test_the_final_fusion_is_compared_without_the_stored_table_too(oracles: Path, tmp_path: Path) -> None:
-    shutil.copy(oracles / "sun_fusion.npz", tmp_path)
+def test_the_final_fusion_is_compared_without_the_stored_table_too(abaw6: Path, tmp_path: Path) -> None:
+    shutil.copy(abaw6 / "sun_fusion.npz", tmp_path)
     alone = {(row.precision, row.group): row for row in compare(tmp_path / "sun_fusion.npz")}
     assert {group for _, group in alone} == {"outputs", OWN_TABLE}
     assert alone["float64", OWN_TABLE].numbers == 3 * 2 * 20 * 2
@@ -73,8 +65,8 @@ def test_the_final_fusion_is_compared_without_the_stored_table_too(oracles: Path
         ("wav2vec2", "w2v_base.w.encoder.layers.1.attention.v_proj.bias"),
     ],
 )
-def test_a_single_wrong_array_is_reported(oracles: Path, tmp_path: Path, name: str, array: str) -> None:
-    with np.load(oracles / f"{name}.npz") as archive:
+def test_a_single_wrong_array_is_reported(abaw6: Path, tmp_path: Path, name: str, array: str) -> None:
+    with np.load(abaw6 / f"{name}.npz") as archive:
         changed = {key: archive[key] for key in archive.files}
     changed[array] = changed[array] + np.float32(1e-3)
     np.savez(tmp_path / "changed.npz", **changed)

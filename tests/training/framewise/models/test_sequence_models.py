@@ -133,9 +133,14 @@ def test_a_padded_window_is_answered_as_alone(version: TemporalVersion) -> None:
     torch.testing.assert_close(model(windows, valid_BT)[:2], model(windows[:2]), rtol=0, atol=1e-12)
 
 
-def fusion(task: FrameTask = "va", **options: object) -> FusionTransformer:
+def fusion(
+    task: FrameTask = "va",
+    *,
+    head: Literal["bn_mlp", "linear"] = "bn_mlp",
+    audio: Literal["per_frame", "per_clip"] = "per_frame",
+) -> FusionTransformer:
     torch.manual_seed(5)
-    return FusionTransformer(task, visual_width=6, audio_width=4, hidden=(8, 8, 4), **options)  # type: ignore[arg-type]
+    return FusionTransformer(task, visual_width=6, audio_width=4, hidden=(8, 8, 4), head=head, audio=audio)
 
 
 @pytest.mark.parametrize(

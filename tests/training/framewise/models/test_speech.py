@@ -15,7 +15,6 @@ from avf_training.framewise.models.huggingface_weights import (
 from avf_training.framewise.models.speech_encoder import (
     BASE,
     PDEM,
-    SpeechEncoderConfig,
     SpeechModel,
     build_speech_encoder,
     hidden_state_count,
@@ -25,18 +24,9 @@ from avf_training.framewise.models.speech_encoder import (
 )
 from avf_training.framewise.models.speech_heads import DimensionHead, SequencePart, SpeechHead, SpeechTask
 from safetensors.torch import save_file
+from support.tiny_extractors import SMALL_SPEECH
 from torch import Tensor, nn
 
-SMALL = SpeechEncoderConfig(
-    stable_norm=True,
-    width=16,
-    layers=3,
-    heads=2,
-    ffn_width=8,
-    convolutions=((4, 10, 5), (4, 3, 2)),
-    position_kernel=4,
-    position_groups=2,
-)
 MASKED_SPEC_EMBED = 1024  # of Hugging Face's encoder, which torchaudio's does not have
 UNUSED = 4 * 1024  # parameters of both layers of attention that the authors' code never uses
 
@@ -49,7 +39,7 @@ def huggingface_tensors(prefix: str = "wav2vec2.", *, old: bool = False) -> dict
     """Return a small encoder's weights as Hugging Face names them, with what else its files hold."""
     torch.manual_seed(1)
     tensors = {}
-    for name, value in build_speech_encoder(SMALL).state_dict().items():
+    for name, value in build_speech_encoder(SMALL_SPEECH).state_dict().items():
         name = name.replace("encoder.feature_projection.", "feature_projection.")
         name = name.replace("encoder.transformer.", "encoder.")
         if old:
@@ -92,19 +82,19 @@ def test_acoustic_models_have_the_authors_sizes(
 @pytest.mark.parametrize("sequence", ["recurrent", "attention"])
 def test_four_seconds_have_twenty_steps_and_four_windows(sequence: SequencePart) -> None:
     states = torch.randn(2, 199, 16, generator=torch.Generator().manual_seed(2))
-    shapes: dict[SpeechTask, tuple[object, object]] = {}
+    shapes: dict[SpeechTask, list[tuple[int, ...] | None]] = {}
     for task in ("va", "expr", "both"):
         head = SpeechHead(task, sequence, width=16, recurrent_width=8, heads=(4, 2)).eval()
         out = head(states)
-        shapes[task] = tuple(None if each is None else tuple(each.shape) for each in out[:2])  # type: ignore[assignment]
+        shapes[task] = [None if each is None else tuple(each.shape) for each in out[:2]]
         if out.features_BSF is not None:
             assert out.features_BSF.shape == (2, 20, 8 if sequence == "recurrent" else 16)
             assert bool((out.features_BSF >= 0).all())
-    assert shapes == {"va": ((2, 20, 2), None), "expr": (None, (2, 4, 8)), "both": ((2, 20, 2), (2, 4, 8))}
+    assert shapes == {"va": [(2, 20, 2), None], "expr": [None, (2, 4, 8)], "both": [(2, 20, 2), (2, 4, 8)]}
 
 
 def test_only_the_last_layers_and_the_head_learn() -> None:
-    model = SpeechModel(build_speech_encoder(SMALL), SpeechHead("va", "recurrent", width=16, recurrent_width=8))
+    model = SpeechModel(build_speech_encoder(SMALL_SPEECH), SpeechHead("va", "recurrent", width=16, recurrent_width=8))
     model.train_last_layers(2)
     opened = {name.split("layers.")[-1].split(".")[0] for name, value in model.encoder.named_parameters()
               if value.requires_grad}  # fmt: skip
@@ -121,11 +111,11 @@ def test_a_second_has_49_states(samples: int, states: int) -> None:
 
 def test_a_padded_wave_is_answered_as_alone() -> None:
     torch.manual_seed(3)
-    encoder = build_speech_encoder(SMALL).double().eval()
+    encoder = build_speech_encoder(SMALL_SPEECH).double().eval()
     waves = torch.randn(2, 800, dtype=torch.float64)
     waves[1, 500:] = 0
     together = hidden_states(encoder, waves, torch.tensor([800, 500]))
-    states = hidden_state_count(500, SMALL)
+    states = hidden_state_count(500, SMALL_SPEECH)
     for ours, alone in zip(together, hidden_states(encoder, waves[1:, :500]), strict=True):
         torch.testing.assert_close(ours[1, :states], alone[0], rtol=0, atol=1e-12)
 
@@ -147,10 +137,10 @@ def test_files_of_hugging_face_load_without_its_packages(tmp_path: Path, prefix:
         torch.save(theirs, tmp_path / file)
     else:
         save_file(theirs, tmp_path / file)
-    encoder = build_speech_encoder(SMALL).eval()
+    encoder = build_speech_encoder(SMALL_SPEECH).eval()
     load_huggingface(encoder, read_tensors(tmp_path), str(tmp_path))
     torch.manual_seed(1)
-    same = build_speech_encoder(SMALL).eval()
+    same = build_speech_encoder(SMALL_SPEECH).eval()
     wave = torch.randn(1, 400, generator=torch.Generator().manual_seed(2))
     assert torch.equal(encoder(wave)[0], same(wave)[0])
 
@@ -172,7 +162,7 @@ def test_files_that_do_not_fit_are_named(tmp_path: Path) -> None:
     theirs = huggingface_tensors()
     theirs["wav2vec2.encoder.layers.7.final_layer_norm.bias"] = theirs.pop("wav2vec2.encoder.layer_norm.bias")
     with pytest.raises(UserError) as error:
-        load_huggingface(build_speech_encoder(SMALL), theirs, "w.bin")
+        load_huggingface(build_speech_encoder(SMALL_SPEECH), theirs, "w.bin")
     assert "missing: encoder.transformer.layer_norm.bias" in str(error.value)
     assert "unknown: encoder.transformer.layers.7.final_layer_norm.bias" in str(error.value)
     with pytest.raises(UserError, match=r"holds neither model\.safetensors nor pytorch_model\.bin"):

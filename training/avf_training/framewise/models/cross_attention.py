@@ -40,10 +40,10 @@ class StreamFusion(nn.Module):
         if self.joining == "concat":
             joined = torch.cat((first_BTC, second_BTC), -1)
         else:
-            both = torch.stack((first_BTC, second_BTC))
-            joined = both.mean(0)
+            streams_2BTC = torch.stack((first_BTC, second_BTC))
+            joined = streams_2BTC.mean(0)
             if self.joining == "mean_std":
-                joined = torch.cat((joined, both.std(0)), -1)
+                joined = torch.cat((joined, streams_2BTC.std(0)), -1)
         return F.relu(apply_to_valid(self.norm, self.dense(joined), valid_BT))
 
 

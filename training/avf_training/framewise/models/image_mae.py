@@ -28,7 +28,7 @@ class MaskedPictures(NamedTuple):
     prediction_BLP: Tensor  # of every patch
     mask_BL: Tensor  # 1 where a patch was hidden
     latent_BNC: Tensor  # CLS and visible patches
-    restore_BL: Tensor  # at each patch of the picture, its place in the order visible first
+    restore_BL: Tensor  # at each patch of the picture, its index in the order that has the visible ones first
 
 
 def to_patches(pictures_B3HW: Tensor, patch_px: int) -> Tensor:

@@ -122,8 +122,11 @@ def select_rules(model: nn.Module) -> tuple[Rule, ...]:
         return temporal
     if isinstance(model, SpeechHead | SpeechModel):
         head = model.head if isinstance(model, SpeechModel) else model
-        both = head.to_steps is not None and head.to_windows is not None
-        return (*_SPEECH, *((ours, f"{theirs}{suffix if both else ''}.") for ours, theirs, suffix in _SPEECH_PARTS))
+        has_two_outputs = head.to_steps is not None and head.to_windows is not None
+        return (
+            *_SPEECH,
+            *((ours, f"{theirs}{suffix if has_two_outputs else ''}.") for ours, theirs, suffix in _SPEECH_PARTS),
+        )
     for kinds, rules in _FIXED:
         if isinstance(model, kinds):
             return rules

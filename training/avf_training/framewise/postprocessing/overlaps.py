@@ -7,6 +7,9 @@ import numpy.typing as npt
 
 from avf_training.evaluation.metrics import Floats
 
+Repeated = Literal["mean", "last"]
+"""Prediction of a row that several clips hold."""
+
 
 def merge_overlaps(
     predictions_KTD: Floats,
@@ -14,7 +17,7 @@ def merge_overlaps(
     rows: int,
     *,
     valid_KT: npt.NDArray[np.bool_] | None = None,
-    several: Literal["mean", "last"] = "mean",
+    several: Repeated = "mean",
 ) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """Return a prediction for each row, (N, D), and which rows have one, (N,); a row without one is nan.
 

@@ -10,6 +10,7 @@ from avf_training.evaluation.metrics import Floats
 from avf_training.framewise.rounding import round_half_away
 
 Edges = Literal["renormalise", "zero"]
+GaussianEdges = Literal["reflect", "renormalise", "zero"]
 
 SIGMA_GRID = (0.0, 1.0, 2.0, 5.0, 10.0, 15.0, 25.0)
 """Widths of the Gaussian that are tried, in frames."""
@@ -50,9 +51,7 @@ def smooth_hamming(values_ND: Floats, size: int, *, edges: Edges = "renormalise"
     return _convolve(values_ND, hamming_kernel(size), edges)
 
 
-def smooth_gaussian(
-    values_ND: Floats, sigma_frames: float, *, edges: Literal["reflect", "renormalise", "zero"] = "reflect"
-) -> Floats:
+def smooth_gaussian(values_ND: Floats, sigma_frames: float, *, edges: GaussianEdges = "reflect") -> Floats:
     """Return the values smoothed by a Gaussian that is cut at four sigmas; a sigma of 0 changes nothing.
 
     Args:

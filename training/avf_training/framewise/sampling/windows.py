@@ -11,12 +11,14 @@ from avf_training.framewise.metrics import WholeNumbers
 from avf_training.framewise.rounding import round_half_away
 from avf_training.framewise.sampling.frame_rate import STEPS_PER_SECOND, frame_step
 
+LastTrainingWindow = Literal["append", "never"]
+LastEvaluationWindow = Literal["append", "overwrite"]
 PADDING_ROW = -1
 """Number of a row that has no frame and is filled with zeros."""
 
 
 def training_windows(
-    frame_numbers_N: WholeNumbers, length: int, *, last: Literal["append", "never"] = "append"
+    frame_numbers_N: WholeNumbers, length: int, *, last: LastTrainingWindow = "append"
 ) -> WholeNumbers:
     """Return the windows to train on, (K, length) rows, each half a window after the one before.
 
@@ -40,7 +42,7 @@ def training_windows(
 
 
 def evaluation_windows(
-    frame_numbers_N: WholeNumbers, length: int, *, last: Literal["append", "overwrite"] = "append"
+    frame_numbers_N: WholeNumbers, length: int, *, last: LastEvaluationWindow = "append"
 ) -> WholeNumbers:
     """Return the windows to score a video on, (K, length) rows; a short video gets padding rows in front.
 

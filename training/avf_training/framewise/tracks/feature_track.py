@@ -73,7 +73,7 @@ def encode_track(track: FeatureTrack) -> bytes:
 
     Raises ValueError for a track that no reader would take, such as one with nan; the message says what is wrong.
     """
-    if fault := _fault_of(track):
+    if fault := _describe_invalid_track(track):
         raise ValueError(fault)
     vectors_ND = np.ascontiguousarray(track.vectors_ND)
     schema = track_schema(track.width, "float16" if vectors_ND.dtype == np.float16 else "float32")
@@ -127,7 +127,7 @@ def read_track(
     """
     table = _read_table(path)
     track = _parse(path, table)
-    if fault := _fault_of(track):
+    if fault := _describe_invalid_track(track):
         raise DamagedTrackError(f"{path}: {fault}; remove it and extract it again")
     if subject is not None and track.subject != subject:
         raise OtherTrackError(f"{path}: is of {track.subject}, not of {subject}; put it where it belongs")
@@ -217,7 +217,7 @@ def _header(track: FeatureTrack) -> dict[str, str]:
     return header | {"header_sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
-def _fault_of(track: FeatureTrack) -> str:
+def _describe_invalid_track(track: FeatureTrack) -> str:
     """Return what is wrong with a track; the empty text where nothing is."""
     rows = len(track.frames_N)
     if not rows:

@@ -1,0 +1,190 @@
+"""`avf-train extract --pictures` and `--sound`: numbered pictures and whole files, on the frames that labels count."""
+
+import struct
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+import soundfile
+import torch
+from avf_training.cli.main import main
+from avf_training.framewise.tracks.identity import TrackSubject
+from avf_training.framewise.tracks.picture_folders import decode_picture
+from avf_training.framewise.tracks.sound_files import decode_sound
+from avf_training.framewise.tracks.track_folder import TrackFolder
+from PIL import Image
+from support.tiny_extractors import save_vggish, save_vit, tiny_vit
+from torchvision.transforms.functional import to_tensor
+
+
+def write_pictures(folder: Path, numbers: Sequence[int], size: tuple[int, int] = (40, 40)) -> None:
+    """Write a JPEG of noise for each frame, named by its number."""
+    folder.mkdir(parents=True)
+    for number in numbers:
+        picture = np.random.default_rng(number).integers(0, 255, (*size, 3)).astype(np.uint8)
+        assert cv2.imwrite(str(folder / f"{number:05d}.jpg"), picture)
+
+
+def extract_pictures(tmp_path: Path, *words: str) -> int:
+    argv = ["extract", str(tmp_path / "cropped"), "--pictures", "aff_wild2", "--extractor", "vit"]
+    return main([*argv, "--weights", str(tmp_path / "vit"), "--out", str(tmp_path / "tracks"), *words])
+
+
+def test_numbered_pictures_keep_the_numbers_of_their_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_vit(tmp_path / "vit")
+    numbers = [*range(3, 40), 55, 100]
+    write_pictures(tmp_path / "cropped/1", numbers[:-1])
+    bgr = np.random.default_rng(0).integers(0, 255, (40, 40, 3)).astype(np.uint8)
+    assert cv2.imwrite(str(tmp_path / "cropped/1/00100.png"), bgr)
+    write_pictures(tmp_path / "cropped/10-60-1280x720_right", [1, 2], size=(40, 30))
+    (tmp_path / "cropped/1/.DS_Store").write_bytes(b"")
+    (tmp_path / "cropped/1/notes.txt").write_text("no picture")
+    (tmp_path / "fps.csv").write_text("video,fps\n1,23.976\n10-60-1280x720_right,30\n")
+    assert extract_pictures(tmp_path, "--fps", str(tmp_path / "fps.csv")) == 0
+    assert "2 tracks written (41 vectors), 0 tracks there already" in capsys.readouterr().out
+    folder = TrackFolder(tmp_path / "tracks")
+    track = folder.read("vit", TrackSubject(source="aff_wild2", video_id="1"), width=24)
+    assert track.frames_N.tolist() == numbers
+    assert track.fps == 23.976
+    assert track.times_s_N == pytest.approx((np.array(numbers) - 1) / 23.976)
+    resized = to_tensor(Image.fromarray(bgr[..., ::-1].copy()).resize((32, 32), Image.Resampling.BILINEAR))[None]
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    with torch.no_grad():
+        expected = tiny_vit().features((resized - mean) / std)[0]
+    assert track.vectors_ND[-1] == pytest.approx(expected.numpy(), abs=1e-4)
+    assert extract_pictures(tmp_path, "--fps", str(tmp_path / "fps.csv")) == 0
+    assert "0 tracks written (0 vectors), 2 tracks there already" in capsys.readouterr().out
+    assert extract_pictures(tmp_path, "--fps", "25") == 2
+    assert "was extracted from another input of aff_wild2/1; remove it" in capsys.readouterr().err
+
+
+def test_colours_of_a_jpeg_are_right(tmp_path: Path) -> None:
+    for number, rgb in enumerate(((250, 10, 20), (5, 240, 30), (20, 30, 200), (255, 255, 255), (0, 0, 0))):
+        path = tmp_path / f"{number}.jpg"
+        assert cv2.imwrite(str(path), np.full((24, 16, 3), rgb[::-1], np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 100])
+        picture = decode_picture(path)
+        assert picture.shape == (24, 16, 3)
+        assert np.abs(picture.astype(int) - rgb).max() <= 3, rgb
+
+
+def test_bad_pictures_cost_their_video_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_vit(tmp_path / "vit")
+    for name in ("good", "cut", "huge", "twice", "zero", "text"):
+        write_pictures(tmp_path / "cropped" / name, [1, 2])
+    cropped = tmp_path / "cropped"
+    (cropped / "empty").mkdir()
+    (cropped / "cut/00002.jpg").write_bytes((cropped / "cut/00002.jpg").read_bytes()[:60])
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
+    (cropped / "huge/00002.jpg").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk)
+    (cropped / "twice/2.png").write_bytes(b"")
+    (cropped / "zero/00000.jpg").write_bytes(b"")
+    (cropped / "text/00002.jpg").write_text("no picture")
+    assert extract_pictures(tmp_path) == 1
+    printed = capsys.readouterr()
+    assert "1 track written (2 vectors)" in printed.out
+    assert "6 inputs without a track" in printed.out
+    for message in (
+        "cut/00002.jpg: does not decode",
+        "huge/00002.jpg: does not decode",
+        "2.png: is frame 2, as 00002.jpg is",
+        "zero/00000.jpg: is frame 0; they begin at 1",
+        "text/00002.jpg: is neither JPEG nor PNG",
+        "empty: holds no picture with a number for its name, as 00001.jpg",
+    ):
+        assert len([line for line in printed.err.splitlines() if message in line]) == 1, message
+    assert [path.name for path in TrackFolder(tmp_path / "tracks").files()] == ["good.parquet"]
+
+
+def test_wrong_words_for_pictures_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_vit(tmp_path / "vit")
+    write_pictures(tmp_path / "cropped/1", [1])
+    table = tmp_path / "fps.csv"
+    for text, message in (
+        ("name,rate\n1,25\n", "line 2: has no video and fps; the header is video,fps"),
+        ("video,fps\n1,fast\n", "line 2: has no video and fps"),
+        ("video,fps\n1,-5\n", "line 2: -5 is no number of frames a second"),
+        ("video,fps\n1,25\n1,30\n", "line 3: 1 has 25 fps in an earlier line"),
+    ):
+        table.write_text(text)
+        assert extract_pictures(tmp_path, "--fps", str(table)) == 2
+        assert message in capsys.readouterr().err
+    table.write_text("video,fps\n2,25\n")
+    assert extract_pictures(tmp_path, "--fps", str(table)) == 1
+    assert "fps.csv: has no row of the video 1; add its frames a second" in capsys.readouterr().err
+    assert extract_pictures(tmp_path, "--extractor", "hubert") == 2
+    assert "--extractor hubert: does not work with --pictures, which is for vit, " in capsys.readouterr().err
+    assert extract_pictures(tmp_path, "--pictures", "Aff Wild") == 2
+    assert "source name 'Aff Wild': use" in capsys.readouterr().err
+    argv = ["extract", str(tmp_path / "cropped/1"), "--pictures", "a", "--extractor", "vit"]
+    assert main([*argv, "--weights", str(tmp_path / "vit"), "--out", str(tmp_path / "tracks")]) == 2
+    assert "but pictures; name the folder above it" in capsys.readouterr().err
+
+
+def write_sound_file(path: Path, seconds: float, delay_s: float = 0.0) -> None:
+    """Write a video of two seconds whose sound, a tone in the left channel, begins later than its picture."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mpeg4", rate=25)
+        video.width = video.height = 32
+        audio = container.add_stream("pcm_s16le", rate=48_000, layout="stereo")
+        for number in range(50):
+            frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 90, np.uint8), format="rgb24")
+            frame.pts = number
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        times = np.arange(round(seconds * 48_000)) / 48_000
+        left = (16_000 * np.sin(2 * np.pi * 500 * times)).astype(np.int16)
+        sound = av.AudioFrame.from_ndarray(np.stack([left, 0 * left], 1).reshape(1, -1), format="s16", layout="stereo")
+        sound.sample_rate = 48_000
+        sound.pts = round(delay_s * 48_000)
+        container.mux(audio.encode(sound))
+        container.mux(audio.encode(None))
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.48])
+def test_sound_is_heard_from_the_first_picture_on(tmp_path: Path, delay_s: float) -> None:
+    write_sound_file(tmp_path / "v.mkv", 1.5, delay_s)
+    wave = decode_sound(tmp_path / "v.mkv")
+    assert len(wave) == pytest.approx((1.5 + delay_s) * 16_000, abs=32)
+    first = round(delay_s * 16_000)
+    assert np.abs(wave[: max(0, first - 32)]).max(initial=0) < 1e-3
+    times = np.arange(first + 800, len(wave) - 800) / 16_000 - delay_s
+    expected = 0.5 * 16_000 / 32_768 * np.sin(2 * np.pi * 500 * times)
+    assert wave[first + 800 : -800] == pytest.approx(expected, abs=0.02), "the mean of both channels, in time"
+
+
+def test_the_sound_of_whole_files_is_on_the_frames_of_their_labels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "batch1").mkdir()
+    write_sound_file(tmp_path / "batch1/10-60-1280x720.mkv", 1.99)
+    soundfile.write(tmp_path / "video5.wav", np.random.default_rng(0).uniform(-0.5, 0.5, (88_200, 2)), 44_100)
+    (tmp_path / "z").mkdir()
+    soundfile.write(tmp_path / "z/video5.flac", np.zeros(100), 16_000)
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    with av.open(str(tmp_path / "mute.mkv"), "w") as container:
+        video = container.add_stream("mpeg4", rate=25)
+        video.width = video.height = 32
+        frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 90, np.uint8), format="rgb24")
+        container.mux([*video.encode(frame), *video.encode(None)])
+    weights = save_vggish(tmp_path / "vggish.safetensors", True)
+    argv = ["extract", str(tmp_path), "--sound", "aff_wild2", "--extractor", "vggish", "--weights", str(weights)]
+    assert main([*argv, "--out", str(tmp_path / "tracks"), "--fps", "29.97"]) == 1
+    printed = capsys.readouterr()
+    assert "2 tracks written (120 vectors)" in printed.out
+    for message in (
+        "broken.mp4: its sound does not decode",
+        "mute.mkv: has no sound",
+        "video5.flac: is the video video5, as ",
+    ):
+        assert len([line for line in printed.err.splitlines() if message in line]) == 1, message
+    for video in ("10-60-1280x720", "video5"):
+        track = TrackFolder(tmp_path / "tracks").read("vggish", TrackSubject(source="aff_wild2", video_id=video))
+        assert track.frames_N.tolist() == list(range(1, 61))
+        assert track.times_s_N == pytest.approx(np.arange(60) / 29.97)
+    assert main([*argv[:-4], "--extractor", "vit", "--weights", str(weights), "--out", str(tmp_path / "t")]) == 2
+    assert "--extractor vit: does not work with --sound, which is for wav2vec2, " in capsys.readouterr().err
