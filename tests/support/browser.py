@@ -25,6 +25,9 @@ HEADLESS = [
 ]
 
 
+STORED_VALUES = "JSON.stringify(Object.entries(localStorage).sort())"
+
+
 @contextmanager
 def open_page(
     target: Path | str, scheme: Literal["light", "dark"] = "light", width: int = 1280, **settings: Any
@@ -48,6 +51,20 @@ def open_page(
         yield page
         browser.close()
     assert faults == []
+
+
+def reload_with_storage(page: Page) -> None:
+    """Load a page once more, until it reads the values that it stored before.
+
+    Chromium hands what a page stores to its other processes a moment later, so a page that is loaded at once may
+    still find nothing.
+    """
+    stored = page.evaluate(STORED_VALUES)
+    for _ in range(50):
+        page.reload()
+        if page.evaluate(STORED_VALUES) == stored:
+            return
+    raise AssertionError(f"the stored values are gone after the page was loaded again: {stored}")
 
 
 def is_local(url: str, address: str) -> bool:

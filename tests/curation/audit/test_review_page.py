@@ -11,7 +11,7 @@ from avf_curation.reports.label_studio import question
 from avf_curation.reports.review_sheet import PAGE
 from avf_curation.stages.checks import STAGES
 from playwright.sync_api import Page
-from support.browser import open_page
+from support.browser import open_page, reload_with_storage
 
 IDENTITY = {"fingerprint": "f", "inputs_sha256": "i", "n": 6, "seed": 0}
 STRATA = ("kept", "quality/watermark", "quality/watermark_pooled", "scenes/too_short", "faces/no_face", "sync/offset")
@@ -112,7 +112,7 @@ def test_a_file_of_other_shape_changes_no_answer(page: Path, tmp_path: Path, con
         tab.wait_for_function("document.querySelector('#message').textContent")
         assert re.match(f"not read: .*{message}", tab.locator("#message").inner_text())
         assert stored_verdicts(tab) == {"0000": verdict(0, "right")}
-        tab.reload()
+        reload_with_storage(tab)
         assert tab.locator("#bar").get_attribute("aria-label") == "1 right, 0 wrong, 0 unsure, of 6"
 
 
