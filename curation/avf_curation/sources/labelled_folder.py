@@ -4,26 +4,33 @@
     anna/take_1.mp4,happy,anna,1,2
 
 `file` is relative to the folder. The columns `subject`, `session`, `fold` (the test set that a file is in, from 1 on),
-`speaker` and `language` are optional; every other column is a label.
+`speaker` and `language` are optional; every other column is a label. A column `frame_labels` names, for each file, the
+table of the labels of its single frames (frame_table.py); `set` (train, validation or test) goes with it.
 """
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from avf_shards.errors import UserError
+from avf_shards.schema.frame_labels import FrameLabels
 from avf_shards.schema.labels import Labels
 from avf_shards.system.storage_faults import read_text
 
 from avf_curation.recipe import PlanConfig
 from avf_curation.sources.folder import list_folder_videos
+from avf_curation.sources.frame_annotations import SETS, TASKS
+from avf_curation.sources.frame_table import read_frame_table
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.types import Video, utf8_name
 
 TABLE = "labels.csv"
+FRAME_TABLES = "frame_labels"  # the column that names tables of frames
 _OTHER_COLUMNS = ("file", "subject", "session", "fold", "speaker", "language")
+TASK_NAMES = tuple(task.name for task in TASKS)
+_COLUMNS_OF_FRAMES = (FRAME_TABLES, "set")  # `set` is a label as any other where no tables of frames are named
 
 
 def has_labels(root: Path) -> bool:
@@ -38,14 +45,17 @@ def list_labelled_videos(listing: Listing, config: PlanConfig) -> Iterator[Video
         UserError: the table cannot be read, or has no column `file` or no column of labels.
     """
     rows = _read_rows(listing)
-    for video in list_folder_videos(listing, config, {TABLE, *rows}):
-        if video.path == TABLE:
+    tables = {row[FRAME_TABLES] for row in rows.values() if row.get(FRAME_TABLES)}
+    for video in list_folder_videos(listing, config, {TABLE, *rows, *tables}):
+        if video.path == TABLE or utf8_name(video.path) in tables:
             continue
         row = rows.pop(utf8_name(video.path), None)
         if row is None:
             listing.skip("unlisted", video.path, f"{TABLE} has no such row")
             continue
         labels = _parse_labels(listing, row)
+        if labels is not None and FRAME_TABLES in row:
+            labels = _add_frames(listing, row, labels)
         if labels is not None:
             speaker = row.get("speaker") or labels.subject
             yield replace(video, speaker=speaker, language=row.get("language") or None, labels=labels)
@@ -86,6 +96,29 @@ def _parse_labels(listing: Listing, row: dict[str, str]) -> Labels | None:
     if fold and not fold.isdigit():
         listing.skip("bad_row", f"{TABLE}: {row['file']}", f"fold {fold!r} is no number")
         return None
-    values = {name: value for name, value in row.items() if name not in _OTHER_COLUMNS and value}
+    others = _OTHER_COLUMNS + (_COLUMNS_OF_FRAMES if FRAME_TABLES in row else ())
+    values = {name: value for name, value in row.items() if name not in others and value}
     folds = {"own": int(fold)} if fold else {}
     return Labels(values=values, subject=row.get("subject") or None, session=row.get("session") or None, folds=folds)
+
+
+def _add_frames(listing: Listing, row: dict[str, str], labels: Labels) -> Labels | None:
+    """Return the labels with those of single frames and the set of each task; None, which is noted, for a bad row.
+
+    A file without a table, as one that is only tested on, has the set that its row names for every task.
+    """
+    where, name, path = f"{TABLE}: {row['file']}", row.get("set", "").lower(), row[FRAME_TABLES]
+    if name and name not in SETS:
+        listing.skip("bad_row", where, f"set {name[:40]!r} is none of {', '.join(SETS)}")
+        return None
+    frames: Mapping[str, FrameLabels] = {}
+    if path:
+        inside = not path.startswith("/") and ".." not in path.split("/")
+        table = read_frame_table(listing, path) if inside else None
+        if table is None:
+            reason = "is no table of frames" if inside else "is not below the folder"
+            listing.skip("bad_row", where, f"its {FRAME_TABLES}, {path[:200]}, {reason}")
+            return None
+        frames = table
+    sets = {f"{task}_set": name for task in frames or TASK_NAMES} if name else {}
+    return replace(labels, values={**labels.values, **sets}, frames=frames)
