@@ -18,6 +18,7 @@ from avf_curation.sources.types import SkippedInput, Video
 from avf_shards.format.denylist import Denial
 from avf_shards.format.file_digests import LedgerDigests
 from avf_shards.format.index import ShardIndex
+from avf_shards.format.picture_record import PictureRecord
 from avf_shards.format.plan_summary import PlanSummary
 from avf_shards.format.run_folder import UnitManifest
 from avf_shards.format.run_identity import RunIdentity
@@ -203,6 +204,11 @@ CONTENTS: dict[FileKind, Contents] = {
         parts=(ledger.Check,),
     ),
     "pack": Contents(about="What a folder of shards was packed from; frozen at the first start.", rows=PackIdentity),
+    "picture record": Contents(
+        about="The metadata of one face picture, beside the picture in the shard.",
+        rows=PictureRecord,
+        parts=(ledger.Check, Labels),
+    ),
     "plan": Contents(about="A row for each input of a run.", rows=Video, schema=plan_table.SCHEMA, keys=_PLAN),
     "plan summary": Contents(about="Tells two runs apart.", rows=PlanSummary),
     "predictions": Contents(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from avf_shards.errors import DeletedClipError, FaultError, UserError
     from avf_shards.format.corpus import Corpus, load_corpus
     from avf_shards.format.index import ShardIndex, ShardReader, load_index
+    from avf_shards.format.picture_record import PictureRecord, StoredPicture, read_stored_picture
     from avf_shards.format.run_folder import RunFolder
     from avf_shards.format.shard_manifest import ShardManifest, read_manifest
     from avf_shards.packing.pack import pack_shards
@@ -47,6 +48,7 @@ __all__ = [
     "FrameLabels",
     "Labels",
     "Mixture",
+    "PictureRecord",
     "RunFolder",
     "Selection",
     "ShardIndex",
@@ -54,6 +56,7 @@ __all__ = [
     "ShardReader",
     "SourceFrames",
     "Span",
+    "StoredPicture",
     "StreamOrder",
     "UserError",
     "load_corpus",
@@ -61,6 +64,7 @@ __all__ = [
     "pack_shards",
     "read_ledger",
     "read_manifest",
+    "read_stored_picture",
     "table_to_decisions",
     "verify_shards",
 ]
@@ -75,6 +79,7 @@ _MODULES = {
     "FrameLabels": "schema.frame_labels",
     "Labels": "schema.labels",
     "Mixture": "sampling.mixture",
+    "PictureRecord": "format.picture_record",
     "RunFolder": "format.run_folder",
     "Selection": "packing.selection",
     "ShardIndex": "format.index",
@@ -82,6 +87,7 @@ _MODULES = {
     "ShardReader": "format.index",
     "SourceFrames": "schema.frame_labels",
     "Span": "timeline",
+    "StoredPicture": "format.picture_record",
     "StreamOrder": "sampling.stream_order",
     "UserError": "errors",
     "load_corpus": "format.corpus",
@@ -89,6 +95,7 @@ _MODULES = {
     "pack_shards": "packing.pack",
     "read_ledger": "schema.ledger",
     "read_manifest": "format.shard_manifest",
+    "read_stored_picture": "format.picture_record",
     "table_to_decisions": "schema.ledger",
     "verify_shards": "packing.verify",
 }

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avf_shards.errors import UserError
-from avf_shards.format.shard_manifest import ShardManifest, read_manifest
+from avf_shards.format.shard_manifest import Content, ShardManifest, read_manifest
 
 IntArray = npt.NDArray[np.int64]
 
@@ -37,6 +37,7 @@ class Corpus:
     index_sha256: tuple[str, ...]  # of the sidecar of each shard
     first_clip: IntArray  # number of the first clip of each shard in the corpus, then the number of all clips
     sources: tuple[Source, ...]  # sorted by name
+    content: Content = "clips"  # what the shards hold
 
     def __len__(self) -> int:
         """Return the number of clips as packed, deleted ones too."""
@@ -46,6 +47,12 @@ class Corpus:
         """Return (index of the shard, position in the shard) of a clip of the corpus."""
         shard = int(np.searchsorted(self.first_clip, clip, "right")) - 1
         return shard, clip - int(self.first_clip[shard])
+
+
+def require_content(corpus: Corpus, content: Content, where: str) -> None:
+    """Raise UserError for a corpus that holds something else than `content`; `where` names its folder."""
+    if corpus.content != content:
+        raise UserError(f"{where}: its shards hold {corpus.content}, and {content} are needed here")
 
 
 def load_corpus(folder: Path) -> Corpus:
@@ -86,4 +93,5 @@ def list_corpus(manifest: ShardManifest, where: str) -> Corpus:
         index_sha256=tuple(entry.index_sha256 for entry in listed),
         first_clip=np.cumsum([0, *clips_of], dtype=np.int64),
         sources=sources,
+        content=manifest.content,
     )

@@ -18,7 +18,7 @@ SUFFIX = ".index.json"
 MEMBERS_PER_CLIP = ("flac", "json", "mp4")
 FINGERPRINT = "fingerprint"
 """A clip's sound fingerprint as bytes, for `pack`: this file stays with the run, and shards have it in the record."""
-_EXTENSIONS = (*MEMBERS_PER_CLIP, "frames", FINGERPRINT)
+_EXTENSIONS = (*MEMBERS_PER_CLIP, "frames", FINGERPRINT, "jpg", "png")
 
 
 @dataclass(frozen=True, kw_only=True)

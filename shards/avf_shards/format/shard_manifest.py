@@ -2,13 +2,16 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from avf_shards.errors import FaultError, UserError
 from avf_shards.format.manifest import MANIFEST, seal, unseal
 from avf_shards.schema.fields import Fields
 from avf_shards.system.storage_faults import read_bytes
 from avf_shards.text import shell_word
+
+Content = Literal["clips", "pictures"]
+"""What shards hold: video clips with sound, or face pictures. No folder of shards holds both."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +90,7 @@ class ShardManifest:
     sources: dict[str, Any]  # source -> counts of its clips: kept, duplicates, selected, ...
     tombstones: tuple[Tombstone, ...] = ()  # sorted by key
     generation: int = 0  # changes since the shards were packed
+    content: Content = "clips"  # what the shards hold
 
     def to_json(self) -> bytes:
         """Return the content of the file; the same manifest gives the same bytes."""
@@ -101,6 +105,8 @@ class ShardManifest:
         }
         if self.tombstones:
             values["tombstones"] = [asdict(tombstone) for tombstone in self.tombstones]
+        if self.content != "clips":
+            values["content"] = self.content
         if self.generation:
             values["generation"] = self.generation
         return seal(values, "shard manifest")
@@ -125,6 +131,7 @@ class ShardManifest:
             sources=dict(fields.table("sources").values),
             tombstones=tuple(Tombstone(key=each.text("key"), reason=each.text("reason")) for each in tombstones),
             generation=fields.integer("generation") if "generation" in fields.values else 0,
+            content=read_content(fields),
         )
 
 
@@ -136,6 +143,16 @@ def read_manifest(shards: Path) -> ShardManifest:
             f"{shards}: has no {MANIFEST}; a finished `avf-shards pack RUN --out {shell_word(shards)}` writes it"
         )
     return ShardManifest.from_json(read_bytes(path), str(path))
+
+
+def read_content(fields: Fields) -> Content:
+    """Return what a manifest or a run says that it holds; clips where it says nothing. Raises FaultError."""
+    text = fields.optional_text("content")
+    if text in (None, "clips"):
+        return "clips"
+    if text == "pictures":
+        return "pictures"
+    raise FaultError(f"{fields.where}: content must be clips or pictures, and is {text[:40]!r}")
 
 
 def _file_name(fields: Fields) -> str:

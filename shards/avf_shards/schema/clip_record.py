@@ -100,7 +100,7 @@ class ClipRecord:
             input_bytes=fields.integer("input_bytes"),
             fingerprint=fields.text("fingerprint"),
             backends=fields.texts("backends"),
-            checks=tuple(_check(check, key) for check in fields.items("checks")),
+            checks=tuple(read_check(check, key) for check in fields.items("checks")),
             measurements=Measurements.from_json(fields.table("measurements")),
             start_s=fields.optional_number("start_s"),
             origin=Origin.from_json(fields.table("origin")) if has_origin else None,
@@ -122,7 +122,8 @@ def _span(fields: Fields) -> Span:
     return Span(start, stop)
 
 
-def _check(values: Any, key: str) -> Check:
+def read_check(values: Any, key: str) -> Check:
+    """Return one comparison of a record; `key` names the record in messages. Raises FaultError."""
     # A record has some twenty checks and is read for each training sample: look at each value once, and go through
     # `Fields` only to name the field that is wrong.
     if isinstance(values, dict):

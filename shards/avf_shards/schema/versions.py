@@ -31,6 +31,7 @@ FileKind = Literal[
     "learned clips",
     "ledger",
     "pack",
+    "picture record",
     "plan",
     "plan summary",
     "predictions",
@@ -67,6 +68,7 @@ VERSIONS: Mapping[FileKind, int] = {
     "learned clips": 1,  # learned.parquet of a training run and of a saved model
     "ledger": 1,  # ledger.parquet of a unit and of an attempt
     "pack": 1,  # SHARDS/pack.json
+    "picture record": 1,  # KEY.json in a picture shard
     "plan": 1,  # RUN/attempt-N/plan/plan.parquet
     "plan summary": 2,  # RUN/attempt-N/plan/plan.json
     "predictions": 1,  # RUN/predictions/PROTOCOL.json

@@ -10,21 +10,22 @@ from typing import TypeVar
 import numpy as np
 from avf_shards.errors import DeletedClipError, FaultError, UserError
 from avf_shards.format import index
-from avf_shards.format.corpus import Corpus, list_corpus
+from avf_shards.format.corpus import Corpus, list_corpus, require_content
 from avf_shards.format.index import ShardIndex
 from avf_shards.format.manifest import MANIFEST
-from avf_shards.format.shard_manifest import ShardManifest
+from avf_shards.format.picture_record import PICTURE_EXTENSIONS, StoredPicture, read_stored_picture
+from avf_shards.format.shard_manifest import Content, ShardManifest
 from avf_shards.format.tar import BLOCK, Member, check_member
 
 from avf_training.data.storage import LocalFolder, RemoteFolder, StorageConfig, open_storage
 
 T = TypeVar("T")
 _CACHED_INDEXES = 256  # shard indexes kept in memory
-_KINDS = ("mp4", "frames", "flac", "json")
+_KINDS = ("mp4", "frames", "flac", "json", *PICTURE_EXTENSIONS)
 
 
 class _ShardClips:
-    """A shard's index in little memory: keys, and the offset, size and CRC of each clip's files of the four kinds."""
+    """A shard's index in little memory: keys, and the offset, size and CRC of each clip's files of the known kinds."""
 
     def __init__(self, shard: ShardIndex) -> None:
         clips = dict(zip(shard.positions(), shard.by_key().items(), strict=True))
@@ -48,10 +49,11 @@ class _ShardClips:
         }
 
 
-def read_corpus(shards: str | Path, config: StorageConfig) -> Corpus:
+def read_corpus(shards: str | Path, config: StorageConfig, content: Content = "clips") -> Corpus:
     """Return the corpus at a folder or address.
 
-    Raises UserError without a manifest, FaultError for a damaged manifest.
+    Raises UserError without a manifest or where the shards hold something else than `content`, FaultError for a
+    damaged manifest.
     """
     try:
         data = open_storage(shards, config).read_file(MANIFEST, "")
@@ -59,7 +61,9 @@ def read_corpus(shards: str | Path, config: StorageConfig) -> Corpus:
         raise UserError(
             f"{shards}: has no {MANIFEST}; a finished `avf-shards pack RUN --out SHARDS` writes it"
         ) from None
-    return list_corpus(ShardManifest.from_json(data, f"{str(shards).rstrip('/')}/{MANIFEST}"), str(shards))
+    corpus = list_corpus(ShardManifest.from_json(data, f"{str(shards).rstrip('/')}/{MANIFEST}"), str(shards))
+    require_content(corpus, content, str(shards))
+    return corpus
 
 
 class ClipReader:
@@ -95,6 +99,10 @@ class ClipReader:
         """
         return self._files(clip, ("video", "flac", "json") if self.record else ("video", "flac"))
 
+    def read_picture(self, clip: int) -> StoredPicture:
+        """Return a picture of a corpus of pictures: its record, and the encoded picture. Raises as `read`."""
+        return read_stored_picture(self._files(clip, ("picture", "json")), f"{self.shards}: picture {clip}")
+
     def read_record(self, clip: int) -> bytes:
         """Return only the `KEY.json` of a clip. Raises as `read`."""
         return self._files(clip, ("json",))["json"]
@@ -126,7 +134,7 @@ class ClipReader:
         """
         with self._lock:
             if self._version(clip) == version:  # otherwise another thread has read the new manifest
-                corpus = read_corpus(self.shards, self.config)
+                corpus = read_corpus(self.shards, self.config, self.corpus.content)
                 if corpus.digest != self.corpus.digest:
                     return False
                 self.corpus = corpus
@@ -138,8 +146,11 @@ class ClipReader:
         shard, key, members = clips.shard, clips.keys[number], clips.members(number)
         if not key:
             raise DeletedClipError(f"{shard}: clip {number} was deleted")
-        video = "frames" if "frames" in members else "mp4"
-        extensions = tuple(video if kind == "video" else kind for kind in kinds)
+        chosen = {
+            "video": "frames" if "frames" in members else "mp4",
+            "picture": "png" if "png" in members else "jpg",
+        }
+        extensions = tuple(chosen.get(kind, kind) for kind in kinds)
         missing = set(extensions) - members.keys()
         if missing:
             raise FaultError(f"{shard}: clip {key} has no {' and no '.join(sorted(missing))}")

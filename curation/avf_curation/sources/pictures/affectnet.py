@@ -12,12 +12,13 @@ from pathlib import PurePosixPath
 
 import numpy as np
 from avf_shards.errors import UserError
+from avf_shards.format.picture_record import Subset
 from avf_shards.schema.labels import Box4, Labels
 from avf_shards.system.storage_faults import raise_machine_fault, read_bytes
 
 from avf_curation.sources.listing import ListedFile, Listing
 from avf_curation.sources.pictures.label_maps import AFFECTNET, name_expression
-from avf_curation.sources.pictures.types import Picture, Subset
+from avf_curation.sources.pictures.types import Picture
 from avf_curation.sources.spreadsheet import open_csv
 
 NAME = "affectnet"

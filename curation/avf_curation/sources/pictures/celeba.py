@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 
 from avf_shards.errors import UserError
+from avf_shards.format.picture_record import Subset
 from avf_shards.system.storage_faults import read_text
 
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.pictures.types import Picture, Subset
+from avf_curation.sources.pictures.types import Picture
 
 NAME = "celeba"
 ABOUT = "CelebA: aligned face pictures of celebrities, with the owners' split; used without labels."

@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 
 from avf_shards.errors import UserError
+from avf_shards.format.picture_record import Subset
 from avf_shards.schema.labels import Labels
 from avf_shards.system.storage_faults import read_text
 
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.pictures.label_maps import RAF_DB, name_expression
-from avf_curation.sources.pictures.types import Picture, Subset
+from avf_curation.sources.pictures.types import Picture
 
 NAME = "raf_db"
 ABOUT = "RAF-DB, basic emotions: pictures with one of seven expressions; aligned to 100 x 100 pixels, or as they were."

@@ -1,11 +1,9 @@
 """A face picture of a corpus, known by name and size before it is decoded."""
 
 from dataclasses import dataclass, field
-from typing import Literal
 
+from avf_shards.format.picture_record import Subset
 from avf_shards.schema.labels import Box4, Labels
-
-Subset = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
