@@ -31,6 +31,8 @@ from avf_shards.schema.clip_record import ClipRecord
 from avf_shards.schema.labels import Labels, Origin
 from avf_shards.schema.versions import VERSIONS, FileKind
 from avf_training.finetuning.model_selection import EpochScores
+from avf_training.framewise.labels.label_track import label_schema
+from avf_training.framewise.labels.tasks import TASKS_OF_FRAMES
 from avf_training.framewise.tracks.feature_track import track_schema
 from avf_training.inference.embeddings import features_schema
 from avf_training.inference.feature_kinds import KINDS, LAYER_KINDS
@@ -187,6 +189,18 @@ CONTENTS: dict[FileKind, Contents] = {
     ),
     "attempt ledger": Contents(
         about="The digests of a finished attempt's ledger and of the manifests of its units.", rows=LedgerDigests
+    ),
+    "label track": Contents(
+        about="A row for each labelled frame of a person of a video, of one task: here valence and arousal; expressions "
+        "and action units have int8 columns, and -1 where not valid. The metadata say task, classes, source, video_id, "
+        "person, person_name, group (what stays together in folds), split, scene, fps.",
+        schema=label_schema(TASKS_OF_FRAMES["va"]),
+        keys={
+            "frame": "number of the frame in its video, from 1, rising",
+            "time_s": "when it is shown, in seconds of the video",
+            "valence": "-1 to 1; null where not valid",
+            "arousal": "likewise",
+        },
     ),
     "learned clips": Contents(
         about="What a model has learned from, in this stage and in those before it.",

@@ -28,6 +28,7 @@ FileKind = Literal[
     "feature track",
     "features",
     "fold results",
+    "label track",
     "learned clips",
     "ledger",
     "pack",
@@ -65,6 +66,7 @@ VERSIONS: Mapping[FileKind, int] = {
     "feature track": 1,  # EXTRACTOR/SOURCE/VIDEO.parquet of avf-train extract
     "features": 1,  # Parquet file of avf-train embed
     "fold results": 1,  # OUT/folds.json of avf-train finetune --fold all
+    "label track": 1,  # TASK/SOURCE/VIDEO.parquet of avf-train frame-labels
     "learned clips": 1,  # learned.parquet of a training run and of a saved model
     "ledger": 1,  # ledger.parquet of a unit and of an attempt
     "pack": 1,  # SHARDS/pack.json

@@ -9,10 +9,7 @@ Arrow read rows, one column, or the metadata alone without this program, and eac
 bit is an error and not another feature. Shapes: N frames, D values.
 """
 
-import hashlib
-import io
 import json
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,27 +17,30 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
-from avf_shards.errors import FaultError
-from avf_shards.schema.versions import (
-    SCHEMA_VERSION,
-    VERSIONS,
-    check_columns,
-    check_schema,
-    encode_parquet,
-    refuse_nulls,
-    translate_parquet_errors,
-)
-from avf_shards.system import durable_io
-from avf_shards.system.storage_faults import read_bytes
+from avf_shards.schema.versions import encode_parquet
 
-from avf_training.framewise.tracks.errors import DamagedTrackError, MissingTrackError, OtherTrackError
+from avf_training.framewise.tracks.errors import DamagedTrackError, OtherTrackError
 from avf_training.framewise.tracks.identity import ExtractorIdentity, TrackSubject
+from avf_training.framewise.tracks.track_file import (
+    FRAME_COLUMNS,
+    TrackFileKind,
+    check_digest,
+    check_values,
+    describe_invalid_frames,
+    open_table,
+    read_metadata,
+    seal_header,
+    write_once,
+)
 
 VectorType = Literal["float32", "float16"]
 Vectors = npt.NDArray[np.float32] | npt.NDArray[np.float16]
-KIND: Literal["feature track"] = "feature track"
-ENDING = ".parquet"
+FEATURE_TRACK = TrackFileKind(
+    name="feature track",
+    noun="track",
+    written_by="avf-train extract",
+    remedy="remove it and extract it again",
+)
 _VALUES = {pa.float32(): np.float32, pa.float16(): np.float16}
 
 
@@ -65,7 +65,7 @@ class FeatureTrack:
 def track_schema(width: int = 768, values: VectorType = "float32") -> pa.Schema:
     """Return the columns of a track with vectors of `width` values."""
     vector = pa.list_(pa.float32() if values == "float32" else pa.float16(), width)
-    return pa.schema([("frame", pa.int64()), ("time_s", pa.float64()), ("vector", vector)])
+    return pa.schema([*FRAME_COLUMNS, ("vector", vector)])
 
 
 def encode_track(track: FeatureTrack) -> bytes:
@@ -87,21 +87,7 @@ def write_track(path: Path, track: FeatureTrack) -> None:
 
     Raises ValueError as `encode_track`, and OtherTrackError where a file stands at `path` already.
     """
-    data = encode_track(track)
-    durable_io.make_folder(path.parent)
-    # A token, because two machines may have processes of the same number.
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
-    try:
-        durable_io.write(temporary, data)
-        durable_io.publish_file(temporary, path)
-    except (durable_io.AlreadyExistsError, FileNotFoundError):  # or a faster writer removed the temporary file
-        raise OtherTrackError(
-            f"{path}: exists already; tracks are written once: remove it, or name another folder"
-        ) from None
-    finally:
-        durable_io.remove(temporary)
-    for left in path.parent.glob(f".{path.name}.*"):
-        durable_io.remove(left)
+    write_once(path, encode_track(track))
 
 
 def read_track(
@@ -141,38 +127,22 @@ def read_track(
 
 
 def _read_table(path: Path) -> pa.Table:
-    try:
-        data = read_bytes(path)
-    except FileNotFoundError:
-        raise MissingTrackError(f"{path}: no such track; `avf-train extract` writes it") from None
-    except IsADirectoryError:
-        raise DamagedTrackError(f"{path}: is a folder, not a track; move it away") from None
-    try:
-        with (
-            translate_parquet_errors(path, KIND),
-            pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True) as file,
-        ):
-            check_schema(file.schema_arrow, KIND, str(path))
-            where = f"{path}: not readable as {KIND}"
-            check_columns(file.schema_arrow, ("frame", "time_s"), track_schema(), where)
-            check_columns(file.schema_arrow, ("vector",), None, where)
-            vector = file.schema_arrow.field("vector").type
-            if not pa.types.is_fixed_size_list(vector) or vector.value_type not in _VALUES or not vector.list_size:
-                raise FaultError(f"{where} (the column vector holds {vector})")
-            table = file.read()
-            refuse_nulls(table, ("frame", "time_s", "vector"), where)
-            return table.combine_chunks()
-    except FaultError as error:
-        raise DamagedTrackError(f"{error}; remove it and extract it again") from None
+    table = open_table(path, FEATURE_TRACK)
+    check_values(path, FEATURE_TRACK, table, pa.schema([("vector", pa.null())]), nullable=False)
+    vector = table.schema.field("vector").type
+    if not pa.types.is_fixed_size_list(vector) or vector.value_type not in _VALUES or not vector.list_size:
+        raise DamagedTrackError(
+            f"{path}: not readable as {FEATURE_TRACK.name} (the column vector holds {vector}); {FEATURE_TRACK.remedy}"
+        )
+    return table
 
 
 def _parse(path: Path, table: pa.Table) -> FeatureTrack:
-    pairs = (table.schema.metadata or {}).items()
-    metadata = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in pairs}
+    metadata = read_metadata(table)
     vector = table.schema.field("vector").type
     values = table["vector"].combine_chunks().flatten()
     if values.null_count:
-        raise DamagedTrackError(f"{path}: a vector has a value that is null; remove it and extract it again")
+        raise DamagedTrackError(f"{path}: a vector has a value that is null; {FEATURE_TRACK.remedy}")
     try:
         track = FeatureTrack(
             subject=TrackSubject(
@@ -189,9 +159,7 @@ def _parse(path: Path, table: pa.Table) -> FeatureTrack:
             times_s_N=table["time_s"].to_numpy(),
             vectors_ND=values.to_numpy(zero_copy_only=False).reshape(-1, vector.list_size),
         )
-        # Pages have checksums, and metadata have none but this.
-        if _header(track)["header_sha256"] != metadata["header_sha256"]:
-            raise ValueError("their digest is another")
+        check_digest(metadata, _header(track))
         json.loads(track.extractor.settings)
     except (KeyError, ValueError) as error:
         raise DamagedTrackError(f"{path}: its metadata are not those of a track ({error}); extract it again") from None
@@ -200,9 +168,7 @@ def _parse(path: Path, table: pa.Table) -> FeatureTrack:
 
 def _header(track: FeatureTrack) -> dict[str, str]:
     """Return the metadata of a track's file."""
-    header = {
-        SCHEMA_VERSION: str(VERSIONS[KIND]),
-        "schema": f"avf-foundry {KIND}",
+    values = {
         "source": track.subject.source,
         "video_id": track.subject.video_id,
         "person": str(track.subject.person),
@@ -213,8 +179,7 @@ def _header(track: FeatureTrack) -> dict[str, str]:
         "weights_sha256": track.extractor.weights_sha256,
         "inputs_sha256": track.inputs_sha256,
     }
-    text = json.dumps(header, sort_keys=True)
-    return header | {"header_sha256": hashlib.sha256(text.encode()).hexdigest()}
+    return seal_header(FEATURE_TRACK.name, values)
 
 
 def _describe_invalid_track(track: FeatureTrack) -> str:
@@ -225,12 +190,8 @@ def _describe_invalid_track(track: FeatureTrack) -> str:
     if track.vectors_ND.ndim != 2 or not rows == len(track.times_s_N) == len(track.vectors_ND):
         shapes = f"{rows} frames, {len(track.times_s_N)} times, vectors of shape {track.vectors_ND.shape}"
         return f"has {shapes}; there must be as many of each"
-    if track.frames_N[0] < 1 or (np.diff(track.frames_N) <= 0).any():
-        return "its frame numbers do not rise from 1 on"
-    if not np.isfinite(track.times_s_N).all() or (np.diff(track.times_s_N) <= 0).any():
-        return "its times do not rise"
-    if not np.isfinite(track.fps) or track.fps <= 0:
-        return f"has {track.fps} frames a second"
+    if fault := describe_invalid_frames(track.frames_N, track.times_s_N, track.fps):
+        return fault
     bad_N = ~np.isfinite(track.vectors_ND).all(1)
     if bad_N.any():
         return f"{int(bad_N.sum()):,} vectors hold nan or infinity, the first at frame {track.frames_N[bad_N.argmax()]}"

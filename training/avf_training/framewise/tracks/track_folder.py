@@ -9,8 +9,9 @@ from urllib.parse import quote
 from avf_shards.errors import FaultError, UserError
 
 from avf_training.framewise.tracks.errors import MissingTrackError
-from avf_training.framewise.tracks.feature_track import ENDING, FeatureTrack, read_track
+from avf_training.framewise.tracks.feature_track import FeatureTrack, read_track
 from avf_training.framewise.tracks.identity import ExtractorIdentity, TrackSubject
+from avf_training.framewise.tracks.track_file import ENDING
 
 _MAX_NAME = 180  # characters of a quoted video id in a file name; file systems take 255 bytes with ending and person
 

@@ -1,0 +1,1 @@
+"""Labels of frames: a file for each person of a video and task, which all training and scoring of frames reads."""
