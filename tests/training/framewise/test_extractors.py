@@ -46,7 +46,7 @@ def test_whitened_sound_is_in_255ths(shards: Path, tmp_path: Path) -> None:
 
 
 def test_every_extractor_is_tried_or_shares_its_code_with_one_that_is() -> None:
-    assert EXTRACTORS.keys() == MAKERS.keys() | {"efficientnet_b1", "efficientnet_b4", "vit_b_16"}
+    assert EXTRACTORS.keys() == MAKERS.keys() | {"efficientnet_b1", "efficientnet_b4", "vit_b_16", "hrnet_w32"}
 
 
 def test_a_picture_extractor_sees_the_pictures_one_by_one(shards: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from avf_training.framewise.models.final_fusion import AttentionFusion
 from avf_training.framewise.models.fusion_transformer import FusionTransformer
 from avf_training.framewise.models.layers import MAX_POSITIONS, SequenceLayer, position_table
 from avf_training.framewise.models.name_rules import LAYER, Rule, select_rules
+from avf_training.models.pretrained import load_strict
 
 _AUDIO_NET = "audio_temporal."
 _SHARED_NAME, _SHARED_LATER_NAME = "audio_feature_downsampling.", "audio_feature_down_sampling."
@@ -66,6 +67,15 @@ def import_tensors(tensors: Mapping[str, Tensor], model: nn.Module) -> dict[str,
     if faults:
         raise UserError("\n".join(["the file's tensors are not those of the model:", *faults]))
     return {theirs_to_ours[name]: value for name, value in used.items()}
+
+
+def load_authors_tensors(model: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Load the authors' tensors, all of them. Raises UserError, which begins with `where` they were read from."""
+    try:
+        renamed = import_tensors(tensors, model)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+    load_strict(model, renamed, where)
 
 
 def import_layer(tensors: Mapping[str, Tensor], rules: Sequence[Rule] = LAYER) -> dict[str, Tensor]:

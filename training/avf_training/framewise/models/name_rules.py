@@ -9,6 +9,7 @@ from avf_training.framewise.models.fusion_transformer import FusionTransformer
 from avf_training.framewise.models.layers import SequenceLayer
 from avf_training.framewise.models.speech_encoder import SpeechModel
 from avf_training.framewise.models.speech_heads import SpeechHead
+from avf_training.framewise.models.static_nets import StaticNet
 from avf_training.framewise.models.temporal import NarrowingLayers, RecurrentLayers, SecondsFromSteps, StackedLayers
 from avf_training.framewise.models.visual_fusion import VisualFusion
 
@@ -103,6 +104,11 @@ _FUSION: tuple[Rule, ...] = (
 )
 _FUSION_HEADS = {"va": ("vhead", "ahead"), "expr": ("AUhead",), "au": ("AUhead",)}
 """The head of expressions is called as that of action units: the files differ in its last layer alone."""
+_POSE: tuple[Rule, ...] = (
+    (r"^model\.pose\.", "HRNet."),
+    (r"^model\.heatmaps\.", "HRNet.final_layer."),
+    *((rf"^model\.blocks\.{n}\.", f"additional_layers.residual_block_{n + 1}.") for n in range(3)),
+)
 _FIXED: tuple[tuple[tuple[type[nn.Module], ...], tuple[Rule, ...]], ...] = (
     ((AudioVisualModel,), _AUDIO_VISUAL),
     ((AttentionFusion, MeanFusion), _FINAL_FUSION),
@@ -127,6 +133,8 @@ def select_rules(model: nn.Module) -> tuple[Rule, ...]:
             *_SPEECH,
             *((ours, f"{theirs}{suffix if has_two_outputs else ''}.") for ours, theirs, suffix in _SPEECH_PARTS),
         )
+    if isinstance(model, StaticNet):
+        return _POSE if model.backbone == "hrnet_w32" else ()  # the others have the authors' names
     for kinds, rules in _FIXED:
         if isinstance(model, kinds):
             return rules

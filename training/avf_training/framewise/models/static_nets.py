@@ -1,7 +1,7 @@
 """The SUN team's networks of single pictures (P4 3.2.1): a backbone, an embedding of 256 values, and two heads.
 
-Shapes: B pictures, C values of the backbone, E of the embedding, K expressions. Names of tensors are the authors'.
-Their HRNet-W32 is not here. Weights of a backbone come from a local file, never from a network.
+Shapes: B pictures, C values of the backbone, E of the embedding, K expressions. Names of tensors are the authors' but
+for HRNet-W32's (see `checkpoint_names`). Weights of a backbone come from a local file, never from a network.
 """
 
 from typing import Literal, NamedTuple
@@ -9,9 +9,11 @@ from typing import Literal, NamedTuple
 from torch import Tensor, nn
 from torchvision.models import efficientnet_b1, efficientnet_b4, vit_b_16
 
-Backbone = Literal["efficientnet_b1", "efficientnet_b4", "vit_b_16"]
+from avf_training.framewise.models.pose_backbone import BACKBONE_WIDTH, PoseBackbone, PoseMaps
+
+Backbone = Literal["efficientnet_b1", "efficientnet_b4", "vit_b_16", "hrnet_w32"]
 EMBEDDING_WIDTH, DROPOUT = 256, 0.1
-INPUT_PX: dict[Backbone, int] = {"efficientnet_b1": 240, "efficientnet_b4": 380, "vit_b_16": 224}
+INPUT_PX: dict[Backbone, int] = {"efficientnet_b1": 240, "efficientnet_b4": 380, "vit_b_16": 224, "hrnet_w32": 256}
 """Side of the pictures that a backbone gets."""
 IMAGENET_CLASSES = 1000
 
@@ -33,11 +35,13 @@ class StaticNet(nn.Module):
         *,
         expressions: int = 8,  # K; 0: valence and arousal alone
         vit_output: Literal["cls", "imagenet_logits"] = "cls",  # the authors' code keeps the old head of their ViT
+        hrnet_maps: PoseMaps = "heatmaps13",  # what the blocks behind HRNet-W32 read
         bounded: bool = True,  # end valence and arousal in a tanh, as the paper says; the authors' code does not
     ) -> None:
         super().__init__()
         self.bounded = bounded
-        self.model, width = _backbone(backbone, vit_output)
+        self.backbone: Backbone = backbone
+        self.model, width = _backbone(backbone, vit_output, hrnet_maps)
         self.dropout = nn.Dropout(DROPOUT)
         self.embeddings_layer = nn.Linear(width, EMBEDDING_WIDTH)
         self.batchnorm = nn.BatchNorm1d(EMBEDDING_WIDTH)
@@ -55,8 +59,12 @@ class StaticNet(nn.Module):
         )
 
 
-def _backbone(name: Backbone, vit_output: Literal["cls", "imagenet_logits"]) -> tuple[nn.Module, int]:
+def _backbone(
+    name: Backbone, vit_output: Literal["cls", "imagenet_logits"], hrnet_maps: PoseMaps
+) -> tuple[nn.Module, int]:
     """Return a backbone with random weights and the values that it returns of a picture."""
+    if name == "hrnet_w32":
+        return PoseBackbone(hrnet_maps), BACKBONE_WIDTH
     if name == "vit_b_16":
         vit = vit_b_16(weights=None)
         if vit_output == "imagenet_logits":

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from avf_training.conversion.parity import ParityRow
-from avf_training.framewise.models.checkpoint_names import import_tensors, names_in_checkpoint
+from avf_training.framewise.models.checkpoint_names import load_authors_tensors, names_in_checkpoint
 from avf_training.framewise.parity.rows import OracleNumbers, compare_pairs
-from avf_training.models.pretrained import load_strict
 
 DOUBLE, SINGLE = 1e-12, 2e-5
 
@@ -26,7 +25,7 @@ def stored_tensor(oracle: OracleNumbers, name: str, dtype: torch.dtype | None = 
 def load_stored(model: nn.Module, oracle: OracleNumbers, prefix: str, dtype: torch.dtype) -> None:
     """Load the weights that a file holds under `prefix`, all of them, and set eval mode."""
     theirs = {name[len(prefix) :]: stored_tensor(oracle, name) for name in oracle if name.startswith(prefix)}
-    load_strict(model.to(dtype), import_tensors(theirs, model), prefix)
+    load_authors_tensors(model.to(dtype), theirs, prefix)
     model.eval()
 
 

@@ -7,6 +7,7 @@ EXTRACTORS = {
     "efficientnet_b1": "face frames: SUN's embedding of 256 values, 240 px",
     "efficientnet_b4": "face frames: SUN's embedding of 256 values, 380 px",
     "vit_b_16": "face frames: SUN's embedding of 256 values on torchvision's ViT-B/16, 224 px",
+    "hrnet_w32": "frames with the upper body: SUN's embedding of 256 values on a pose net, 256 px (extra `hrnet`)",
     "saved_model": "face frames: a model or run of avf-train, a vector for every eight frames",
     "wav2vec2": "sound: last layer of wav2vec 2.0, the mean of the states in each frame",
     "hubert": "sound: last layer of HuBERT, the mean of the states in each frame",
@@ -18,7 +19,7 @@ EXTRACTORS = {
 """Name -> what it reads and gives."""
 
 
-PICTURE_EXTRACTORS = ("vit", "efficientnet_b1", "efficientnet_b4", "vit_b_16")
+PICTURE_EXTRACTORS = ("vit", "efficientnet_b1", "efficientnet_b4", "vit_b_16", "hrnet_w32")
 """Those that look at single pictures."""
 SOUND_EXTRACTORS = ("wav2vec2", "hubert", "vggish", "pdem_v1", "pdem_v2", "pdem_v3")
 """Those that listen and do not look."""

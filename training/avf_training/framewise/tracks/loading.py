@@ -17,6 +17,7 @@ _LOADERS: dict[str, Loader] = {
     "efficientnet_b1": load_static,
     "efficientnet_b4": load_static,
     "vit_b_16": load_static,
+    "hrnet_w32": load_static,
     "saved_model": load_saved_model,
     "wav2vec2": load_speech_encoder,
     "hubert": load_speech_encoder,

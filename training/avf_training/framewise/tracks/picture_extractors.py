@@ -12,8 +12,10 @@ import torch
 from avf_shards.errors import UserError
 from torch import Tensor, nn
 
+from avf_training.framewise.models.checkpoint_names import load_authors_tensors
 from avf_training.framewise.models.huggingface_weights import read_tensors
 from avf_training.framewise.models.image_vit import IMAGE_PRESETS, ImageFeatureModel, ImageViTConfig
+from avf_training.framewise.models.pose_backbone import PoseMaps
 from avf_training.framewise.models.static_nets import INPUT_PX, Backbone, StaticNet
 from avf_training.framewise.tracks.extractor import FrameVectors, digest_weights, every_frame, read_sizes
 from avf_training.framewise.tracks.footage import Footage
@@ -90,9 +92,16 @@ def load_static(name: str, weights: Path, device: torch.device) -> PictureExtrac
     backbone: Backbone = next(each for each in get_args(Backbone) if each == name)
     tensors = read_tensors(weights)
     logits = any(key.startswith("model.heads.") for key in tensors)
-    classes = len(tensors["classifier.weight"]) if "classifier.weight" in tensors else 0
-    model = StaticNet(backbone, expressions=classes, vit_output="imagenet_logits" if logits else "cls")
-    load_strict(model, tensors, str(weights))
-    settings = {"size_px": INPUT_PX[backbone]}
+    maps: PoseMaps = "heatmaps13" if "HRNet.final_layer.weight" in tensors else "features13"
+    model = StaticNet(
+        backbone,
+        expressions=len(tensors["classifier.weight"]) if "classifier.weight" in tensors else 0,
+        vit_output="imagenet_logits" if logits else "cls",
+        hrnet_maps=maps,
+    )
+    load_authors_tensors(model, tensors, str(weights))
+    settings: dict[str, str | int] = {"size_px": INPUT_PX[backbone]}
+    if backbone == "hrnet_w32":
+        settings["maps"] = maps
     identity = ExtractorIdentity.from_settings(name, settings, digest_weights(weights))
     return PictureExtractor(model, lambda pictures: model(pictures).embedding_BE, INPUT_PX[backbone], identity, device)

@@ -14,7 +14,7 @@ from avf_shards.errors import UserError
 from torch import Tensor
 from torchaudio.models import Wav2Vec2Model
 
-from avf_training.framewise.models.checkpoint_names import import_tensors
+from avf_training.framewise.models.checkpoint_names import load_authors_tensors
 from avf_training.framewise.models.huggingface_weights import load_huggingface, read_tensors
 from avf_training.framewise.models.speech_encoder import (
     BASE,
@@ -133,10 +133,7 @@ def load_acoustic_model(name: str, weights: Path, device: torch.device) -> Acous
     config = _speech_config(weights, PDEM)
     sequence: SequencePart = "recurrent" if name == "pdem_v1" else "attention"
     model = SpeechModel(build_speech_encoder(config), SpeechHead("va", sequence, width=config.width))
-    try:
-        load_strict(model, import_tensors(read_tensors(weights), model), str(weights))
-    except UserError as error:
-        raise UserError(f"{weights}: {error}") from None
+    load_authors_tensors(model, read_tensors(weights), str(weights))
     settings = {"window_samples": WINDOW_SAMPLES, "hop_samples": WINDOW_HOP_SAMPLES, "normalized": True}
     return AcousticExtractor(model, ExtractorIdentity.from_settings(name, settings, digest_weights(weights)), device)
 
