@@ -4,6 +4,7 @@ Shapes: N frames (a batch of clips, flattened), C classes, A action units.
 """
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -37,6 +38,9 @@ EXPRESSION_WEIGHTS = (
     1.0590043828089226,
 )
 """Weight of each expression in NetEase's loss: frames of the most common class / frames of this one."""
+
+TWO_LABELS_FACTOR = {"va": 0.5, "expr": 1.0, "au": 10.0}
+"""Factor of each task's loss where NetEase's second branch is trained."""
 
 Reduction = Literal["mean", "sum"]
 
@@ -81,6 +85,20 @@ def valence_arousal_loss(
     valence = concordance_loss(predicted_N2[:, 0], truth_N2[:, 0])
     arousal = concordance_loss(predicted_N2[:, 1], truth_N2[:, 1])
     return valence_weight * valence + arousal_weight * arousal
+
+
+def two_label_loss(
+    loss: Callable[[Tensor], Tensor], truths: tuple[Tensor, Tensor], share: float, factor: float = 1.0
+) -> Tensor:
+    """Return the loss of a prediction that two branches made of two batches of clips.
+
+    Args:
+        loss: of the prediction, for the labels of a batch.
+        truths: labels of the base branch's clips, and of the other's.
+        share: of the base branch.
+        factor: of the task, see TWO_LABELS_FACTOR.
+    """
+    return factor * (share * loss(truths[0]) + (1 - share) * loss(truths[1]))
 
 
 def soft_focal_loss(

@@ -11,6 +11,7 @@ from avf_training.framewise.models.layers import SequenceLayer
 from avf_training.framewise.models.speech_encoder import SpeechModel, build_speech_encoder
 from avf_training.framewise.models.speech_heads import SpeechHead
 from avf_training.framewise.models.temporal import StackedLayers, temporal_model
+from avf_training.framewise.models.two_branches import TwoBranchFusion
 from avf_training.framewise.models.visual_fusion import VisualFusion
 from support.tiny_extractors import SMALL_SPEECH
 from torch import nn
@@ -39,6 +40,9 @@ MODELS: dict[str, nn.Module] = {
     "visual fusion v1": VisualFusion("v1", 16, expressions=0),
     "visual fusion v2": VisualFusion("v2", 16),
     "fusion": FusionTransformer("va", visual_width=6, hidden=(8, 8, 4)),
+    "two branches": TwoBranchFusion(
+        *(FusionTransformer("va", visual_width=6, audio_width=4, hidden=(8, 8, 4)) for _ in range(2))
+    ),
     "speech": speech_model(both=False),
     "speech, both tasks": speech_model(both=True),
 }
@@ -176,6 +180,24 @@ def test_nets_whose_output_comes_from_tracks_and_tables_are_dropped() -> None:
     )
     extra = {f"positional_encoding_{name}.pe": torch.zeros(1, 4, 16) for name in tables}
     assert import_tensors({**export_tensors(layer), **extra}, layer).keys() == layer.state_dict().keys()
+
+
+def test_both_branches_of_the_fusion_are_in_a_file_under_the_authors_prefixes() -> None:
+    exported = export_tensors(MODELS["two branches"])
+    assert {name[:4] for name in exported} == {"BLB.", "CLB."}
+    assert {"BLB.vhead.0.weight", "CLB.ahead.2.bias", "CLB.audio_temporal.linear.bias"} <= exported.keys()
+    encoder = {"CLB.vis_extractor.student.head.weight": torch.zeros(2)}
+    parallel = {f"module.{name}": value for name, value in {**exported, **encoder}.items()}
+    assert import_tensors(parallel, MODELS["two branches"]).keys() == MODELS["two branches"].state_dict().keys()
+
+
+def test_a_file_of_the_base_branch_alone_is_a_fusion_and_one_of_both_is_not() -> None:
+    both = export_tensors(MODELS["two branches"])
+    base = {name: value for name, value in both.items() if name.startswith("BLB.")}
+    model = FusionTransformer("va", visual_width=6, audio_width=4, hidden=(8, 8, 4))
+    assert torch.equal(import_tensors(base, model)["reduce.weight"], both["BLB.feat_fc.weight"])
+    with pytest.raises(UserError, match=r"unknown: CLB\.feat_fc\.weight"):
+        import_tensors(both, model)
 
 
 def test_names_that_do_not_fit_are_listed() -> None:

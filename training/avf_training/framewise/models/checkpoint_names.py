@@ -3,7 +3,9 @@
 Their files hold tensors that their code never uses: a second layer norm in each feed-forward network, tables of
 positions, and NetEase's recurrent nets for audio and words. They are dropped when a file is read, and written as they
 are at initialization, so that the authors' code can load what is exported. NetEase's files also hold the encoder of
-pictures (`vis_extractor.`), whose features our fusion reads from tracks: it is dropped, and not written.
+pictures (`vis_extractor.`), whose features our fusion reads from tracks: it is dropped, and not written. Where two
+branches are in a file, the names of the base branch begin with `BLB.` and those of the other with `CLB.`; `module.`
+before all names, of a network that several GPUs trained, is removed.
 """
 
 import re
@@ -17,13 +19,16 @@ from avf_training.framewise.models.final_fusion import AttentionFusion
 from avf_training.framewise.models.fusion_transformer import FusionTransformer
 from avf_training.framewise.models.layers import MAX_POSITIONS, SequenceLayer, position_table
 from avf_training.framewise.models.name_rules import LAYER, Rule, select_rules
+from avf_training.framewise.models.two_branches import TwoBranchFusion
 from avf_training.models.pretrained import load_strict
 
 _AUDIO_NET = "audio_temporal."
 _SHARED_NAME, _SHARED_LATER_NAME = "audio_feature_downsampling.", "audio_feature_down_sampling."
 """Two names of one map of audio in the files of two models; the later one counts when their code reads a file."""
+_BRANCHES = {"base": "BLB.", "hard": "CLB."}
+_PARALLEL = "module."
 _UNUSED = re.compile(
-    rf"^({re.escape(_AUDIO_NET)}|word_temporal\.|vis_extractor\.|{re.escape(_SHARED_NAME)})|\bfeed_forward\.layer_norm\."
+    rf"^(?:[BC]LB\.)?({re.escape(_AUDIO_NET)}|word_temporal\.|vis_extractor\.|{re.escape(_SHARED_NAME)})|\bfeed_forward\.layer_norm\."
     r"|\bpositional_encoding(_query|_key|_value|_audio|_video)?\.pe$|\bmasked_spec_embed$"
 )
 
@@ -33,12 +38,24 @@ def names_in_checkpoint(model: nn.Module) -> dict[str, str]:
 
     Raises UserError for a model whose names in the authors' files are not known here.
     """
+    if isinstance(model, TwoBranchFusion):
+        return {
+            f"{ours}.{name}": theirs + their_name
+            for ours, theirs in _BRANCHES.items()
+            for name, their_name in names_in_checkpoint(getattr(model, ours)).items()
+        }
     rules = select_rules(model)
     return {ours: _rename(ours, rules) for ours in model.state_dict()}
 
 
 def export_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Return the model's tensors under the authors' names, with those that their code holds and never uses."""
+    if isinstance(model, TwoBranchFusion):
+        return {
+            theirs + name: value
+            for ours, theirs in _BRANCHES.items()
+            for name, value in export_tensors(getattr(model, ours)).items()
+        }
     state = model.state_dict()
     tensors = {theirs: state[ours] for ours, theirs in names_in_checkpoint(model).items()}
     for path, module in model.named_modules():
@@ -61,6 +78,9 @@ def import_tensors(tensors: Mapping[str, Tensor], model: nn.Module) -> dict[str,
     Raises UserError that lists names which the model does not have, or misses.
     """
     theirs_to_ours = {theirs: ours for ours, theirs in names_in_checkpoint(model).items()}
+    tensors = _without_prefix(tensors, _PARALLEL)
+    if isinstance(model, FusionTransformer):
+        tensors = _without_prefix(tensors, _BRANCHES["base"])
     used = {name: value for name, value in tensors.items() if not _UNUSED.search(name)}
     faults = [f"  unknown: {name}" for name in used if name not in theirs_to_ours]
     faults += [f"  missing: {name}" for name in theirs_to_ours if name not in used]
@@ -83,6 +103,13 @@ def import_layer(tensors: Mapping[str, Tensor], rules: Sequence[Rule] = LAYER) -
     with torch.device("meta"):
         ours = list(SequenceLayer(2, 1).state_dict())
     return {name: tensors[_rename(name, rules)] for name in ours}
+
+
+def _without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> Mapping[str, Tensor]:
+    """Return the tensors without a prefix that all of them have."""
+    if not all(name.startswith(prefix) for name in tensors):
+        return tensors
+    return {name.removeprefix(prefix): value for name, value in tensors.items()}
 
 
 def _rename(ours: str, rules: Sequence[Rule]) -> str:

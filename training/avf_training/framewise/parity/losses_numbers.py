@@ -16,7 +16,7 @@ from avf_training.framewise.parity.rows import OracleNumbers, Pair, compare_pair
 
 DOUBLE, SINGLE = 1e-12, 2e-5
 STORED_SINGLE = 2e-7  # of numbers that the authors' code computed in float32
-SECOND_BRANCH_SHARE = 0.7  # of the first labels, where a loss is mixed of two
+BASE_SHARE = 0.7  # of the first labels, where a loss is of two
 
 
 def compare_losses(file: str, oracle: OracleNumbers) -> list[ParityRow]:
@@ -106,20 +106,24 @@ def _netease_losses(oracle: OracleNumbers, theirs: dict[str, Any], dtype: torch.
         "netease EXP loss (BLB) = weighted CE, divides by sum of weights of the labels": expressions,
         "netease AU weights": torch.tensor(losses.AU_WEIGHTS, dtype=dtype),
         "netease EXP weights": torch.tensor(losses.EXPRESSION_WEIGHTS, dtype=dtype),
-        "netease AU loss (DCL, alpha .7, second labels 1-aut, x10)": 10
-        * _mixed(unit_loss, losses.weighted_action_unit_loss(units, 1 - unit_labels)),
-        "netease VA loss (DCL alpha .7, second labels y.flip(0), 0.5*(V+A))": 0.5
-        * _mixed(*(losses.valence_arousal_loss(unscaled, labels, clamp=True) for labels in (truth, truth.flip(0)))),
+        "netease AU loss (DCL, alpha .7, second labels 1-aut, x10)": losses.two_label_loss(
+            lambda labels: losses.weighted_action_unit_loss(units, labels),
+            (unit_labels, 1 - unit_labels),
+            BASE_SHARE,
+            losses.TWO_LABELS_FACTOR["au"],
+        ),
+        "netease VA loss (DCL alpha .7, second labels y.flip(0), 0.5*(V+A))": losses.two_label_loss(
+            lambda labels: losses.valence_arousal_loss(unscaled, labels, clamp=True),
+            (truth, truth.flip(0)),
+            BASE_SHARE,
+            losses.TWO_LABELS_FACTOR["va"],
+        ),
     }
     gradients: list[Pair] = [
         ("au.grad", unit_gradient, oracle["au.grad"]),
         ("va.netease.grad_v", gradient[..., :1], oracle["va.netease.grad_v"]),
     ]
     return [(name, value.detach().numpy(), theirs[name]) for name, value in values.items()], gradients
-
-
-def _mixed(first: Tensor, second: Tensor) -> Tensor:
-    return SECOND_BRANCH_SHARE * first + (1 - SECOND_BRANCH_SHARE) * second
 
 
 def _metrics(oracle: OracleNumbers, theirs: dict[str, Any]) -> list[Pair]:
