@@ -29,8 +29,15 @@ def add(commands: Any) -> None:
         help="ray: worker processes; inline: this process alone (default: %(default)s)",
     )
     parser.add_argument("--workers", metavar="N", type=int, help="number of workers (default: one for each CPU)")
-    parser.add_argument(
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument(
         "--labelled", action="store_true", help="make two corpora with emotion labels instead, for avf-train study"
+    )
+    kinds.add_argument(
+        "--frames",
+        action="store_true",
+        help="make videos and face pictures of people with labels of every frame instead, for the frame-by-frame "
+        "commands of avf-train",
     )
 
 
@@ -38,7 +45,7 @@ def _run(options: argparse.Namespace) -> int:
     from avf_shards.system.arrow_start import keep_pandas_out
 
     keep_pandas_out()
-    from avf_curation.demo.demo import labelled_demo, run_demo, unlabelled_demo
+    from avf_curation.demo.demo import frames_demo, labelled_demo, run_demo, unlabelled_demo
 
-    demo = labelled_demo() if options.labelled else unlabelled_demo()
+    demo = labelled_demo() if options.labelled else frames_demo() if options.frames else unlabelled_demo()
     return run_demo(options.out, options.engine, options.workers or os.cpu_count() or 1, demo)

@@ -1,12 +1,14 @@
 """`avf-curate demo`: make a corpus, curate, pack and verify it, write the audit report, and print the paths.
 
-`--labelled` does the same with two labelled corpora, for `avf-train study it_learns`.
+`--labelled` does the same with two labelled corpora, for `avf-train study it_learns`, and `--frames` with people whose
+every frame has labels.
 """
 
 import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from avf_shards.cli.standard_output import forgive_closed_output
@@ -22,6 +24,7 @@ from avf_curation.console.progress_bar import ProgressBar
 from avf_curation.console.terminal import make_console
 from avf_curation.demo.corpus import RECIPE, SOURCES, VALIDATION_SOURCE, write_corpus
 from avf_curation.demo.expressions import ACTORS, CROWD, Cast, dataset_row, write_cast
+from avf_curation.demo.frame_corpus import DRAWN_PEOPLE, FrameCorpus, write_frame_corpus
 from avf_curation.detectors.detector_set import resolve_backends
 from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.recipe import load_recipe
@@ -81,6 +84,25 @@ def labelled_demo(casts: tuple[Cast, ...] = (ACTORS, CROWD)) -> Demo:
         next_steps=("cd {out}", "avf-train study it_learns --shards shards --unlabelled shards --out study"),
         results={"data-set row": f"{casts[0].name}.yaml"},
     )
+
+
+def frames_demo(people: FrameCorpus = DRAWN_PEOPLE) -> Demo:
+    """Return the demo of drawn people with the truth of every frame: their videos; their pictures lie beside them."""
+    return Demo(
+        about="videos and face pictures with labels of every frame",
+        sources=("videos",),
+        write_corpora=partial(write_people, people),
+        recipe="labelled",
+        files={},
+        shards={"shards": Selection(clips_per_shard=16)},
+        next_steps=("avf-curate sources check videos={out}/corpus/videos",),
+        results={"face pictures": "corpus/pictures", "labels of frames": "corpus/videos/labels.csv"},
+    )
+
+
+def write_people(people: FrameCorpus, folder: Path, processes: int) -> None:
+    """Write the corpus of `people` as `folder`."""
+    write_frame_corpus(folder, people, processes)
 
 
 def run_demo(out: Path, engine: Engine, workers: int, demo: Demo) -> int:

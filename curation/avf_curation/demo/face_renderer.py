@@ -71,18 +71,12 @@ def make_speaker(seed: int) -> Speaker:
 def draw_speaker(canvas_HWC: Bytes, person: Speaker, pose: Pose) -> None:
     """Draw head and shoulders onto `canvas_HWC`, in place."""
     h, w = pose.height, pose.height * person.width
-    pen = _Pen(canvas_HWC, pose)
-    shade = _scale_colour(person.skin, 0.82)
-    pen.ellipse(0, 1.12, 1.0, 0.55, person.shirt)
-    pen.ellipse(0, 0.5, 0.17, 0.25, shade)
-    if person.hair_length > 0.3:
-        pen.ellipse(0, 0.1, w / h * 0.62, 0.5 + person.hair_length * 0.3, person.hair)
-    pen.ellipse(0, -0.12, w / h * 0.56, 0.46, person.hair)
-    pen.ellipse(0, 0, w / h * 0.5, 0.5, person.skin)
-    pen.ellipse(0, -0.4, w / h * 0.4, 0.13, person.hair)
+    pen = Pen(canvas_HWC, pose)
+    shade = scale_colour(person.skin, 0.82)
+    draw_head(pen, person)
     for side in (-1, 1):
         pen.ellipse(side * w / h * 0.5, 0.0, 0.035, 0.08, shade)
-        pen.ellipse(side * w / h * 0.28, 0.12, 0.08, 0.07, _scale_colour(person.skin, 0.95))
+        pen.ellipse(side * w / h * 0.28, 0.12, 0.08, 0.07, scale_colour(person.skin, 0.95))
         x = side * person.eyes_apart
         pen.ellipse(x, -0.07, 0.095, 0.06, shade)
         pen.ellipse(x, -0.07, 0.075, 0.008 + 0.03 * pose.eyes, (245, 245, 245))
@@ -92,18 +86,35 @@ def draw_speaker(canvas_HWC: Bytes, person: Speaker, pose: Pose) -> None:
         _draw_brow(pen, person, side, pose.smile)
         if person.glasses:
             pen.ring(x, -0.07, 0.11, 0.085, (30, 30, 30))
-    pen.ellipse(0, 0.06, 0.035, 0.1, _scale_colour(person.skin, 0.9))
-    pen.ellipse(0, 0.14, 0.07, 0.03, _scale_colour(person.skin, 0.78))
-    for side in (-1, 1):
-        pen.ellipse(side * 0.035, 0.15, 0.016, 0.01, _scale_colour(person.skin, 0.4))
+    draw_nose(pen, person)
     if person.beard:
-        pen.ellipse(0, 0.33, w / h * 0.36, 0.17, _scale_colour(person.hair, 1.2))
+        pen.ellipse(0, 0.33, w / h * 0.36, 0.17, scale_colour(person.hair, 1.2))
     if pose.smile:
         _draw_corners(pen, person, pose.smile)
     _draw_mouth(pen, person, pose.mouth)
 
 
-def _draw_brow(pen: "_Pen", person: Speaker, side: int, smile: float) -> None:
+def draw_head(pen: "Pen", person: Speaker) -> None:
+    """Draw shoulders, neck, hair and skin."""
+    pen.ellipse(0, 1.12, 1.0, 0.55, person.shirt)
+    pen.ellipse(0, 0.5, 0.17, 0.25, scale_colour(person.skin, 0.82))
+    width = person.width
+    if person.hair_length > 0.3:
+        pen.ellipse(0, 0.1, width * 0.62, 0.5 + person.hair_length * 0.3, person.hair)
+    pen.ellipse(0, -0.12, width * 0.56, 0.46, person.hair)
+    pen.ellipse(0, 0, width * 0.5, 0.5, person.skin)
+    pen.ellipse(0, -0.4, width * 0.4, 0.13, person.hair)
+
+
+def draw_nose(pen: "Pen", person: Speaker) -> None:
+    """Draw the nose and its nostrils."""
+    pen.ellipse(0, 0.06, 0.035, 0.1, scale_colour(person.skin, 0.9))
+    pen.ellipse(0, 0.14, 0.07, 0.03, scale_colour(person.skin, 0.78))
+    for side in (-1, 1):
+        pen.ellipse(side * 0.035, 0.15, 0.016, 0.01, scale_colour(person.skin, 0.4))
+
+
+def _draw_brow(pen: "Pen", person: Speaker, side: int, smile: float) -> None:
     """Draw an eyebrow: knitted brows lean inwards and lie low, raised brows lie high."""
     lift = 0.05 * max(0.0, smile) - 0.03 * max(0.0, -smile)
     thick = person.brow * (1 + 0.5 * max(0.0, -smile))
@@ -111,18 +122,18 @@ def _draw_brow(pen: "_Pen", person: Speaker, side: int, smile: float) -> None:
     pen.ellipse(side * person.eyes_apart, -0.16 - lift, wide, thick, person.hair, lean=side * 28 * min(0.0, smile))
 
 
-def _draw_corners(pen: "_Pen", person: Speaker, smile: float) -> None:
+def _draw_corners(pen: "Pen", person: Speaker, smile: float) -> None:
     """Draw the mouth's line, bent up or down, and the cheeks that a smile lifts."""
-    dark = _scale_colour(person.lips, 0.45)
+    dark = scale_colour(person.lips, 0.45)
     for step in range(-8, 9):
         x = step / 8
         pen.ellipse(x * 0.22, 0.29 - smile * (0.14 * x**2 - 0.03), 0.034, 0.026, dark)
     if smile > 0:
         for side in (-1, 1):
-            pen.ellipse(side * 0.25, 0.1, 0.075, 0.05, _redden(person.skin))
+            pen.ellipse(side * 0.25, 0.1, 0.075, 0.05, redden(person.skin))
 
 
-def _draw_mouth(pen: "_Pen", person: Speaker, mouth: float) -> None:
+def _draw_mouth(pen: "Pen", person: Speaker, mouth: float) -> None:
     gap = 0.075 * mouth
     wide = 0.14 - 0.02 * mouth
     pen.ellipse(0, 0.27 + gap / 2, wide, 0.026 + gap, person.lips)
@@ -131,20 +142,22 @@ def _draw_mouth(pen: "_Pen", person: Speaker, mouth: float) -> None:
         if mouth > 0.35:
             pen.ellipse(0, 0.27 - gap * 0.25, wide * 0.6, gap * 0.28, (235, 235, 235))
     else:
-        pen.ellipse(0, 0.27, wide * 0.85, 0.004, _scale_colour(person.lips, 0.5))
+        pen.ellipse(0, 0.27, wide * 0.85, 0.004, scale_colour(person.lips, 0.5))
 
 
-def _redden(colour: Colour) -> Colour:
+def redden(colour: Colour) -> Colour:
+    """Return the skin's colour of a raised cheek."""
     b, g, r = colour
     return int(b * 0.78), int(g * 0.72), min(255, int(r * 1.08))
 
 
-def _scale_colour(colour: Colour, factor: float) -> Colour:
+def scale_colour(colour: Colour, factor: float) -> Colour:
+    """Return a lighter (above 1) or darker colour."""
     b, g, r = (int(min(255, v * factor)) for v in colour)
     return b, g, r
 
 
-class _Pen:
+class Pen:
     """Draws in face coordinates: the unit is the face's height, the origin its centre, the axes roll with the face."""
 
     def __init__(self, canvas_HWC: Bytes, pose: Pose) -> None:

@@ -49,7 +49,7 @@ def speak(
         sound[start_sample:stop] += (
             loud
             * shape
-            * _make_vowel(
+            * make_vowel(
                 stop - start_sample,
                 pitch_hz * draw.uniform(0.9, 1.15) * _make_melody(voice, stop - start_sample, start_sample),
                 formants,
@@ -84,7 +84,8 @@ def _apply_timbre(sound: Floats, voice: float) -> Floats:
     return np.asarray(lfilter([1, -tilt], [1], sound) if voice > 0 else lfilter([1 - tilt], [1, -tilt], sound))
 
 
-def _make_vowel(samples: int, pitch_hz: Floats, formants: tuple[int, int, int], draw: np.random.Generator) -> Floats:
+def make_vowel(samples: int, pitch_hz: Floats, formants: tuple[int, int, int], draw: np.random.Generator) -> Floats:
+    """Return a vowel with a peak of 1, of the pitch (S,) that changes from sample to sample."""
     phase = np.cumsum(pitch_hz / SAMPLE_RATE_HZ * (1 + 0.01 * draw.normal(0, 1, samples)))
     source = np.diff(np.floor(phase), prepend=0) + 0.02 * draw.normal(0, 1, samples)
     for hz in formants:

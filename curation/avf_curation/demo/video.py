@@ -2,7 +2,7 @@
 
 import multiprocessing
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,6 +19,7 @@ from avf_curation.demo.face_renderer import Pose, draw_speaker, make_speaker
 from avf_curation.demo.speech import speak
 from avf_curation.media.types import Bytes
 
+Shot = tuple[Iterator[Bytes], np.ndarray]  # its frames, and its samples
 WIDTH, HEIGHT = 480, 360
 _AAC_FRAME = 1024
 
@@ -52,7 +53,7 @@ class VideoScript:
     moov_first: bool = True
 
 
-def shot_frames(shot: ShotScript) -> tuple[Iterator[Bytes], np.ndarray]:
+def shot_frames(shot: ShotScript) -> Shot:
     """Return the frames of a shot, (HEIGHT, WIDTH, 3) BGR, and its 16 kHz samples, float from -1 to 1."""
     speaker = make_speaker(shot.speakers[0]) if shot.speakers else make_speaker(0)
     utterance = speak(shot.frames, speaker.pitch_hz, shot.seed, shot.pauses, shot.voice)
@@ -66,9 +67,9 @@ def shot_frames(shot: ShotScript) -> tuple[Iterator[Bytes], np.ndarray]:
 def _draw_frames(shot: ShotScript, mouth_T: np.ndarray) -> Iterator[Bytes]:
     draw = np.random.default_rng([shot.seed, 3])
     background = draw_background(shot.seed, WIDTH + int(abs(shot.pan) * shot.frames) + 1, HEIGHT)
-    sway = _random_path(draw, shot.frames, 5.0)
-    nod = _random_path(draw, shot.frames, 3.0)
-    roll = _random_path(draw, shot.frames, 2.5)
+    sway = random_path(draw, shot.frames, 5.0)
+    nod = random_path(draw, shot.frames, 3.0)
+    roll = random_path(draw, shot.frames, 2.5)
     blink = draw.integers(20, 90)
     still: Bytes | None = None
     for t in range(shot.frames):
@@ -99,7 +100,7 @@ def _draw_frames(shot: ShotScript, mouth_T: np.ndarray) -> Iterator[Bytes]:
         yield frame
 
 
-def _random_path(draw: np.random.Generator, frames: int, size: float) -> np.ndarray:
+def random_path(draw: np.random.Generator, frames: int, size: float) -> np.ndarray:
     """Return a smooth random path around zero, one value per frame."""
     knots = draw.normal(0, size, frames // 20 + 3)
     return np.interp(np.arange(frames) / 20, np.arange(len(knots)), knots)
@@ -113,11 +114,16 @@ def _draw_logo(frame_HWC: Bytes) -> None:
 
 def encode_video(script: VideoScript) -> bytes:
     """Return the bytes of an mp4: H.264 video, and AAC at 16 kHz where the script has audio."""
+    return encode_shots([shot_frames(shot) for shot in script.shots], script.sound, script.moov_first)
+
+
+def encode_shots(shots: Sequence[Shot], sound: bool = True, moov_first: bool = True) -> bytes:
+    """Return the bytes of an mp4 of shots, as `shot_frames` returns them."""
     with tempfile.TemporaryDirectory(prefix="avf-video-") as folder:
         path = Path(folder, "video.mp4")  # on disk, because +faststart reads the file back
-        options = {"fflags": "+bitexact"} | ({"movflags": "+faststart"} if script.moov_first else {})
+        options = {"fflags": "+bitexact"} | ({"movflags": "+faststart"} if moov_first else {})
         with av.open(str(path), "w", format="mp4", options=options) as container:
-            _mux(container, script)
+            _mux(container, shots, sound)
         return path.read_bytes()
 
 
@@ -141,7 +147,7 @@ def _write_file(path: Path, content: Callable[[], bytes]) -> None:
     path.write_bytes(content())
 
 
-def _mux(container: Any, script: VideoScript) -> None:
+def _mux(container: Any, shots: Sequence[Shot], sound: bool) -> None:
     """Encode frames and audio interleaved, so that a truncated file loses both from the same time on."""
     video = container.add_stream(
         "libx264",
@@ -149,8 +155,7 @@ def _mux(container: Any, script: VideoScript) -> None:
         options={"preset": "veryfast", "crf": "20", "x264-params": "threads=1:cpu-independent=1:keyint=25"},
     )
     video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-    audio = container.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="mono") if script.sound else None
-    shots = [shot_frames(shot) for shot in script.shots]
+    audio = container.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="mono") if sound else None
     samples = np.concatenate([audio for _, audio in shots]).astype(np.float32)[None]
     frame_count = sample_count = 0
     for images, _ in shots:
