@@ -1,6 +1,8 @@
 """`avf-train extract --pictures` and `--sound`: numbered pictures and whole files, on the frames that labels count."""
 
+import re
 import struct
+import sys
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,10 +13,12 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from avf_shards.errors import FaultError
 from avf_training.cli.main import main
+from avf_training.framewise.tracks import sound_decoder
 from avf_training.framewise.tracks.identity import TrackSubject
 from avf_training.framewise.tracks.picture_folders import decode_picture
-from avf_training.framewise.tracks.sound_files import decode_sound
+from avf_training.framewise.tracks.sound_decoder import DecodingLimits, decode_sound
 from avf_training.framewise.tracks.track_folder import TrackFolder
 from PIL import Image
 from support.tiny_extractors import save_vggish, save_vit, tiny_vit
@@ -155,6 +159,29 @@ def test_sound_is_heard_from_the_first_picture_on(tmp_path: Path, delay_s: float
     times = np.arange(first + 800, len(wave) - 800) / 16_000 - delay_s
     expected = 0.5 * 16_000 / 32_768 * np.sin(2 * np.pi * 500 * times)
     assert wave[first + 800 : -800] == pytest.approx(expected, abs=0.02), "the mean of both channels, in time"
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        ("import time; time.sleep(600)", "v.wav: its sound takes more than 600 s of CPU time, 0.2 s, or 1,000 MB"),
+        ("import sys; sys.stdout.buffer.write(b'\\x05\\0\\0\\0ab')", "v.wav: the process that decodes it ended with 0"),
+        ("import sys; sys.exit(3)", "v.wav: the process that decodes it ended with 3"),
+    ],
+)
+def test_a_process_that_hangs_or_ends_early_is_a_fault_of_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, message: str
+) -> None:
+    monkeypatch.setattr(sound_decoder, "module_command", lambda *_: [sys.executable, "-c", program])
+    limits = DecodingLimits(wall_s=0.2 if "sleep" in program else 600)
+    with pytest.raises(FaultError, match=re.escape(message)):
+        decode_sound(tmp_path / "v.wav", limits=limits)
+
+
+def test_sound_that_begins_before_the_picture_is_cut(tmp_path: Path) -> None:
+    write_sound_file(tmp_path / "v.mkv", 1.5, -0.25)
+    assert len(decode_sound(tmp_path / "v.mkv")) == pytest.approx(1.25 * 16_000, abs=32)
+    assert len(decode_sound(tmp_path / "v.mkv", rate_hz=44_100)) == pytest.approx(1.25 * 44_100, abs=90)
 
 
 def test_the_sound_of_whole_files_is_on_the_frames_of_their_labels(

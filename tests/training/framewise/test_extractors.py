@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from avf_training.data.storage import StorageConfig
-from avf_training.framewise.tracks import speech_extractors
+from avf_training.framewise.tracks import picture_extractors, speech_extractors
 from avf_training.framewise.tracks.extractor_names import EXTRACTORS
 from avf_training.framewise.tracks.footage import ClipFootage
 from avf_training.framewise.tracks.loading import load_extractor
@@ -36,6 +36,16 @@ def test_an_embedding_of_sun_has_256_values_within_1(shards: Path, tmp_path: Pat
     vectors = extractor.extract(TwoPictures(files=first_clip(shards).files)).vectors_RD
     assert vectors.shape == (2, 256)
     assert 0 < np.abs(vectors).max() <= 1
+
+
+def test_tracks_of_another_preparation_of_pictures_are_of_another_extractor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = save_vit(tmp_path / "vit")
+    before = load_extractor("vit", weights).identity
+    assert '"picture_preparation": 2' in before.settings
+    monkeypatch.setattr(picture_extractors, "PICTURE_PREPARATION", 3)
+    assert load_extractor("vit", weights).identity.digest != before.digest
 
 
 def test_whitened_sound_is_in_255ths(shards: Path, tmp_path: Path) -> None:

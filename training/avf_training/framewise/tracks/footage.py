@@ -17,6 +17,12 @@ from avf_training.data.decode import StoredAudio, decode_jpeg_planes, decode_pla
 from avf_training.data.fbank import INT16_SCALE
 from avf_training.data.transforms import crop_pixels, normalize_pixels
 
+PICTURE_PREPARATION = 2
+"""Version of the way from stored pictures to the network's input: rises where the same picture would become another.
+
+1: folders of pictures resized as fractions. 2: within a black square, resized as Pillow does, 8 bits.
+"""
+
 BATCH_PICTURES = 32  # of one forward pass
 
 

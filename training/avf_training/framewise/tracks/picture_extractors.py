@@ -18,7 +18,7 @@ from avf_training.framewise.models.image_vit import IMAGE_PRESETS, ImageFeatureM
 from avf_training.framewise.models.pose_backbone import PoseMaps
 from avf_training.framewise.models.static_nets import INPUT_PX, Backbone, StaticNet
 from avf_training.framewise.tracks.extractor import FrameVectors, digest_weights, every_frame, read_sizes
-from avf_training.framewise.tracks.footage import Footage
+from avf_training.framewise.tracks.footage import PICTURE_PREPARATION, Footage
 from avf_training.framewise.tracks.identity import ExtractorIdentity
 from avf_training.models.pretrained import load_strict
 
@@ -59,7 +59,12 @@ def load_vit(name: str, weights: Path, device: torch.device) -> PictureExtractor
     state = model.state_dict()
     new = {key: state[key] for key in ("head.weight", "head.bias") if key not in tensors}  # not read by a feature
     load_strict(model, tensors | new, str(weights))
-    settings = {"size_px": config.size_px, "heads": config.heads, "pooling": model.pooling}
+    settings: dict[str, str | int] = {
+        "size_px": config.size_px,
+        "heads": config.heads,
+        "pooling": model.pooling,
+        "picture_preparation": PICTURE_PREPARATION,
+    }
     identity = ExtractorIdentity.from_settings(name, settings, digest_weights(weights))
     return PictureExtractor(model, model.features, config.size_px, identity, device)
 
@@ -100,7 +105,7 @@ def load_static(name: str, weights: Path, device: torch.device) -> PictureExtrac
         hrnet_maps=maps,
     )
     load_authors_tensors(model, tensors, str(weights))
-    settings: dict[str, str | int] = {"size_px": INPUT_PX[backbone]}
+    settings: dict[str, str | int] = {"size_px": INPUT_PX[backbone], "picture_preparation": PICTURE_PREPARATION}
     if backbone == "hrnet_w32":
         settings["maps"] = maps
     identity = ExtractorIdentity.from_settings(name, settings, digest_weights(weights))
