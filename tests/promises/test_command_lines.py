@@ -308,6 +308,8 @@ REFUSALS = (
     ("avf-train", "extract film.mp4 --extractor vit --weights w.pt --out TRACKS", "w.pt: no such file"),
     ("avf-train", "extract notes.txt --extractor vit --weights w.pt --out TRACKS", "notes.txt: holds no video"),
     ("avf-train", "tracks nono", "no such folder of tracks"),
+    ("avf-train", "submission --task joy --predictions P --sample s.txt --out o.txt", "choose from va, expr, au"),
+    ("avf-train", "submission --task va --predictions P --sample nono.txt --out o.txt", "nono.txt: no such file"),
     ("avf-train", "reconstruct notes.txt --out figure.png", "notes.txt: holds no video"),
     ("avf-train", "reconstruct film.mp4 --ratios 2:1 --out figure.png", "video_ratio 2.0 must lie between 0 and 1"),
     ("avf-train", "reconstruct film.mp4 --preset nono --out figure.png", "unknown model"),

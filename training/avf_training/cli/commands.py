@@ -21,6 +21,7 @@ from avf_training.cli import (
     reconstruct,
     replay,
     study,
+    submission,
     tracks,
 )
 
@@ -41,6 +42,7 @@ COMMANDS = (
     embed,
     extract,
     tracks,
+    submission,
     export,
     describe,
     parity,

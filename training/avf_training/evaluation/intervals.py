@@ -95,12 +95,27 @@ def metric_interval(data: Dataset, predictions: Predictions, name: str, unit_of:
     if reason := _missing_reason(data, [predictions], groups, name, unit_nouns(predictions, unit_of)):
         return Interval(reason=reason)
     bottom = -1.0 if data.task == "dimensions" else 0.0
-    scale = _LogOdds(bottom=bottom, margin=0.5 / len(predictions.keys))
+    return jackknife_interval(without, groups, bottom=bottom, margin=0.5 / len(predictions.keys))
+
+
+def jackknife_interval(
+    without: Callable[[Rows], float], groups: Sequence[Rows], *, bottom: float, margin: float
+) -> Interval:
+    """Return the interval of a metric over units, or why there is none.
+
+    Args:
+        without: computes the metric without the rows that it gets; nan where it is undefined.
+        groups: rows of each unit.
+        bottom: least value of the metric: -1 of a correlation, 0 of a share.
+        margin: closest distance to an end of the range that is told apart.
+    """
+    scale = _LogOdds(bottom=bottom, margin=margin)
+    value = without(_NO_ROWS)
     error = _jackknife_error(groups, without, scale.forward)
-    if not np.isfinite(error):
+    if not np.isfinite(error) or np.isnan(value):
         return Interval(reason=_UNDEFINED_WITHOUT_SOME)
     if not error:
-        return Interval(reason="nobody's clips change the score")
+        return Interval(reason="nobody changes the score")
     reach, middle = _t_quantile(len(groups)) * error, scale.forward(value)
     return Interval(low=scale.backward(middle - reach), high=scale.backward(middle + reach))
 

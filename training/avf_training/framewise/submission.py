@@ -51,6 +51,11 @@ class FilledVideo:
     repeated_end: int  # frames behind the last prediction, filled with it
     cut: int  # predictions that the list does not ask for
 
+    @property
+    def repeated(self) -> int:
+        """Return the rows that have the prediction of another frame."""
+        return self.repeated_inside + self.repeated_end
+
     def __str__(self) -> str:
         parts = [
             f"{count:,} {text}"
@@ -65,9 +70,9 @@ class FilledVideo:
 
 
 def task_of_header(path: Path, header: str) -> ChallengeTask:
-    """Return the task that a first line names. Raises UserError for any other line."""
+    """Return the task that a first line names, in capitals or not. Raises UserError for any other line."""
     for task, text in HEADERS.items():
-        if [part.strip() for part in header.split(",")] == text.split(","):
+        if [part.strip().lower() for part in header.split(",")] == text.lower().split(","):
             return task
     raise UserError(
         f"{path}: line 1: {header[:80]!r} is the header of no task; it would be {' or '.join(HEADERS.values())}"

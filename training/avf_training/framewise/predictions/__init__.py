@@ -1,0 +1,1 @@
+"""Predictions for frames: read, turned into answers, joined with labels and scored."""
