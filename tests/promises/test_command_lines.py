@@ -306,6 +306,7 @@ REFUSALS = (
     ("avf-train", "embed film.mp4 --model MODEL --out features.parquet --kinds sound", "no such feature: sound"),
     ("avf-train", "extract film.mp4 --extractor nono --weights w.pt --out TRACKS", "no such extractor"),
     ("avf-train", "extract film.mp4 --extractor vit --weights w.pt --out TRACKS", "w.pt: no such file"),
+    ("avf-train", "frame-labels none --out LABELS", "none: no such file or folder"),
     ("avf-train", "extract notes.txt --extractor vit --weights w.pt --out TRACKS", "notes.txt: holds no video"),
     ("avf-train", "tracks nono", "no such folder of tracks"),
     ("avf-train", "submission --task joy --predictions P --sample s.txt --out o.txt", "choose from va, expr, au"),

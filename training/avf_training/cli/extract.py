@@ -73,7 +73,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--fps",
         metavar="N|FILE.csv",
-        type=_fps,
+        type=frame_rates,
         default=30.0,
         help="with --pictures and --sound: frames a second, or a table with the columns video and fps "
         "(default: %(default)g)",
@@ -129,7 +129,7 @@ def _list_files(options: argparse.Namespace, source: str, on_fault: Callable[[st
     """Return the inputs of --pictures or --sound."""
     from avf_shards.schema.clip_key import check_source_name
 
-    from avf_training.framewise.tracks.picture_folders import picture_inputs, read_fps_table
+    from avf_training.framewise.tracks.picture_folders import picture_inputs, rates_of_videos
     from avf_training.framewise.tracks.sound_files import sound_inputs
 
     list_inputs = picture_inputs if options.pictures else sound_inputs
@@ -137,19 +137,10 @@ def _list_files(options: argparse.Namespace, source: str, on_fault: Callable[[st
     if not options.input.is_dir():
         holds = "folders of pictures, as VIDEO/00001.jpg" if options.pictures else "videos or sound files"
         raise UserError(f"{options.input}: is no folder; name one of {holds}")
-    if isinstance(options.fps, float):
-        return list_inputs(options.input, source, lambda video: options.fps, on_fault)
-    rates = read_fps_table(options.fps)
-
-    def fps_of(video: str) -> float:
-        if video not in rates:
-            raise UserError(f"{options.fps}: has no row of the video {video}; add its frames a second")
-        return rates[video]
-
-    return list_inputs(options.input, source, fps_of, on_fault)
+    return list_inputs(options.input, source, rates_of_videos(options.fps), on_fault)
 
 
-def _fps(text: str) -> float | Path:
+def frame_rates(text: str) -> float | Path:
     """Return the number of --fps, or the table that it names."""
     try:
         fps = float(text)

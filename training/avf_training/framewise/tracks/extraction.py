@@ -29,6 +29,19 @@ class FootageStretch:
     footage: Footage
     frames_N: npt.NDArray[np.int64]  # numbers in the video, from 1, rising
     times_s_N: npt.NDArray[np.float64]  # in seconds of the video
+    # Which row of the footage each of these frames is, as a function of the rows that have a vector: an index among
+    # those rows, -1 for none. None: each frame is its own row.
+    rows_of_frames: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]] | None = None
+
+    def number(
+        self, rows_R: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+        """Return the numbers and times of the frames with a vector, and the index of each vector."""
+        if self.rows_of_frames is None:
+            return self.frames_N[rows_R], self.times_s_N[rows_R], np.arange(len(rows_R))
+        index_N = self.rows_of_frames(rows_R)
+        has_vector_N = index_N >= 0
+        return self.frames_N[has_vector_N], self.times_s_N[has_vector_N], index_N[has_vector_N]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,12 +121,12 @@ class TrackExtraction:
         last = 0
         for stretch in track_input.read():
             rows = self._extractor.extract(stretch.footage)
-            numbers_R = stretch.frames_N[rows.rows_R]
-            new_R = numbers_R > last  # stretches of one person may share frames: the earlier one has them
-            frames.append(numbers_R[new_R])
-            times.append(stretch.times_s_N[rows.rows_R][new_R])
-            vectors.append(rows.vectors_RD[new_R])
-            last = max(last, int(numbers_R[-1]) if len(numbers_R) else 0)
+            numbers_K, times_s_K, index_K = stretch.number(rows.rows_R)
+            new_K = numbers_K > last  # stretches of one person may share frames: the earlier one has them
+            frames.append(numbers_K[new_K])
+            times.append(times_s_K[new_K])
+            vectors.append(rows.vectors_RD[index_K[new_K]])
+            last = max(last, int(numbers_K[-1]) if len(numbers_K) else 0)
         vectors_ND = np.concatenate(vectors)
         return FeatureTrack(
             subject=track_input.subject,

@@ -131,6 +131,23 @@ def numbered_pictures(folder: Path) -> dict[int, Path]:
     return dict(sorted(files.items()))
 
 
+def rates_of_videos(fps: float | Path) -> Callable[[str], float]:
+    """Return the function from a video to its frames a second: a number for all, or a table's.
+
+    It raises UserError for a video that the table lacks; a table that is none raises it here.
+    """
+    if isinstance(fps, float):
+        return lambda video: fps
+    rates = read_fps_table(fps)
+
+    def fps_of(video: str) -> float:
+        if video not in rates:
+            raise UserError(f"{fps}: has no row of the video {video}; add its frames a second")
+        return rates[video]
+
+    return fps_of
+
+
 def read_fps_table(path: Path) -> Mapping[str, float]:
     """Return frames a second by video from a CSV file with the columns video and fps.
 
