@@ -3,7 +3,7 @@
     videos/labels.csv                 file, frame_labels, subject and set of each video
     videos/2000/talk_0.mp4            8 s of a person at 25 frames a second
     videos/2000/talk_0.csv            frame, valence, arousal, expression and twelve action units
-    pictures/labels.csv               file, subject, set and the labels of each picture
+    pictures/labels.csv               file, identity, set and the labels of each picture
     pictures/1000/00001.jpg           a face
 
 Nobody is in two sets, and nobody of the pictures is in the videos.
@@ -90,7 +90,7 @@ def write_frame_corpus(folder: Path, corpus: FrameCorpus = DRAWN_PEOPLE, process
         for (name, subset, _), pictures in zip(people, results[len(films) :], strict=True)
         for number, labels in enumerate(pictures, 1)
     ]
-    _write_table(temporary / "pictures/labels.csv", ("file", "subject", "set", *LABELS), tables)
+    _write_table(temporary / "pictures/labels.csv", ("file", "identity", "set", *LABELS), tables)
     os.replace(temporary, folder)
 
 

@@ -123,7 +123,7 @@ def test_pictures_have_labels_and_nobody_is_in_two_sets(corpus: Path) -> None:
     assert len(rows) == 3 * SMALL.pictures
     assert all((corpus / "pictures" / row["file"]).is_file() for row in rows)
     assert all(row["expression"] in EXPRESSIONS and row["AU12"] in "01" for row in rows)
-    sets = {(row["subject"], row["set"]) for row in rows}
+    sets = {(row["identity"], row["set"]) for row in rows}
     assert len(sets) == 3
     assert not {row["subject"] for row in read_rows(corpus / "videos/labels.csv")} & {person for person, _ in sets}
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from avf_shards.errors import UserError
 from avf_training.data.storage import StorageConfig
 from avf_training.framewise.tracks import picture_extractors, speech_extractors
 from avf_training.framewise.tracks.extractor_names import EXTRACTORS
@@ -56,7 +57,28 @@ def test_whitened_sound_is_in_255ths(shards: Path, tmp_path: Path) -> None:
 
 
 def test_every_extractor_is_tried_or_shares_its_code_with_one_that_is() -> None:
-    assert EXTRACTORS.keys() == MAKERS.keys() | {"efficientnet_b1", "efficientnet_b4", "vit_b_16", "hrnet_w32"}
+    others = {"efficientnet_b1", "efficientnet_b4", "vit_b_16", "hrnet_w32", "log_mel"}
+    assert EXTRACTORS.keys() == MAKERS.keys() | others
+
+
+def test_the_spectrum_of_a_frame_is_that_of_the_sound_in_it() -> None:
+    """A tone of 440 Hz in the second second alone: its band is loud from frame 25 to 49, and nowhere else."""
+    seconds = np.arange(3 * 16_000) / 16_000
+    wave = np.where((seconds >= 1) & (seconds < 2), 0.5 * np.sin(2 * np.pi * 440 * seconds), 0.0)
+    footage = SoundFootage(wave_S=wave.astype(np.float32), rate=25.0)
+    vectors_ND = load_extractor("log_mel", None).extract(footage).vectors_RD
+    assert vectors_ND.shape == (75, 64)
+    loud_N = vectors_ND.max(1) > 2
+    assert np.flatnonzero(loud_N).tolist() == list(range(25, 50))
+    edges_mel = np.linspace(*(1127 * np.log1p(np.array([125.0, 7500.0]) / 700)), 66)
+    centres_hz = 700 * np.expm1(edges_mel[1:-1] / 1127)
+    assert abs(centres_hz[vectors_ND[37].argmax()] - 440) < 40
+
+
+@pytest.mark.parametrize(("name", "weights"), [("log_mel", Path("some.pt")), ("vggish", None)])
+def test_weights_are_given_where_there_are_some(name: str, weights: Path | None) -> None:
+    with pytest.raises(UserError, match=r"--weights: log_mel has no weights|--weights is missing: vggish needs"):
+        load_extractor(name, weights)
 
 
 def test_a_picture_extractor_sees_the_pictures_one_by_one(shards: Path, tmp_path: Path) -> None:

@@ -41,8 +41,7 @@ def add(commands: Any) -> None:
         "--weights",
         metavar="FILE",
         type=local_path,
-        required=True,
-        help="its weights: .safetensors, .bin or .pt, a folder of Hugging Face, or a model of avf-train",
+        help="its weights: .safetensors, .bin or .pt, a folder of Hugging Face, a model of avf-train; log_mel: none",
     )
     parser.add_argument(
         "--out",
@@ -95,13 +94,14 @@ def _list_extractors() -> str:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from avf_training.framewise.tracks.extractor_names import check_extractor
+    from avf_training.framewise.tracks.extractor_names import check_extractor, check_weights
     from avf_training.inference.clip_input import open_clips, require_input
 
     check_extractor(options.extractor, options.pictures is not None, options.sound is not None)
     if options.pictures is None and options.sound is None:
         require_input(options.input)
-    require_files(options.input, options.weights)
+    check_weights(options.extractor, given=options.weights is not None)
+    require_files(options.input, *([] if options.weights is None else [options.weights]))
     # After what is refused quickly: these load torch.
     from avf_training.framewise.tracks.clips_of_people import clip_inputs
     from avf_training.framewise.tracks.extraction import TrackExtraction

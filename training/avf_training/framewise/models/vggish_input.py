@@ -38,9 +38,14 @@ def mel_matrix() -> Wave:
     return np.asarray(weights)
 
 
+def log_mel_frames(wave_N: Wave) -> Wave:
+    """Return (frames, 64) of a mono wave at 16 kHz in -1..1, a row of 25 ms each 10 ms; none below 400 samples."""
+    return np.log(magnitudes(wave_N) @ mel_matrix() + LOG_OFFSET)
+
+
 def log_mel_examples(wave_N: Wave) -> Wave:
     """Return (examples, 96, 64) of a mono wave at 16 kHz in -1..1, one each 0.96 s; none below 15,600 samples."""
-    frames = np.log(magnitudes(wave_N) @ mel_matrix() + LOG_OFFSET)
+    frames = log_mel_frames(wave_N)
     count = len(frames) // EXAMPLE_FRAMES
     return np.asarray(frames[: count * EXAMPLE_FRAMES].reshape(count, EXAMPLE_FRAMES, BANDS))
 

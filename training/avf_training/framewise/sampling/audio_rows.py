@@ -10,13 +10,22 @@ VGGISH_ROW_S = 0.96
 
 
 def hubert_rows_of_frames(rows_RD: Floats, frames: int, fps: float) -> Floats:
+    """Return a vector for each frame, (N, D), from rows of wav2vec 2.0 or HuBERT, as `rows_of_frames`."""
+    return rows_of_frames(rows_RD, frames, fps, HUBERT_HOP, HUBERT_FIELD)
+
+
+def rows_of_frames(rows_RD: Floats, frames: int, fps: float, hop: int, field: int) -> Floats:
     """Return a vector for each frame, (N, D): the mean of the rows whose centre lies in it, else the nearest row.
 
     Frame i, counted from 1, shows the time from (i - 1) / fps on. Without a row, zeros.
+
+    Args:
+        hop: samples from the start of one row to that of the next.
+        field: samples that a row is of.
     """
     if not len(rows_RD):
         return np.zeros((frames, rows_RD.shape[1]))
-    centres_s_R = (np.arange(len(rows_RD)) * HUBERT_HOP + HUBERT_FIELD / 2) / SAMPLE_RATE_HZ
+    centres_s_R = (np.arange(len(rows_RD)) * hop + field / 2) / SAMPLE_RATE_HZ
     starts_s_N = np.arange(frames) / fps
     first_N = np.searchsorted(centres_s_R, starts_s_N, side="left")
     stop_N = np.searchsorted(centres_s_R, (np.arange(frames) + 1) / fps, side="left")

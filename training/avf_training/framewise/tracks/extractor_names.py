@@ -15,14 +15,17 @@ EXTRACTORS = {
     "pdem_v1": "sound: SUN's acoustic model V1 on PDEM, five vectors a second",
     "pdem_v2": "sound: SUN's acoustic model V2 on PDEM, five vectors a second",
     "pdem_v3": "sound: SUN's acoustic model V3 on PDEM, five vectors a second",
+    "log_mel": "sound: the log-mel spectrum of each frame, 64 values; needs no weights",
 }
 """Name -> what it reads and gives."""
 
 
 PICTURE_EXTRACTORS = ("vit", "efficientnet_b1", "efficientnet_b4", "vit_b_16", "hrnet_w32")
 """Those that look at single pictures."""
-SOUND_EXTRACTORS = ("wav2vec2", "hubert", "vggish", "pdem_v1", "pdem_v2", "pdem_v3")
+SOUND_EXTRACTORS = ("wav2vec2", "hubert", "vggish", "pdem_v1", "pdem_v2", "pdem_v3", "log_mel")
 """Those that listen and do not look."""
+WITHOUT_WEIGHTS = ("log_mel",)
+"""Those that have no weights."""
 
 
 def check_extractor(name: str, pictures: bool = False, sound: bool = False) -> None:
@@ -35,3 +38,11 @@ def check_extractor(name: str, pictures: bool = False, sound: bool = False) -> N
     ):
         if chosen and name not in names:
             raise UserError(f"--extractor {name}: does not work with {option}, which is for {', '.join(names)}")
+
+
+def check_weights(name: str, *, given: bool) -> None:
+    """Raise UserError where an extractor needs weights and none are given, or has none and some are."""
+    if given and name in WITHOUT_WEIGHTS:
+        raise UserError(f"--weights: {name} has no weights; leave the option out")
+    if not given and name not in WITHOUT_WEIGHTS:
+        raise UserError(f"--weights is missing: {name} needs its weights; {', '.join(WITHOUT_WEIGHTS)} needs none")

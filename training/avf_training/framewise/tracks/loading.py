@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 
 from avf_training.framewise.tracks.extractor import TrackExtractor
-from avf_training.framewise.tracks.extractor_names import EXTRACTORS, check_extractor
+from avf_training.framewise.tracks.extractor_names import EXTRACTORS, WITHOUT_WEIGHTS, check_extractor, check_weights
+from avf_training.framewise.tracks.log_mel_extractor import LogMelExtractor
 from avf_training.framewise.tracks.picture_extractors import load_static, load_vit
 from avf_training.framewise.tracks.saved_model_extractor import load_saved_model
 from avf_training.framewise.tracks.speech_extractors import load_acoustic_model, load_speech_encoder, load_vggish
@@ -26,10 +27,16 @@ _LOADERS: dict[str, Loader] = {
     "pdem_v2": load_acoustic_model,
     "pdem_v3": load_acoustic_model,
 }
-assert _LOADERS.keys() == EXTRACTORS.keys()
+assert {*_LOADERS, *WITHOUT_WEIGHTS} == EXTRACTORS.keys()
 
 
-def load_extractor(name: str, weights: Path, device: str = "cpu") -> TrackExtractor:
-    """Return an extractor with its weights. Raises UserError for an unknown name or weights that do not fit."""
+def load_extractor(name: str, weights: Path | None, device: str = "cpu") -> TrackExtractor:
+    """Return an extractor with its weights, None for one that has none.
+
+    Raises UserError for an unknown name, or weights that are missing, too many or do not fit.
+    """
     check_extractor(name)
+    check_weights(name, given=weights is not None)
+    if weights is None:
+        return LogMelExtractor()
     return _LOADERS[name](name, weights, torch.device(device))
