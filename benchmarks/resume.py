@@ -21,8 +21,9 @@ from avf_shards.sampling.stream_order import StreamOrder
 from avf_shards.schema.clip_key import make_clip_key
 from avf_shards.timeline import FRAMES_PER_SECOND, Span
 from avf_training.data.loader import StreamLoader
+from avf_training.data.ordered_stream import StreamConfig
 from avf_training.data.pretraining_sampler import PretrainingSampler
-from avf_training.data.stream import ClipStream, StreamConfig
+from avf_training.data.stream import ClipStream
 from avf_training.models.mask_sampling import paper_masks
 from avf_training.models.presets import PRESETS
 
@@ -126,7 +127,7 @@ def _median(work: Callable[[], object]) -> float:
     return statistics.median(times)
 
 
-def _worker_mb(loader: StreamLoader[Any, Any]) -> tuple[float, float]:
+def _worker_mb(loader: StreamLoader[Any]) -> tuple[float, float]:
     """Return the private megabytes of the largest worker, and the megabytes that it shares with the trainer."""
     stream = iter(loader)
     for _ in range(12):

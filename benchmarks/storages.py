@@ -11,8 +11,9 @@ import av
 import torch
 from avf_training.data.benchmark import torchcodec_decoders
 from avf_training.data.decode import StoredAudio, decode_planes
+from avf_training.data.ordered_stream import StreamConfig
 from avf_training.data.pretraining_sampler import PretrainingSampler
-from avf_training.data.stream import ClipStream, StreamConfig
+from avf_training.data.stream import ClipStream
 from avf_training.models.mask_sampling import paper_masks
 from avf_training.models.presets import PRESETS
 

@@ -21,13 +21,14 @@ from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_F
 from avf_training.data.batch import concat_batches
 from avf_training.data.fbank import log_mel
 from avf_training.data.loader import StreamLoader
+from avf_training.data.ordered_stream import StreamConfig
 from avf_training.data.pretraining_sampler import (
     PretrainingBatch,
     PretrainingParams,
     PretrainingSampler,
     pretraining_input,
 )
-from avf_training.data.stream import ClipStream, StreamConfig
+from avf_training.data.stream import ClipStream
 from avf_training.models.mask_sampling import paper_masks
 from avf_training.models.presets import PRESETS
 

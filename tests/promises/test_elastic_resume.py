@@ -21,13 +21,14 @@ from avf_training.data.batch import Batch
 from avf_training.data.clip import Clip
 from avf_training.data.finetuning_sampler import finetuning_input
 from avf_training.data.loader import StreamLoader
+from avf_training.data.ordered_stream import StreamConfig
 from avf_training.data.pretraining_sampler import (
     PretrainingBatch,
     PretrainingParams,
     PretrainingSampler,
     pretraining_input,
 )
-from avf_training.data.stream import ClipStream, StreamConfig
+from avf_training.data.stream import ClipStream
 from avf_training.distributed.environment import torchrun_environment
 from avf_training.models.mask_sampling import paper_masks
 from support.clips import make_flashing_shards
@@ -90,7 +91,7 @@ def test_a_stream_resumes_with_any_number_of_ranks_and_workers(
             assert [clip for stream in streams for clip in batch_contents(next(stream))] == undisturbed[stage][step]
 
 
-def state_at(loader: StreamLoader[Any, Any], step: int) -> dict[str, object]:
+def state_at(loader: StreamLoader[Any], step: int) -> dict[str, object]:
     epoch, position = divmod(step * BATCH, len(loader.stream.order))
     return {**loader.state_dict(), "epoch": epoch, "position": position}
 

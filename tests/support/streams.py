@@ -7,8 +7,9 @@ from avf_training.data.augment_config import MixConfig
 from avf_training.data.batch import Batch
 from avf_training.data.finetuning_sampler import FinetuningBatch, FinetuningSampler
 from avf_training.data.loader import StreamLoader
+from avf_training.data.ordered_stream import StreamConfig
 from avf_training.data.pretraining_sampler import PretrainingBatch, PretrainingSampler
-from avf_training.data.stream import ClipStream, StreamConfig
+from avf_training.data.stream import ClipStream
 from avf_training.models.mask_sampling import paper_masks
 
 from support.models import tiny_config
@@ -26,7 +27,7 @@ def finetuning_sampler(**mix: Any) -> FinetuningSampler:
 
 def make_stream_loader(
     shards: Path | str, sampler: Any, batch: int, *, world: int = 1, rank: int = 0, workers: int = 0, **settings: Any
-) -> StreamLoader[Any, Any]:
+) -> StreamLoader[Any]:
     """Return the loader of a rank; `more` holds settings of the stream or of the loader."""
     loader_settings = {
         name: settings.pop(name) for name in ("quarantine", "delivery_log", "log_steps") if name in settings
@@ -70,6 +71,6 @@ def _more(batch: Batch, n: int) -> tuple[object, ...]:
     return batch.params[own_row], records, batch.params[partner_row], *_row(batch, partner_row)
 
 
-def next_global_batch(loaders: list[StreamLoader[Any, Any]]) -> list[tuple[object, ...]]:
+def next_global_batch(loaders: list[StreamLoader[Any]]) -> list[tuple[object, ...]]:
     """Return the contents of the next global batch: the batches of all ranks, in the order of ranks."""
     return [clip for loader in loaders for clip in batch_contents(next(iter(loader)))]

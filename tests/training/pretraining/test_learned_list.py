@@ -7,7 +7,7 @@ from avf_shards.sampling.mixture import Mixture
 from avf_shards.sampling.stream_order import StreamOrder
 from avf_training.data.reader import ClipReader
 from avf_training.data.storage import StorageConfig
-from avf_training.pretraining.pretrain import _list_clips
+from avf_training.pretraining.learned_list import list_stream_clips
 from avf_training.tasks.learned_clips import LearnedClips
 from support.labelled import make_label_rows, make_labelled_shards
 
@@ -20,4 +20,4 @@ def test_clips_outside_the_share_are_not_listed(tmp_path: Path) -> None:
         order = StreamOrder(corpus, Mixture(share=share), 0)
         taken = {reader.key(clip) for clip in order.epoch(0).clip_P.tolist()}
         assert len(taken) == round(20 * share)
-        assert _list_clips(order, reader, 2) == LearnedClips.from_keys(taken, labelled=False)
+        assert list_stream_clips(order, reader, 2) == LearnedClips.from_keys(taken, labelled=False)

@@ -1,4 +1,4 @@
-"""The data that all batches of a stream have in common, and functions to concatenate and move batches.
+"""The data that all batches of a stream have in common, those of clips, and functions to concatenate and move batches.
 
 Shapes: B clips of this rank in a batch, R rows (the clips and those that only serve as mixing partners), T frames,
 Q = 3H / 2 rows of planes, W width, S samples.
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from avf_training.models.masks import Masks
 
-B = TypeVar("B", bound="Batch")
+B = TypeVar("B", bound="StreamBatch")
 
 ROW_NUMBERS = {"row_numbers": True}  # field metadata: row numbers that are shifted when batches are concatenated
 
@@ -32,20 +32,26 @@ class ClipFault:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Batch:
-    """This rank's clips of one step, with video and audio as stored."""
+class StreamBatch:
+    """What a batch of any stream has: the loader, the train step and the counts of deliveries need no more."""
 
-    first_position: int  # of the first clip, counted from the start of the stream over all epochs
-    keys: tuple[str, ...]  # of the B clips
-    sources: tuple[str, ...]  # of the B clips
-    planes_RTQW: Tensor  # uint8 yuv420p planes
-    full_range_R: Tensor  # bool: full-range planes (JPEG), else limited range (H.264)
-    waveform_RS: Tensor  # int16, 16 kHz mono; 0 after the clip's end
-    samples_R: Tensor  # how many samples of each row are the clip's own
-    faults: tuple[ClipFault, ...]  # unreadable clips that were replaced in this batch
+    first_position: int  # of the first item, counted from the start of the stream over all epochs
+    keys: tuple[str, ...]  # of the B items
+    sources: tuple[str, ...]  # of the B items
+    faults: tuple[ClipFault, ...]  # unreadable items that were replaced in this batch
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    @property
+    def rows(self) -> int:
+        """Return R: the items, and those that only serve as mixing partners."""
+        return len(self)
+
+    @property
+    def buffer(self) -> Tensor:
+        """Return the tensor in the memory that a worker fills again."""
+        raise NotImplementedError
 
     def pin_memory(self: B) -> B:
         """Return a copy in pinned memory, from which a GPU copies by itself. torch's DataLoader calls this method."""
@@ -63,6 +69,24 @@ class Batch:
             return tensor
 
         _map_tensors(self, record)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch(StreamBatch):
+    """This rank's clips of one step, with video and audio as stored."""
+
+    planes_RTQW: Tensor  # uint8 yuv420p planes
+    full_range_R: Tensor  # bool: full-range planes (JPEG), else limited range (H.264)
+    waveform_RS: Tensor  # int16, 16 kHz mono; 0 after the clip's end
+    samples_R: Tensor  # how many samples of each row are the clip's own
+
+    @property
+    def rows(self) -> int:
+        return len(self.samples_R)
+
+    @property
+    def buffer(self) -> Tensor:
+        return self.planes_RTQW
 
 
 def _map_tensors(batch: B, transform: Callable[[Tensor], Tensor]) -> B:
@@ -83,7 +107,7 @@ def concat_batches(parts: Sequence[B], copy: bool = False) -> B:
     first, *rest = parts
     if not rest:
         return _map_tensors(first, torch.clone) if copy else first
-    starts = list(accumulate((len(part.samples_R) for part in parts[:-1]), initial=0))
+    starts = list(accumulate((part.rows for part in parts[:-1]), initial=0))
     changed: dict[str, Any] = {}
     for field in fields(first):
         values = [getattr(part, field.name) for part in parts]

@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 
 from avf_training.data.decode import StoredAudio, decode_jpeg_planes, decode_planes
+from avf_training.data.ordered_stream import StreamConfig
 from avf_training.data.pretraining_sampler import (
     PretrainingBatch,
     PretrainingParams,
@@ -18,7 +19,7 @@ from avf_training.data.pretraining_sampler import (
     pretraining_input,
 )
 from avf_training.data.storage import StorageConfig
-from avf_training.data.stream import ClipStream, StreamConfig
+from avf_training.data.stream import ClipStream
 from avf_training.data.window_length import STRIDE
 from avf_training.models.mask_sampling import paper_masks
 from avf_training.models.presets import preset

@@ -12,7 +12,7 @@ from avf_shards.errors import FaultError, UserError
 from avf_shards.sampling.stream_order import EpochwiseOrder, rank_steps
 from avf_shards.system.named_writes import append_text
 
-from avf_training.data.batch import Batch, ClipFault
+from avf_training.data.batch import ClipFault, StreamBatch
 
 _TOLERATED_FAULTS = 10  # of a source: below this count a share says nothing, and the run goes on
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class DeliveryTracker:
         self._unchecked.clear()
         self._unchecked_from = position
 
-    def record_batch(self, batch: Batch) -> None:
+    def record_batch(self, batch: StreamBatch) -> None:
         """Count one batch of this rank. Raises FaultError with the table when a source has too many faults."""
         self._delivered.update(batch.sources)
         self._unchecked.update(batch.sources)

@@ -14,20 +14,18 @@ from avf_shards.errors import FaultError, UserError
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from avf_training.data.batch import Batch, concat_batches
-from avf_training.data.clip import SampledParams
+from avf_training.data.batch import StreamBatch, concat_batches
 from avf_training.data.delivery import DeliveryTracker, SourceDelivery
+from avf_training.data.ordered_stream import OrderedStream
 from avf_training.data.shared_buffers import buffers_needed
 from avf_training.data.shared_memory import FOLDER, LEAST_BYTES, is_too_small
-from avf_training.data.stream import ClipStream
 from avf_training.data.worker_process import group_signals_blocked, init_worker
 
-D = TypeVar("D", bound=SampledParams)
-B = TypeVar("B", bound=Batch)
+B = TypeVar("B", bound=StreamBatch)
 log = logging.getLogger(__name__)
 
 
-class StreamLoader(Generic[D, B]):
+class StreamLoader(Generic[B]):
     """Iterates over the batches of one rank, from the position at which the stream stands.
 
     The state holds the order's digest, the epoch, the position, and the counts of delivered clips. Any world size and
@@ -36,7 +34,7 @@ class StreamLoader(Generic[D, B]):
 
     def __init__(
         self,
-        stream: ClipStream[D, B],
+        stream: OrderedStream[B],
         *,
         workers: int = 0,
         device: torch.device | str = "cpu",
@@ -130,7 +128,7 @@ class StreamLoader(Generic[D, B]):
         mapped: deque[Tensor] = deque(maxlen=held)
         try:
             while len(step := list(islice(parts, per_step))) == per_step:
-                mapped.extend(part.planes_RTQW for part in step)
+                mapped.extend(part.buffer for part in step)
                 yield step
         except (UserError, FaultError) as error:
             raise _without_worker_traceback(error) from None
@@ -168,7 +166,7 @@ def _hand_over(batch: B, copied: torch.cuda.Event) -> B:
 
     Without record_stream the allocator, which knows the copying stream alone, could reuse the memory too early.
     """
-    compute_stream = torch.cuda.current_stream(batch.planes_RTQW.device)
+    compute_stream = torch.cuda.current_stream(batch.buffer.device)
     compute_stream.wait_event(copied)
     batch.record_stream(compute_stream)
     return batch

@@ -1,6 +1,7 @@
 """Distribution of a model over the ranks: a copy on each rank (DDP), or a shard of every block (FSDP2)."""
 
 import logging
+from collections.abc import Iterable
 
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
@@ -24,15 +25,23 @@ def parallelize_model(model: MaskedAutoencoder, parallel: Parallel, context: Dis
     """
     if parallel == "ddp":
         return wrap_ddp(model, context)
-    mesh = init_device_mesh(context.device.type, (context.size,))
-    for part in (*model.encoders(), *model.decoders()):
-        for block in part.get_submodule("blocks").children():
-            fully_shard(block, mesh=mesh)
-            # FSDP gathers parameters in hooks around forward(); other entry points must be registered to get them too.
-            if isinstance(block, LGIBlock):
-                register_fsdp_forward_method(block, "forward_local")
-    fully_shard(model, mesh=mesh)
+    parts = (*model.encoders(), *model.decoders())
+    blocks = [block for part in parts for block in part.get_submodule("blocks").children()]
+    shard_blocks(model, blocks, context)
+    # FSDP gathers parameters in hooks around forward(); other entry points must be registered to get them too.
+    for block in blocks:
+        if isinstance(block, LGIBlock):
+            register_fsdp_forward_method(block, "forward_local")
     register_fsdp_forward_method(model, "level_features")
+    return model
+
+
+def shard_blocks(model: nn.Module, blocks: Iterable[nn.Module], context: DistributedContext) -> nn.Module:
+    """Return the model, of which each rank now holds its shard of every block and of the rest (FSDP2)."""
+    mesh = init_device_mesh(context.device.type, (context.size,))
+    for block in blocks:
+        fully_shard(block, mesh=mesh)
+    fully_shard(model, mesh=mesh)
     log.info("FSDP: blocks are sharded over %d ranks", context.size)
     return model
 

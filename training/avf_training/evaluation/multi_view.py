@@ -17,7 +17,8 @@ from torch import Tensor
 from avf_training.data.batch import Batch
 from avf_training.data.clip import Clip
 from avf_training.data.loader import StreamLoader
-from avf_training.data.stream import ClipStream, StreamConfig
+from avf_training.data.ordered_stream import StreamConfig
+from avf_training.data.stream import ClipStream
 from avf_training.data.transforms import audio_input, video_input
 from avf_training.data.windows import segment_frames
 from avf_training.distributed.context import DistributedContext
@@ -89,7 +90,7 @@ class ViewConfig:
 
 def view_loader(
     shards: LabelledShards, clips: Sequence[int], config: ViewConfig, device: torch.device
-) -> StreamLoader[ViewParams, Batch]:
+) -> StreamLoader[Batch]:
     """Return batches of all views of the clips with these indices, in order."""
     order = ViewOrder(shards.corpus, clips, config.segments, config.batch)
     # Any share of clips may be unreadable: they are reported, and the others are tested.

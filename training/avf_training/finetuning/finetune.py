@@ -26,9 +26,10 @@ from torch import Tensor, nn
 from avf_training.config.finetune import FREE, PROTOCOLS, FinetuneRecipe, SelectionProtocol
 from avf_training.config.hints import log_hints
 from avf_training.config.micro_batch import fix_groups
-from avf_training.data.finetuning_sampler import FinetuningBatch, FinetuningParams, FinetuningSampler, finetuning_input
+from avf_training.data.finetuning_sampler import FinetuningBatch, FinetuningSampler, finetuning_input
 from avf_training.data.loader import StreamLoader
-from avf_training.data.stream import ClipStream, StreamConfig
+from avf_training.data.ordered_stream import StreamConfig
+from avf_training.data.stream import ClipStream
 from avf_training.distributed.collectives import decide_on_rank_0, process_group
 from avf_training.distributed.context import DistributedContext
 from avf_training.distributed.parallelize import wrap_ddp
@@ -293,7 +294,7 @@ def _step_cost(recipe: FinetuneRecipe, model: Classifier, context: DistributedCo
 
 def _make_loader(
     recipe: FinetuneRecipe, task: Task, sampler: FinetuningSampler, context: DistributedContext, out: Path
-) -> StreamLoader[FinetuningParams, FinetuningBatch]:
+) -> StreamLoader[FinetuningBatch]:
     order = _training_order(recipe, task)
     # The order and the reader are given to the stream; the folder of its config is not read.
     config = StreamConfig(

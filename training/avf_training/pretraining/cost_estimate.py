@@ -15,8 +15,9 @@ from avf_training.distributed.collectives import process_group
 from avf_training.models.flops import peak_flops, training_flops
 from avf_training.models.precision import set_numerics
 from avf_training.models.summary import training_bytes
-from avf_training.pretraining.pretrain import PretrainingData, make_train_step, run_lengths
+from avf_training.pretraining.pretrain import PretrainingData, make_train_step
 from avf_training.pretraining.step import make_loader
+from avf_training.trainer.stream_run import run_lengths
 from avf_training.trainer.train_step import TrainStep
 
 _WARMUP_STEPS = 2  # steps before the clock starts: memory is allocated and kernels are chosen in them

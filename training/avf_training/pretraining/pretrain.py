@@ -3,47 +3,42 @@
 A run that was killed resumes from its newest checkpoint with the same call.
 """
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
-from avf_shards.errors import FaultError, UserError
-from avf_shards.sampling.stream_order import EpochwiseOrder
-from avf_shards.text import count_noun, shell_word
-from torch import nn
+from avf_shards.errors import FaultError
+from avf_shards.text import shell_word
+from torch import Tensor, nn
 
 from avf_training.config.hints import log_hints
 from avf_training.config.micro_batch import fix_groups
 from avf_training.config.pretrain import FREE, PretrainRecipe, refuse_idle_probe
 from avf_training.data.pretraining_sampler import PretrainingBatch
 from avf_training.data.storage import StorageConfig
-from avf_training.data.stream import ClipSource
 from avf_training.distributed.collectives import decide_on_rank_0, process_group
 from avf_training.distributed.context import DistributedContext
-from avf_training.distributed.parallelize import full_state_dict, parallelize_model
+from avf_training.distributed.parallelize import parallelize_model
 from avf_training.models.batch_norm import defer_running_statistics
 from avf_training.models.flops import NO_PEAK, peak_flops, training_flops
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.precision import set_numerics
+from avf_training.pretraining.learned_list import list_stream_clips
 from avf_training.pretraining.replay import keep_for_replay
 from avf_training.pretraining.step import make_loader, pretraining_forward
 from avf_training.pretraining.validation import ValidationClips
 from avf_training.pretraining.visual_callback import Probe, add_probe, make_eval_callback
-from avf_training.tasks.learned_clips import LEARNED, LearnedClips, copy_list
+from avf_training.tasks.learned_clips import LEARNED, copy_list
 from avf_training.trainer.checkpoint import Checkpoints
 from avf_training.trainer.learning_curve import draw_learning_curve
-from avf_training.trainer.metrics_writer import MetricsWriter
-from avf_training.trainer.optimizer import adamw, schedule
-from avf_training.trainer.progress import EvalCallback, ProgressReporter, StepCost
-from avf_training.trainer.run_folder import MODEL, exclusive_lock, freeze_identity
-from avf_training.trainer.tensorboard import TensorBoardLogger
+from avf_training.trainer.progress import StepCost
+from avf_training.trainer.run_folder import exclusive_lock, freeze_identity
+from avf_training.trainer.stream_run import StreamRun, make_step, run_lengths, save_last_model
 from avf_training.trainer.train_step import TrainStep
-from avf_training.trainer.trainer import RunLengths, Trainer
+from avf_training.trainer.trainer import Trainer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +61,7 @@ def run_pretraining(
     with process_group(device) as context, ExitStack() as until_done:
         set_numerics(recipe.threads, recipe.precision)
         recipe, identity = decide_on_rank_0(partial(fix_groups, recipe, out, context.size))
-        accumulation = recipe.accumulation(context.size)
+        recipe.accumulation(context.size)  # refuses a world that does not fit, before anything is read
         validation = _validation_clips(recipe, data, context)
         loader = make_loader(recipe, data.shards, data.storage, context, out)
         clips = len(loader.stream.order)
@@ -80,17 +75,15 @@ def run_pretraining(
         freeze_identity(out, identity | {"stream": loader.stream.order.digest}, context.rank, FREE)
         if context.rank == 0 and not (out / LEARNED).is_file():
             threads = max(1, data.storage.read_ahead_threads(data.shards))
-            _list_clips(loader.stream.order, loader.stream.reader, threads).write(out)
+            list_stream_clips(loader.stream.order, loader.stream.reader, threads).write(out)
         model, wrapped, train_step = make_train_step(recipe, context, steps, warmup)
         checkpoints = Checkpoints(out, recipe.checkpoint_keep, context.rank, lock)
         trainer = Trainer(model=wrapped, train_step=train_step, loader=loader, checkpoints=checkpoints, context=context)
-        start = trainer.resume(from_step)
         evaluate = make_eval_callback(
             model, recipe.masks, validation, scored=data.validation is not None, out=out, draws=context.rank == 0
         )
         if data.probe is not None:
             evaluate = add_probe(evaluate, data.probe, model, context.rank)
-        reporter = _make_reporter(recipe, evaluate, out, start=start, steps=steps, context=context)
 
         def diverged(step: int, micro_batches: Sequence[PretrainingBatch]) -> FaultError:
             keep_for_replay(out, step, batches=micro_batches, model=model, scaler=train_step.scaler, context=context)
@@ -99,38 +92,29 @@ def run_pretraining(
                 f"`avf-train replay {shell_word(out)} --shards SHARDS` finds the module and the clips"
             )
 
-        lengths = RunLengths(
+        cost = _step_cost(recipe, context)
+        run = StreamRun(
+            recipe=recipe,
+            trainer=trainer,
             steps=steps,
-            accumulation=accumulation,
             checkpoint_every=recipe.checkpoint_every,
-            nonfinite_limit=recipe.nonfinite_limit,
+            eval_every=recipe.eval_every,
+            cost=cost,
+            title=cost.describe(recipe.model) if context.rank == 0 else "",
+            evaluate=evaluate,
+            diverged=diverged,
         )
-        try:  # the event files must be closed when the run diverges or is interrupted, too
-            reached = trainer.train(start, lengths, reporter, diverged)
-        finally:
-            reporter.close()
-        if reached == steps and not decide_on_rank_0((out / MODEL).exists):
-            tensors = full_state_dict(model)  # collective: with FSDP2 every rank holds a part of each tensor
-            if context.rank == 0:
-                model.save_pretrained(out / MODEL, tensors)
-                copy_list(out, out / MODEL)
+        reached = run.train(from_step)
+        if reached == steps:
+            save_last_model(model, out, context, partial(_save_model, model))
         if context.rank == 0:
             draw_learning_curve(out)
         return reached
 
 
-def run_lengths(recipe: PretrainRecipe, clips: int) -> tuple[int, int]:
-    """Return (steps, warm-up steps) of a run over epochs of `clips`. Raises UserError for a run without a step."""
-    # A fraction, not a whole number: the stream crosses epoch ends within a batch, so only the product is rounded.
-    steps_per_epoch = clips / recipe.batch
-    steps = recipe.steps if recipe.steps is not None else int(recipe.epochs * steps_per_epoch)
-    if steps < 1:
-        raise UserError(
-            f"{recipe.epochs:g} epochs of {count_noun(clips, 'clip')} are less than one batch of {recipe.batch}; "
-            "take more epochs or a smaller batch"
-        )
-    warmup = recipe.warmup_steps
-    return steps, int(recipe.optim.warmup_epochs * steps_per_epoch) if warmup is None else warmup
+def _save_model(model: MaskedAutoencoder, folder: Path, tensors: Mapping[str, Tensor]) -> None:
+    model.save_pretrained(folder, tensors)
+    copy_list(folder.parent, folder)
 
 
 def make_train_step(
@@ -147,58 +131,16 @@ def make_train_step(
     if recipe.compile:
         model.compile()  # in place: the names of parameters stay those of checkpoints
     wrapped = parallelize_model(model, recipe.parallel, context)
-    # fp16 gradients underflow without a scaled loss; bf16 has the exponent range of fp32.
-    scaler = torch.amp.GradScaler(context.device.type, enabled=recipe.precision.compute == "fp16")
-    rates = schedule(recipe.optim, recipe.batch, steps, warmup)
-    optimizer = adamw(model, recipe.optim)
-    train_step = TrainStep(
-        wrapped,
-        optimizer,
-        rates,
-        pretraining_forward(recipe),
-        clip_norm=recipe.optim.clip_norm,
-        scaler=scaler,
-    )
-    return model, wrapped, train_step
+    return model, wrapped, make_step(model, wrapped, pretraining_forward(recipe), recipe, lengths=(steps, warmup))
 
 
-def _list_clips(order: EpochwiseOrder, reader: ClipSource, threads: int) -> LearnedClips:
-    """Return the list of all clips that the order may come to, by their keys alone."""
-
-    def read_keys(shard: int) -> list[str]:
-        first, stop = order.corpus.first_clip[shard : shard + 2].tolist()
-        clips = np.arange(first, stop)
-        try:
-            taken = clips[order.takes(clips)].tolist()
-            return [key for clip in taken if (key := reader.key(clip))]  # "" for a deleted clip
-        except FaultError:  # an index that cannot be read; the loader reports it where it comes to the shard
-            return []
-
-    sources = zip(order.corpus.sources, order.quotas, strict=True)
-    shards = [shard for source, quota in sources if quota for shard in source.shards.tolist()]
-    with ThreadPoolExecutor(threads) as pool:
-        keys = (key for of_shard in pool.map(read_keys, shards) for key in of_shard)
-        return LearnedClips.from_keys(keys, labelled=False)
-
-
-def _make_reporter(
-    recipe: PretrainRecipe, evaluate: EvalCallback, out: Path, *, start: int, steps: int, context: DistributedContext
-) -> ProgressReporter:
-    """Return the progress reporter; it writes on rank 0 only, but every rank takes part in its evaluations."""
+def _step_cost(recipe: PretrainRecipe, context: DistributedContext) -> StepCost:
     is_main = context.rank == 0
-    cost = StepCost(
+    return StepCost(
         clips=recipe.batch,
         flops=training_flops(recipe.model_config()) * recipe.batch if is_main else 0.0,
         peak=peak_flops(context.device, recipe.precision, recipe.model_config()) if is_main else NO_PEAK,
         devices=context.size,
-    )
-    metrics = board = None
-    if is_main:
-        metrics = MetricsWriter(out, start, steps)
-        metrics.begin(cost.describe(recipe.model))
-        board = TensorBoardLogger(out, start, recipe.wandb, recipe.frozen())
-    return ProgressReporter(
-        metrics, board, cost, log_every=recipe.log_every, evaluate=evaluate, eval_every=recipe.eval_every
     )
 
 

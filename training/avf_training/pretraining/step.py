@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from avf_training.config.pretrain import PretrainRecipe
 from avf_training.data.loader import StreamLoader
+from avf_training.data.ordered_stream import StreamConfig
 from avf_training.data.pretraining_sampler import (
     PretrainingBatch,
-    PretrainingParams,
     PretrainingSampler,
     pretraining_input,
 )
 from avf_training.data.storage import StorageConfig
-from avf_training.data.stream import ClipStream, StreamConfig
+from avf_training.data.stream import ClipStream
 from avf_training.distributed.context import DistributedContext
 from avf_training.objectives.hcmcl import NegativeClips
 from avf_training.objectives.pretraining_loss import pretraining_losses
@@ -30,7 +30,7 @@ def make_loader(
     storage: StorageConfig,
     context: DistributedContext,
     out: Path | None = None,
-) -> StreamLoader[PretrainingParams, PretrainingBatch]:
+) -> StreamLoader[PretrainingBatch]:
     """Return the loader of this rank's micro-batches; its delivery log and its quarantine are written to `out`."""
     micro = recipe.micro_batch * context.size  # one step of the stream is a micro-batch of all ranks
     config = StreamConfig(

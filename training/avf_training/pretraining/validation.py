@@ -14,9 +14,10 @@ from torch import Tensor
 
 from avf_training.data.batch import concat_batches
 from avf_training.data.loader import StreamLoader
+from avf_training.data.ordered_stream import StreamConfig
 from avf_training.data.pretraining_sampler import Crop, PretrainingBatch, PretrainingSampler, pretraining_input
 from avf_training.data.storage import StorageConfig
-from avf_training.data.stream import ClipStream, StreamConfig
+from avf_training.data.stream import ClipStream
 from avf_training.models.config import ModelConfig
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.mask_sampling import MaskConfig

@@ -10,16 +10,17 @@ from dataclasses import dataclass
 
 from avf_training.config.finetune import FinetuneRecipe, load_finetune_recipe
 from avf_training.config.pretrain import load_recipe
+from avf_training.data.ordered_stream import StreamConfig
 from avf_training.data.pretraining_sampler import PretrainingSampler
-from avf_training.data.stream import ClipStream, StreamConfig
+from avf_training.data.stream import ClipStream
 from avf_training.finetuning.finetune import training_steps
 from avf_training.models.flops import training_flops
-from avf_training.pretraining.pretrain import run_lengths
 from avf_training.study.plan import Job
 from avf_training.tasks.catalog import find_dataset
 from avf_training.tasks.hybrid import hybrid_task
 from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.tasks.task import Task, fold_task, transfer_task
+from avf_training.trainer.stream_run import run_lengths
 
 # TFLOP/s that AVF-MAE++ B reaches on one H100 in the papers' precision (docs/gpu.md: 46.8); bf16 reaches twice as much.
 DEFAULT_TERAFLOPS = 45.0

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from avf_shards.errors import FaultError
 from torch import nn
 
-from avf_training.data.batch import Batch
+from avf_training.data.batch import StreamBatch
 from avf_training.data.loader import StreamLoader
 from avf_training.distributed.collectives import all_reduce_any, decide_on_rank_0
 from avf_training.distributed.context import DistributedContext
@@ -21,7 +21,7 @@ from avf_training.trainer.progress import ProgressReporter
 from avf_training.trainer.train_step import TrainStep
 
 _log = logging.getLogger(__name__)
-B = TypeVar("B", bound=Batch)
+B = TypeVar("B", bound=StreamBatch)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Trainer(Generic[B]):
 
     model: nn.Module  # wrapped by DDP or FSDP2
     train_step: TrainStep[B]  # one optimizer step of the wrapped model
-    loader: StreamLoader[Any, B]  # micro-batches of this rank, endless
+    loader: StreamLoader[B]  # micro-batches of this rank, endless
     checkpoints: Checkpoints  # checkpoints of the run, written by all ranks
     context: DistributedContext  # rank and device of this process
 
