@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 from avf_training.framewise.models.checkpoint_names import export_tensors
-from avf_training.framewise.models.image_vit import ImageFeatureModel, ImageViTConfig
+from avf_training.framewise.models.image_sizes import ImageViTConfig
+from avf_training.framewise.models.image_vit import ImageFeatureModel
 from avf_training.framewise.models.speech_encoder import SpeechEncoderConfig, SpeechModel, build_speech_encoder
 from avf_training.framewise.models.speech_heads import SpeechHead
 from avf_training.framewise.models.static_nets import StaticNet

@@ -6,10 +6,13 @@ import re
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from avf_shards.cli.common import local_path, output_file, output_folder, set_completer
 from avf_shards.errors import UserError
+
+if TYPE_CHECKING:
+    from avf_shards.format.shard_manifest import Content
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 _HIP = re.compile(r"^hip\b[^=\n]*= *['\"]", re.MULTILINE)  # in torch/version.py of a build for AMD; else it is None
@@ -103,6 +106,16 @@ def add_shards_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_picture_shards_argument(parser: argparse.ArgumentParser) -> None:
+    """Add folders of picture shards as the first words."""
+    parser.add_argument(
+        "shards",
+        metavar="SHARDS",
+        nargs="+",
+        help="folder of packed picture shards, or its address (https://, s3://); several are one corpus",
+    )
+
+
 def add_labelled_shards_option(parser: argparse.ArgumentParser) -> None:
     """Add `--shards SHARDS` for one or more folders of labelled shards."""
     parser.add_argument(
@@ -183,16 +196,23 @@ def require_files(*paths: Path) -> None:
             raise UserError(f"{path}: no such file")
 
 
-def require_shards(folders: Sequence[str]) -> None:
+def require_shards(folders: Sequence[str], content: "Content | None" = None) -> None:
     """Raise UserError for a local folder without finished shards, before torch is loaded for them.
 
     An address is left to the command, which reads it once.
+
+    Args:
+        folders: of shards, or addresses.
+        content: what they must hold; None: the command looks itself.
     """
+    from avf_shards.format.corpus import list_corpus, require_content
     from avf_shards.format.shard_manifest import read_manifest
 
     for folder in folders:
         if "://" not in folder:
-            read_manifest(Path(folder))
+            manifest = read_manifest(Path(folder))
+            if content is not None:
+                require_content(list_corpus(manifest, folder), content, folder)
 
 
 def resolve_device(requested: str | None) -> str:

@@ -1,17 +1,23 @@
 """Hints about settings that are allowed and that can hardly be meant."""
 
 import logging
+from typing import Protocol
 
-from avf_training.config.finetune import FinetuneRecipe
-from avf_training.config.pretrain import PretrainRecipe
 from avf_training.models.config import Precision
 
 _LOG = logging.getLogger(__name__)
 
 
-def log_hints(
-    recipe: PretrainRecipe | FinetuneRecipe, *, clips: int, steps: int, warmup_steps: int, device_type: str
-) -> None:
+class HintedRecipe(Protocol):
+    """The settings of a recipe that hints are about."""
+
+    @property
+    def batch(self) -> int: ...
+    @property
+    def precision(self) -> Precision: ...
+
+
+def log_hints(recipe: HintedRecipe, *, clips: int, steps: int, warmup_steps: int, device_type: str) -> None:
     """Log a warning for each setting of a recipe that can hardly be meant. Arguments as of `recipe_hints`."""
     for hint in recipe_hints(
         batch=recipe.batch,

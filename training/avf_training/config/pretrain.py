@@ -226,6 +226,8 @@ def recipe_of_run(run: Path) -> PretrainRecipe:
     if not (run / RUN).is_file():
         raise UserError(f"{run}: holds no run (no {RUN}); `avf-train pretrain --out {shell_word(run)}` makes one")
     identity = read_identity(run)
+    if "stage" in identity:
+        raise UserError(f"{run}: a run of `avf-train {identity['stage']}`; name a run of `avf-train pretrain`")
     if "stream" not in identity:
         raise UserError(f"{run}: a run of post-pre-training or fine-tuning; name a run of `avf-train pretrain`")
     return recipe_from_frozen(identity["recipe"])

@@ -8,7 +8,14 @@ from avf_shards.schema.versions import check_version, refuse_newer_version
 from avf_shards.text import load_json
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
-TITLES = {"mae": "a pre-trained model (mae)", "classifier": "a fine-tuned model (classifier)"}
+TITLES = {
+    "mae": "a pre-trained model (mae)",
+    "classifier": "a fine-tuned model (classifier)",
+    "image_mae": "an image model of avf-train pretrain-images (image_mae)",
+    "image_encoder": "the encoder of an image model (image_encoder)",
+    "image_features": "an image model of avf-train finetune-images (image_features)",
+}
+"""Kind of a saved model -> what it is, for messages."""
 
 
 def read_saved_config(folder: Path) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class LabelledShards:
         corpora = [read_corpus(folder, storage) for folder in shards]
         self._readers = [ClipReader(*pair, record=True) for pair in zip(shards, repeat(storage), corpora)]
         self._first = np.cumsum([0, *(len(corpus) for corpus in corpora)])
-        self.corpus = _concat_corpora(corpora)  # all folders as one, so that the shard of a clip can be named
+        self.corpus = concat_corpora(corpora)  # all folders as one, so that the shard of a clip can be named
         self._clips: tuple[LabelledClip, ...] | None = None
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -126,7 +126,7 @@ def _labelled_clip(index: int, record: ClipRecord) -> LabelledClip:
     )
 
 
-def _concat_corpora(corpora: Sequence[Corpus]) -> Corpus:
+def concat_corpora(corpora: Sequence[Corpus]) -> Corpus:
     """Concatenate corpora; a source that is in several of them becomes one source."""
     digest = hashlib.sha256(" ".join(corpus.digest for corpus in corpora).encode()).hexdigest()
     first, shards, sources = 0, 0, dict[str, list[Source]]()
@@ -153,4 +153,5 @@ def _concat_corpora(corpora: Sequence[Corpus]) -> Corpus:
             )
             for name, parts in sorted(sources.items())
         ),
+        content=corpora[0].content,
     )

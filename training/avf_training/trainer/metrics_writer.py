@@ -34,8 +34,11 @@ class MetricsWriter:
         with append_text(self._run / name) as file:
             file.write(_to_line(values, name))
 
-    def show(self, values: dict[str, Any], speed: dict[str, Any]) -> None:
-        """Print a row with the remaining time, and the throughput below: each line fits a terminal of 80 columns."""
+    def show(self, values: dict[str, Any], speed: dict[str, Any], items: str = "clips") -> None:
+        """Print a row with the remaining time, and the throughput below: each line fits a terminal of 80 columns.
+
+        items: what a batch is of.
+        """
         step = values["step"] + 1
         steps_run = max(1, step - self._start)
         remaining_s = (time.perf_counter() - self._start_s) / steps_run * (self._steps - step)
@@ -43,7 +46,7 @@ class MetricsWriter:
         parts = "  ".join(f"{name} {values[name]:.3g}" for name in names)
         self.say(f"step {step}/{self._steps}  {parts}  {_duration(remaining_s)} left")
         self.say(
-            f"    {speed['clips_per_s']:.1f} clips/s  waited {speed['waited_share']:.0%}  MFU {speed['mfu']:.1%}  "
+            f"    {speed['clips_per_s']:.1f} {items}/s  waited {speed['waited_share']:.0%}  MFU {speed['mfu']:.1%}  "
             f"lr {values['lr']:.2e}  grad {values['grad_norm']:.3g}"
         )
 

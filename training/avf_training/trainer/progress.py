@@ -22,11 +22,12 @@ class StepCost:
     flops: float  # floating-point operations, forward and backward
     peak: PeakFlops  # of a single device
     devices: int  # number of ranks, one device each
+    noun: str = "clip"  # what a batch is of
 
     def describe(self, model: str) -> str:
         """Return a sentence that says what the utilization (MFU) is computed from."""
         return (
-            f"{model}: {self.flops / self.clips / 1e9:.2f} GFLOP a clip (3 forward passes); MFU is of "
+            f"{model}: {self.flops / self.clips / 1e9:.2f} GFLOP a {self.noun} (3 forward passes); MFU is of "
             f"{self.peak.flops_per_s / 1e12:.3g} TFLOP/s ({self.peak.source}) x {self.devices}"
         )
 
@@ -88,7 +89,7 @@ class ProgressReporter:
             throughput["gpu_memory_gb"] = torch.cuda.max_memory_allocated() / 1e9
         if self._metrics is not None:
             self._metrics.write({"step": row["step"], **throughput}, THROUGHPUT)
-            self._metrics.show(row, throughput)
+            self._metrics.show(row, throughput, f"{cost.noun}s")
         if self._board is not None:
             self._board.scalars(row["step"], "throughput", throughput)
         self._steps, self._waited_s, self._computed_s, self._since_s = 0, 0.0, 0.0, perf_counter()

@@ -10,13 +10,8 @@ from avf_training.framewise.models.image_mae import (
     normalize_patches,
     to_patches,
 )
-from avf_training.framewise.models.image_vit import (
-    IMAGE_PRESETS,
-    ImageFeatureModel,
-    ImageViTConfig,
-    grid_positions,
-    layer_scales,
-)
+from avf_training.framewise.models.image_sizes import IMAGE_PRESETS, ImageViTConfig
+from avf_training.framewise.models.image_vit import ImageFeatureModel, grid_positions, layer_scales
 from torch import Tensor
 
 SMALL = ImageViTConfig(

@@ -4,18 +4,14 @@ Shapes: B pictures, L patches, V visible ones, P values of a patch, C width, D w
 tensors are those of MAE's checkpoints; both tables of positions are parameters that are not trained.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from avf_training.framewise.models.image_vit import (
-    NORM_EPS,
-    ImageBlock,
-    ImageViTConfig,
-    PatchProjection,
-    grid_positions,
-)
+from avf_training.framewise.models.image_sizes import ImageViTConfig
+from avf_training.framewise.models.image_vit import NORM_EPS, ImageBlock, PatchProjection, grid_positions
 
 MASK_RATIO = 0.75
 VARIANCE_EPS = 1e-6
@@ -68,6 +64,7 @@ class ImageMAE(nn.Module):
     def __init__(self, config: ImageViTConfig) -> None:
         super().__init__()
         self.config = config
+        self.checkpointing = False  # recompute the activations of each block in the backward pass
         width, narrow = config.width, config.decoder_width
         self.patch_embed = PatchProjection(config)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
@@ -101,8 +98,13 @@ class ImageMAE(nn.Module):
         cls_B1C = (self.cls_token + self.pos_embed[:, :1]).expand(len(x_BVC), -1, -1)
         x_BNC = torch.cat((cls_B1C, x_BVC), 1)
         for block in self.blocks:
-            x_BNC = block(x_BNC)
+            x_BNC = self._run(block, x_BNC)
         return self.norm(x_BNC)
+
+    def _run(self, block: nn.Module, x_BNC: Tensor) -> Tensor:
+        if not self.checkpointing:
+            return cast(Tensor, block(x_BNC))
+        return cast(Tensor, checkpoint(block, x_BNC, use_reentrant=False))
 
     def decode(self, latent_BNC: Tensor, restore_BL: Tensor) -> Tensor:
         """Return the prediction of every patch, (B, L, P)."""
@@ -112,7 +114,7 @@ class ImageMAE(nn.Module):
         x_BLD = x_BLD.gather(1, restore_BL[..., None].expand(-1, -1, x_BLD.shape[2]))
         x_BND = torch.cat((x_BND[:, :1], x_BLD), 1) + self.decoder_pos_embed
         for block in self.decoder_blocks:
-            x_BND = block(x_BND)
+            x_BND = self._run(block, x_BND)
         return self.decoder_pred(self.decoder_norm(x_BND))[:, 1:]
 
     def forward(

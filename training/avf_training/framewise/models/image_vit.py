@@ -4,50 +4,18 @@ Shapes: B pictures, L patches, N tokens (CLS first), C width, O outputs. Names o
 checkpoints.
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from avf_training.framewise.models.image_sizes import ImageViTConfig
 from avf_training.models.attention import attend
 from avf_training.models.drop_path import DropPath, number_drop_paths
 
 NORM_EPS = 1e-6
 LONGEST_WAVE = 10_000.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageViTConfig:
-    """Sizes of an encoder and of its masked autoencoder's decoder."""
-
-    width: int  # C
-    depth: int  # blocks
-    heads: int
-    patch_px: int = 16
-    size_px: int = 224
-    decoder_width: int = 512
-    decoder_depth: int = 8
-    decoder_heads: int = 16
-
-    @property
-    def grid(self) -> int:
-        """Return the patches along each side of a picture."""
-        return self.size_px // self.patch_px
-
-    @property
-    def patch_values(self) -> int:
-        """Return the values of a patch, all channels."""
-        return 3 * self.patch_px**2
-
-
-IMAGE_PRESETS = {
-    "b": ImageViTConfig(width=768, depth=12, heads=12),
-    "l": ImageViTConfig(width=1024, depth=24, heads=16),
-    "h": ImageViTConfig(width=1280, depth=32, heads=16, patch_px=14),
-}
-"""ViT-B/16, ViT-L/16 and ViT-H/14."""
 
 
 def grid_positions(width: int, grid: int) -> Tensor:

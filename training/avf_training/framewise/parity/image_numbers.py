@@ -8,7 +8,8 @@ from torch import Tensor
 
 from avf_training.conversion.parity import ParityRow
 from avf_training.framewise.models.image_mae import ImageMAE, from_patches, hidden_patches_loss, to_patches
-from avf_training.framewise.models.image_vit import ImageFeatureModel, ImageViTConfig, grid_positions, layer_scales
+from avf_training.framewise.models.image_sizes import ImageViTConfig
+from avf_training.framewise.models.image_vit import ImageFeatureModel, grid_positions, layer_scales
 from avf_training.framewise.parity.model_files import compare_both_precisions, filled_by_name, stored_tensor
 from avf_training.framewise.parity.rows import OracleNumbers, compare_equal, compare_pairs
 from avf_training.models.pretrained import load_strict

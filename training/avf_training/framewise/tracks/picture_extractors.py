@@ -3,26 +3,25 @@
 B pictures, D values.
 """
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
 import torch
-from avf_shards.errors import UserError
 from torch import Tensor, nn
 
 from avf_training.framewise.models.checkpoint_names import load_authors_tensors
 from avf_training.framewise.models.huggingface_weights import read_tensors
-from avf_training.framewise.models.image_vit import IMAGE_PRESETS, ImageFeatureModel, ImageViTConfig
+from avf_training.framewise.models.image_files import is_saved_model, read_image_model, recognize_image_model
+from avf_training.framewise.models.image_vit import ImageFeatureModel
 from avf_training.framewise.models.pose_backbone import PoseMaps
 from avf_training.framewise.models.static_nets import INPUT_PX, Backbone, StaticNet
 from avf_training.framewise.tracks.extractor import FrameVectors, digest_weights, every_frame, read_sizes
 from avf_training.framewise.tracks.footage import PICTURE_PREPARATION, Footage
 from avf_training.framewise.tracks.identity import ExtractorIdentity
 from avf_training.models.pretrained import load_strict
-
-_OF_PRETRAINING = ("decoder_", "mask_token")  # beginnings of names that a fine-tuned model does not have
+from avf_training.trainer.run_folder import RUN
+from avf_training.trainer.saved_model import start_model
 
 
 class PictureExtractor:
@@ -48,9 +47,15 @@ class PictureExtractor:
 
 
 def load_vit(name: str, weights: Path, device: torch.device) -> PictureExtractor:
-    """Return NetEase's extractor; its sizes are those of the tensors. Raises UserError."""
-    tensors = {key: value for key, value in read_tensors(weights).items() if not key.startswith(_OF_PRETRAINING)}
-    config = _vit_config(tensors, weights)
+    """Return NetEase's extractor: a run or model of avf-train, or a checkpoint in MAE's names. Raises UserError."""
+    weights = _model_in_run(weights)
+    if is_saved_model(weights):
+        model_file = read_image_model(weights)
+    else:
+        sizes = read_sizes(weights)
+        heads = None if sizes is None else sizes.integer("num_attention_heads")
+        model_file = recognize_image_model(read_tensors(weights), weights, heads)
+    config, tensors = model_file.config, model_file.encoder
     model = ImageFeatureModel(
         config,
         len(tensors["head.weight"]) if "head.weight" in tensors else 1,
@@ -69,27 +74,9 @@ def load_vit(name: str, weights: Path, device: torch.device) -> PictureExtractor
     return PictureExtractor(model, model.features, config.size_px, identity, device)
 
 
-def _vit_config(tensors: Mapping[str, Tensor], weights: Path) -> ImageViTConfig:
-    """Return the sizes of a ViT from the shapes of its tensors."""
-    patches, positions = tensors.get("patch_embed.proj.weight"), tensors.get("pos_embed")
-    if patches is None or positions is None or patches.ndim != 4 or positions.ndim != 3:
-        raise UserError(
-            f"{weights}: has no patch_embed.proj.weight and pos_embed, as a ViT in MAE's names has; its tensors begin "
-            f"{', '.join(sorted(tensors)[:4])}"
-        )
-    width, patch_px = patches.shape[0], patches.shape[-1]
-    depth = len({key.split(".")[1] for key in tensors if key.startswith("blocks.")})
-    heads = next((each.heads for each in IMAGE_PRESETS.values() if (each.width, each.depth) == (width, depth)), None)
-    sizes = read_sizes(weights)
-    if sizes is not None:
-        heads = sizes.integer("num_attention_heads")
-    if heads is None or heads < 1 or width % heads:
-        raise UserError(
-            f"{weights}: a ViT of width {width} and depth {depth} is none of ViT-B, L and H; name a folder whose "
-            'config.json says {"num_attention_heads": N}'
-        )
-    size_px = math.isqrt(positions.shape[1] - 1) * patch_px
-    return ImageViTConfig(width=width, depth=depth, heads=heads, patch_px=patch_px, size_px=size_px)
+def _model_in_run(weights: Path) -> Path:
+    """Return the folder of a run's model, and any other path as it is."""
+    return start_model(weights) if (weights / RUN).is_file() else weights
 
 
 def load_static(name: str, weights: Path, device: torch.device) -> PictureExtractor:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import av
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -20,6 +19,7 @@ from avf_shards.errors import FaultError, UserError
 from avf_shards.system.storage_faults import raise_machine_fault, read_bytes
 from torch import Tensor
 
+from avf_training.data.picture import decode_rgb
 from avf_training.data.transforms import normalize_pixels
 from avf_training.framewise.models.static_input import letterbox
 from avf_training.framewise.tracks.extraction import FootageStretch, TrackInput
@@ -27,8 +27,6 @@ from avf_training.framewise.tracks.footage import BATCH_PICTURES
 from avf_training.framewise.tracks.identity import TrackSubject
 
 _PICTURE = re.compile(r"(\d{1,9})\.(?:jpg|jpeg|png)", re.IGNORECASE)
-_CODECS = {b"\xff\xd8": "mjpeg", b"\x89P": "png"}  # by the first bytes, whatever the name says
-_MAX_PIXELS = 4096 * 4096  # what declares more is refused before memory is taken for it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,18 +57,7 @@ def decode_picture(file: Path) -> npt.NDArray[np.uint8]:
     except OSError as error:
         raise_machine_fault(error)
         raise FaultError(f"{file}: cannot be read ({error.strerror})") from None
-    codec = _CODECS.get(data[:2])
-    if codec is None:
-        raise FaultError(f"{file}: is neither JPEG nor PNG")
-    context = av.CodecContext.create(codec, "r")
-    context.thread_count, context.options = 1, {"max_pixels": str(_MAX_PIXELS)}
-    try:
-        frames = [*context.decode(av.Packet(data)), *context.decode(None)]  # type: ignore[attr-defined]  # of video
-        if len(frames) != 1:
-            raise FaultError(f"{file}: does not decode as one picture")
-        return np.asarray(frames[0].to_ndarray(format="rgb24"))
-    except (av.error.FFmpegError, ValueError) as error:
-        raise FaultError(f"{file}: does not decode ({error})") from None
+    return decode_rgb(data, str(file))
 
 
 def _fit(picture_HW3: npt.NDArray[np.uint8], size_px: int) -> Tensor:

@@ -1,0 +1,28 @@
+"""Encoded pictures to pixels (PyAV). H height, W width."""
+
+import av
+import numpy as np
+import numpy.typing as npt
+from avf_shards.errors import FaultError
+
+_CODECS = {b"\xff\xd8": "mjpeg", b"\x89P": "png"}  # by the first bytes, whatever the name says
+_MAX_PIXELS = 4096 * 4096  # what declares more is refused before memory is taken for it
+
+
+def decode_rgb(data: bytes, where: str) -> npt.NDArray[np.uint8]:
+    """Return a JPEG or PNG as RGB, (H, W, 3).
+
+    Raises FaultError, which names the picture by `where`.
+    """
+    codec = _CODECS.get(data[:2])
+    if codec is None:
+        raise FaultError(f"{where}: is neither JPEG nor PNG")
+    context = av.CodecContext.create(codec, "r")
+    context.thread_count, context.options = 1, {"max_pixels": str(_MAX_PIXELS)}
+    try:
+        frames = [*context.decode(av.Packet(data)), *context.decode(None)]  # type: ignore[attr-defined]  # of video
+        if len(frames) != 1:
+            raise FaultError(f"{where}: does not decode as one picture")
+        return np.asarray(frames[0].to_ndarray(format="rgb24"))
+    except (av.error.FFmpegError, ValueError) as error:
+        raise FaultError(f"{where}: does not decode ({error})") from None

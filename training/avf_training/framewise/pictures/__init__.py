@@ -1,0 +1,1 @@
+"""Face pictures that image models learn from: their streams, image MAE, and its fine-tuning to extractors."""
