@@ -25,7 +25,7 @@ from avf_training.data.shared_buffers import SharedBuffers
 from avf_training.data.storage import StorageConfig
 
 Read = Callable[[], Mapping[str, bytes]]
-B_co = TypeVar("B_co", bound=StreamBatch, covariant=True)
+Part_co = TypeVar("Part_co", bound=StreamBatch, covariant=True)
 T = TypeVar("T")
 _ATTEMPTS = 8  # items tried for one position before the run stops
 _PART_ITEMS = 16  # that a worker decodes at once: small parts of a step need little memory and keep all workers busy
@@ -93,7 +93,7 @@ class LoadedItem(NamedTuple, Generic[T]):
     content: T  # decoded
 
 
-class OrderedStream(IterableDataset[B_co], ABC, Generic[B_co]):
+class OrderedStream(IterableDataset[Part_co], ABC, Generic[Part_co]):
     """Iterable dataset of one rank.
 
     Each step is cut into parts of at most 16 items. Worker w of n produces parts w, w + n, ..., so that the loader,
@@ -122,7 +122,7 @@ class OrderedStream(IterableDataset[B_co], ABC, Generic[B_co]):
         """Seconds of one model input; 0 for pictures."""
 
     @abstractmethod
-    def make_part(self, part: BatchPart, reads: Iterator[tuple[int, Read]], buffers: SharedBuffers) -> B_co:
+    def make_part(self, part: BatchPart, reads: Iterator[tuple[int, Read]], buffers: SharedBuffers) -> Part_co:
         """Return the batch of a part, from the reads of its own positions and then of the extra ones."""
 
     def partner_positions(self, positions: range) -> tuple[int, ...]:
@@ -139,7 +139,7 @@ class OrderedStream(IterableDataset[B_co], ABC, Generic[B_co]):
         """Parts into which this rank's items of one step are cut."""
         return -(-self.config.batch // self.world // _PART_ITEMS)
 
-    def __iter__(self) -> Iterator[B_co]:
+    def __iter__(self) -> Iterator[Part_co]:
         info = get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
         threads = self.config.storage.read_ahead_threads(self.config.shards)

@@ -9,14 +9,14 @@ from avf_shards.settings.config import refuse
 class ImageViTConfig:
     """Sizes of an encoder and of its masked autoencoder's decoder."""
 
-    width: int  # C
+    width: int  # values of a token (C)
     depth: int  # blocks
-    heads: int
-    patch_px: int = 16
-    size_px: int = 224
-    decoder_width: int = 512
-    decoder_depth: int = 8
-    decoder_heads: int = 16
+    heads: int  # of attention
+    patch_px: int = 16  # height and width of a patch
+    size_px: int = 224  # height and width of a picture
+    decoder_width: int = 512  # values of a token in the decoder
+    decoder_depth: int = 8  # blocks of the decoder
+    decoder_heads: int = 16  # of attention in the decoder
 
     def __post_init__(self) -> None:
         counts = ("width", "depth", "heads", "patch_px", "size_px", "decoder_width", "decoder_depth", "decoder_heads")

@@ -24,9 +24,8 @@ _ATTEMPTS = 10  # at a rectangle that lies in the picture
 def augment_picture(picture_HW3: Pixels, size_px: int, config: PictureAugment, random: np.random.Generator) -> Pixels:
     """Return a random part of a picture at the model's size, maybe mirrored, maybe partly erased, (3, P, P)."""
     top, left, height, width = _sample_crop(picture_HW3.shape[:2], (config.crop_low, config.crop_high), random)
-    image = pictures.resized_crop(
-        pictures.to_pil_image(picture_HW3), top, left, height, width, [size_px, size_px], InterpolationMode.BICUBIC
-    )
+    crop = picture_HW3[top : top + height, left : left + width]
+    image = pictures.resize(pictures.to_pil_image(crop), [size_px, size_px], InterpolationMode.BICUBIC)
     pixels_PP3 = np.array(image)
     if random.random() < config.flip:
         pixels_PP3 = pixels_PP3[:, ::-1]

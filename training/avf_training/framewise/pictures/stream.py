@@ -62,10 +62,10 @@ class LabelledPictureBatch(PictureBatch):
     values_BK: Tensor  # float32, in the columns of the task; nan where not valid
 
 
-B_co = TypeVar("B_co", bound=PictureBatch, covariant=True)
+Pictures_co = TypeVar("Pictures_co", bound=PictureBatch, covariant=True)
 
 
-class PictureSampler(Protocol[B_co]):
+class PictureSampler(Protocol[Pictures_co]):
     """The interface by which a stage decides what a picture of the stream becomes."""
 
     @property
@@ -75,7 +75,7 @@ class PictureSampler(Protocol[B_co]):
         """Return the pixels (3, P, P) of a picture, and what else its row of a batch has. Raises FaultError."""
         ...
 
-    def make_batch(self, common: PictureBatch, others_BX: Tensor) -> B_co:
+    def make_batch(self, common: PictureBatch, others_BX: Tensor) -> Pictures_co:
         """Return the stage's batch from the pixels, and what `sample` returned beside them."""
         ...
 
@@ -126,13 +126,13 @@ def _sample_pixels(
     )
 
 
-class PictureStream(OrderedStream[B_co], Generic[B_co]):
+class PictureStream(OrderedStream[Pictures_co], Generic[Pictures_co]):
     """Pictures of one rank."""
 
     def __init__(
         self,
         config: StreamConfig,
-        sampler: PictureSampler[B_co],
+        sampler: PictureSampler[Pictures_co],
         order_and_reader: tuple[EpochwiseOrder, ClipSource],
         world: int = 1,
         rank: int = 0,
@@ -146,7 +146,7 @@ class PictureStream(OrderedStream[B_co], Generic[B_co]):
         """Return 0: a picture lasts no time."""
         return 0.0
 
-    def make_part(self, part: BatchPart, reads: Iterator[tuple[int, Read]], buffers: SharedBuffers) -> B_co:
+    def make_part(self, part: BatchPart, reads: Iterator[tuple[int, Read]], buffers: SharedBuffers) -> Pictures_co:
         """Return the stage's batch of a part."""
         faults: list[ClipFault] = []
         buffer_R3PP = buffers.take(part.rows, (3, self.sampler.size_px, self.sampler.size_px))

@@ -1,0 +1,124 @@
+"""Image MAE on picture shards: what a run writes, that it resumes exactly, and what it refuses."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from avf_shards.errors import UserError
+from avf_shards.system import durable_io
+from avf_training.framewise.models.image_files import read_image_model
+from avf_training.framewise.models.image_mae import ImageMAE
+from avf_training.framewise.pictures.pretrain_recipe import load_image_recipe
+from support.drawn_pictures import TINY, disc_picture, pretrain_images, read_weights, same_bits
+from support.picture_shards import write_picture_shards
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures") / "shards"
+    write_picture_shards(folder, [disc_picture(number) for number in range(30)], 8)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("undisturbed") / "run"
+    assert pretrain_images(pictures, out, validation=pictures) == 6
+    return out
+
+
+def keep_checkpoint(run: Path, copy: Path, step: int) -> Path:
+    """Copy a run as it was after `step`, and return the copy."""
+    shutil.copytree(run, copy)
+    shutil.rmtree(copy / "model")
+    for folder in (copy / "checkpoints").glob("step-*"):
+        if int(folder.name[5:]) > step:
+            durable_io.remove(folder)
+    return copy
+
+
+def test_a_run_writes_what_one_of_clips_writes(undisturbed: Path) -> None:
+    rows = [json.loads(line) for line in (undisturbed / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(6))
+    scores = [json.loads(line) for line in (undisturbed / "evaluation.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in scores] == [2, 5]
+    assert {"mse/mean patch", "mse/mean image"} <= scores[0].keys()
+    assert (undisturbed / "curve.png").is_file()
+    assert (undisturbed / "learned.parquet").is_file()
+    assert (undisturbed / "reconstructions/step-00000006.png").is_file()
+
+
+def test_the_saved_model_is_a_model_in_the_names_of_mae(undisturbed: Path) -> None:
+    saved = read_image_model(undisturbed / "model")
+    assert saved.kind == "image_mae"
+    assert saved.values["norm_pix"] == "off"
+    ImageMAE(saved.config).load_state_dict(saved.tensors)
+
+
+@pytest.mark.parametrize("settings", [("workers=2",), ("micro_batch=8", "activation_checkpointing=true")])
+def test_a_stopped_run_goes_on_with_the_same_pictures_and_masks(
+    pictures: Path, undisturbed: Path, tmp_path: Path, settings: tuple[str, ...]
+) -> None:
+    out = keep_checkpoint(undisturbed, tmp_path / "run", 2)
+    assert pretrain_images(pictures, out, *settings, validation=pictures) == 6
+    ours, theirs = read_weights(out), read_weights(undisturbed)
+    if "workers=2" in settings:
+        assert same_bits(ours, theirs)
+    for name, tensor in theirs.items():  # another micro-batch adds the same numbers in another order
+        assert ours[name] == pytest.approx(tensor, abs=1e-5), name
+
+
+@pytest.mark.slow
+def test_two_processes_go_on_where_one_stopped_with_the_same_bits(
+    pictures: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    out = keep_checkpoint(undisturbed, tmp_path / "run", 2)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = ["-m", "avf_training.cli.main", "pretrain-images", str(pictures), "--validation", str(pictures)]
+    words = [word for setting in TINY for word in ("--set", setting)]
+    done = subprocess.run(
+        [*launcher, *command, "--recipe", "image_mae_small", "--out", str(out), *words],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert same_bits(read_weights(out), read_weights(undisturbed))
+
+
+def test_a_run_refuses_another_recipe(pictures: Path, undisturbed: Path) -> None:
+    with pytest.raises(UserError, match=r"(?s)holds a run with other settings.*mask_ratio"):
+        pretrain_images(pictures, undisturbed, "mask_ratio=0.5")
+
+
+def test_options_of_the_protocol_are_checked_when_the_recipe_is_read() -> None:
+    recipe = load_image_recipe("image_mae_small", ("protocol_options.mae_norm_pix='on'",))
+    assert recipe.options().mae_norm_pix == "on"
+    with pytest.raises(UserError, match="mae_norm_pix: 'maybe'; it is off or on"):
+        load_image_recipe("image_mae_small", ("protocol_options={mae_norm_pix: maybe}",))
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("model=huge", r"unknown model 'huge'"),
+        ("variant={width: 30}", "width 30 must be a multiple of 4"),
+        ("augment.crop_low=0", "crop_low 0"),
+    ],
+)
+def test_a_recipe_names_what_is_wrong(setting: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load_image_recipe("image_mae_small", (setting,))
+
+
+@pytest.mark.parametrize(("size", "lr", "steps"), [("b", 2.4e-3, 800), ("l", 2.4e-3, 800), ("h", 2.4e-3, 800)])
+def test_recipes_have_the_values_of_paper_and_mae(size: str, lr: float, steps: int) -> None:
+    recipe = load_image_recipe(f"image_mae_{size}")
+    assert recipe.optim.base_lr * recipe.batch / 256 == pytest.approx(lr)
+    assert (recipe.epochs, recipe.optim.warmup_epochs, recipe.optim.betas) == (steps, 40, (0.9, 0.95))
+    assert recipe.accumulation(8) * recipe.micro_batch * 8 == 4096
