@@ -1,37 +1,36 @@
-"""Finds dissolves and fades: stretches in which all of the picture is a mixture of what is before and what comes after.
+"""Finds dissolves, fades and wipes: stretches in which all of the picture turns into another one.
 
-Motion is no mixture: what moves passes through places that neither the first nor the last picture shows it at. Shapes:
-H height, W width.
+A short one is seen in the frames of a second, a long one in every third frame of three seconds, within which people
+change more than their picture does in a second of a long dissolve. Where it begins and ends is told from every frame.
 """
 
 from collections import deque
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from avf_shards.timeline import Span
 
 from avf_curation.detectors.alignment import Image
+from avf_curation.detectors.mixtures import SIZE_PX, Turn, explain_turn, find_ends, shrink_picture
 from avf_curation.media.types import Bytes
 
-SIZE_PX = (64, 48)  # width and height of the compared pictures
-LAG, STEP = 25, 5  # frames between two compared pictures, and between two comparisons
 MAX_FRAMES = 150  # of one dissolve; what goes on for longer is taken for another one
-MIN_CHANGE = 18.0  # grey levels; measured: dissolves change the picture by 25 and more
-MAX_CORRELATION = (
-    0.6  # of the two pictures; measured: talkers 0.62 and more where a mixture explains 0.9 of what they do
-)
-MIN_SHARE = 0.9  # of each second of a dissolve; of the best one it is the recipe's
-MARGIN = 20  # frames that are looked at on either side of the seconds with a change
-MAX_DELAY = MAX_FRAMES + LAG + 2 * MARGIN + STEP
-_BLUR_PX = 5
-_MIXED = (0.1, 0.9)  # shares of the second picture between which a picture counts as mixed
-_MIN_LEVELS = 2  # different mixtures: a cut has none, and between two fields one
-_MIN_STEP = 0.02  # of the share, between two different mixtures
-_SURE_SHARE = 0.15  # what the people do on either side of a dissolve looks like a smaller share
-_TAIL = _SURE_SHARE / (
-    1 - 2 * _SURE_SHARE
-)  # of the frames between the sure ones: an even dissolve begins so much before
+MIN_SHARE = 0.9  # of each window of a dissolve; of the best one it is the recipe's
+MARGIN = 20  # frames that are looked at on either side of the windows with a change
+LONG_FRAMES = 40  # from here on the windows of every third frame tell the ends of a dissolve, too
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Lag:
+    """Windows in which pictures are compared."""
+
+    frames: int  # from the first to the last picture of a window
+    stride: int  # frames between two pictures of a window
+    step: int  # frames between two windows
+
+
+_LAGS = (_Lag(frames=25, stride=1, step=5), _Lag(frames=75, stride=3, step=15))
+MAX_DELAY = MAX_FRAMES + _LAGS[-1].frames + 2 * MARGIN + 2 * _LAGS[-1].step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +38,16 @@ class Dissolve:
     """A stretch in which one picture turns into another."""
 
     span: Span  # frames that show something of both
-    share: float  # of the change that a single mixture of the two pictures explains
+    share: float  # of the change that a single mixture of the two pictures, or a wipe, explains
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Hit:
+    """A window in which one picture turns into another."""
+
+    start: int  # index of its first frame
+    lag: _Lag
+    turn: Turn
 
 
 class DissolveDetector:
@@ -49,94 +57,90 @@ class DissolveDetector:
         """Begin at `first_index`.
 
         Args:
-            min_share: a change of which a mixture explains more than this share in a second is a dissolve.
+            min_share: a change of which a mixture or a wipe explains more than this share in a window is a dissolve.
         """
         self._min_share = min_share
         self._pictures: deque[Image] = deque()
         self._offset = first_index  # index of the first picture that is kept
-        self._start = first_index  # of the second that is looked at next
-        self._seconds: list[tuple[int, float]] = []  # of the dissolve that may go on: (start, share), ascending
+        self._starts = [first_index for _ in _LAGS]  # of the windows that are looked at next
+        self._hits: list[_Hit] = []  # of the dissolve that may go on, by start within each lag
 
     @property
     def settled(self) -> int:
         """The index before which no further dissolve begins."""
-        return (self._seconds[0][0] if self._seconds else self._start) - MARGIN
+        return min([*self._starts, *(hit.start for hit in self._hits)]) - MARGIN
 
     def feed(self, small_HWC: Bytes | None) -> list[Dissolve]:
         """Take the next frame as a small BGR image, None where it is the one before; return what has ended."""
         if small_HWC is not None or not self._pictures:
-            self._pictures.append(_picture(small_HWC) if small_HWC is not None else np.zeros(SIZE_PX[::-1], np.float32))
+            self._pictures.append(
+                shrink_picture(small_HWC) if small_HWC is not None else np.zeros(SIZE_PX[::-1], np.float32)
+            )
         else:
             self._pictures.append(self._pictures[-1])
-        ended: list[Dissolve] = []
-        if self._start + LAG < self._offset + len(self._pictures):
-            share = _mixture_share(self._cut(self._start, self._start + LAG))
-            if share > MIN_SHARE:
-                self._seconds.append((self._start, share))
-            if self._seconds and (
-                self._start > self._seconds[-1][0] + MARGIN or self._start >= self._seconds[0][0] + MAX_FRAMES
-            ):
-                ended = self.finish()
-            self._start += STEP
-            for _ in range(self.settled - self._offset):
-                self._pictures.popleft()
-            self._offset = max(self._offset, self.settled)
+        for number, lag in enumerate(_LAGS):
+            start = self._starts[number]
+            if start + lag.frames < self._offset + len(self._pictures):
+                turn = explain_turn(self._cut(start, start + lag.frames, lag.stride))
+                if turn.share > MIN_SHARE:
+                    self._hits.append(_Hit(start=start, lag=lag, turn=turn))
+                self._starts[number] += lag.step
+        if not self._hits:
+            ended = []
+        else:
+            latest, first = max(hit.start for hit in self._hits), min(hit.start for hit in self._hits)
+            behind = min(self._starts)
+            ended = self.finish() if behind > latest + MARGIN or behind > first + MAX_FRAMES else []
+        for _ in range(self.settled - self._offset):
+            self._pictures.popleft()
+        self._offset = max(self._offset, self.settled)
         return ended
 
     def finish(self) -> list[Dissolve]:
-        """Return the dissolve that is not known to have ended, or nothing."""
-        if not self._seconds:
-            return []
-        first = max(self._offset, self._seconds[0][0] - MARGIN)
-        last = min(self._seconds[-1][0] + LAG + MARGIN, self._offset + len(self._pictures) - 1)
-        share = max(share for _, share in self._seconds)
-        self._seconds = []
+        """Return the dissolves that are not known to have ended, or nothing."""
+        hits, self._hits = self._hits, []
+        short, long = ([hit for hit in hits if hit.lag == lag] for lag in _LAGS)
+        dissolves = [dissolve for run in _runs(short) for dissolve in self._locate(run)]
+        for dissolve in (dissolve for run in _runs(long) for dissolve in self._locate(run)):
+            beside = [other for other in dissolves if _overlap(other.span, dissolve.span)]
+            if not beside:
+                dissolves.append(dissolve)
+            elif dissolve.span.frames > LONG_FRAMES:
+                dissolves = [other for other in dissolves if other not in beside] + [_join([dissolve, *beside])]
+        return sorted(dissolves, key=lambda dissolve: dissolve.span.start_frame)
+
+    def _locate(self, hits: list[_Hit]) -> list[Dissolve]:
+        """Return the dissolve that windows in a row show, with its ends; none where a mixture explains too little."""
+        share = max(hit.turn.share for hit in hits)
         if share <= self._min_share:
             return []
-        edges = _edges(_shares(self._cut(first, last)))
-        return [Dissolve(span=Span(first + edges[0], first + edges[1]), share=share)]
+        first = max(self._offset, hits[0].start - MARGIN)
+        last = min(hits[-1].start + hits[-1].lag.frames + MARGIN, self._offset + len(self._pictures) - 1)
+        is_wipe = max(hits, key=lambda hit: hit.turn.share).turn.is_wipe
+        start, stop = find_ends(self._cut(first, last), is_wipe=is_wipe)
+        return [Dissolve(span=Span(first + start, first + stop), share=share)]
 
-    def _cut(self, first: int, last: int) -> list[Image]:
+    def _cut(self, first: int, last: int, stride: int = 1) -> list[Image]:
         """Return the pictures from one index to another, both included."""
-        return [self._pictures[index - self._offset] for index in range(first, last + 1)]
+        return [self._pictures[index - self._offset] for index in range(first, last + 1, stride)]
 
 
-def _picture(small_HWC: Bytes) -> Image:
-    grey_HW = cv2.cvtColor(small_HWC, cv2.COLOR_BGR2GRAY)
-    resized_HW = cv2.resize(grey_HW, SIZE_PX, interpolation=cv2.INTER_AREA).astype(np.float32)
-    return np.asarray(cv2.GaussianBlur(resized_HW, (_BLUR_PX, _BLUR_PX), 0))
+def _runs(hits: list[_Hit]) -> list[list[_Hit]]:
+    """Return the windows of one lag, divided where none is for longer than the margin."""
+    runs: list[list[_Hit]] = []
+    for hit in hits:
+        if runs and hit.start <= runs[-1][-1].start + MARGIN:
+            runs[-1].append(hit)
+        else:
+            runs.append([hit])
+    return runs
 
 
-def _mixture_share(pictures: list[Image]) -> float:
-    """Return the share of a change that a mixture explains; 0 where the picture stays much the same, or is cut."""
-    first_HW, last_HW = pictures[0], pictures[-1]
-    change_HW = last_HW - first_HW
-    if np.abs(change_HW).mean() < MIN_CHANGE or _correlation(first_HW, last_HW) > MAX_CORRELATION:
-        return 0.0
-    shares = np.clip(_shares(pictures), 0, 1)
-    mixed = np.flatnonzero((shares > _MIXED[0]) & (shares < _MIXED[1]))
-    if len(mixed) == 0 or 1 + np.count_nonzero(np.diff(np.sort(shares[mixed])) > _MIN_STEP) < _MIN_LEVELS:
-        return 0.0
-    rests = [((pictures[number] - first_HW - shares[number] * change_HW) ** 2).sum() for number in mixed]
-    return 1 - float(np.mean(rests) / (change_HW**2).sum())
+def _overlap(first: Span, second: Span) -> bool:
+    return first.start_frame < second.stop_frame and second.start_frame < first.stop_frame
 
 
-def _shares(pictures: list[Image]) -> Image:
-    """Return how much of the way from the first picture to the last each one has gone."""
-    change_HW = pictures[-1] - pictures[0]
-    energy = (change_HW**2).sum() + 1e-3
-    return np.asarray([((picture_HW - pictures[0]) * change_HW).sum() / energy for picture_HW in pictures], np.float32)
-
-
-def _edges(shares: Image) -> tuple[int, int]:
-    """Return the first picture that is mixed, and the one behind the last; the share is taken to rise evenly."""
-    sure_start = int(np.flatnonzero(shares <= _SURE_SHARE)[-1]) + 1
-    sure_stop = int(np.argmax(shares >= 1 - _SURE_SHARE))
-    sure_start, sure_stop = min(sure_start, sure_stop), max(sure_start, sure_stop)
-    tail = int(np.ceil(_TAIL * (sure_stop - sure_start))) + 1
-    return max(0, sure_start - tail), min(len(shares), sure_stop + tail)
-
-
-def _correlation(first_HW: Image, second_HW: Image) -> float:
-    first_HW, second_HW = first_HW - first_HW.mean(), second_HW - second_HW.mean()
-    return float((first_HW * second_HW).sum() / np.sqrt((first_HW**2).sum() * (second_HW**2).sum() + 1e-6))
+def _join(dissolves: list[Dissolve]) -> Dissolve:
+    start = min(dissolve.span.start_frame for dissolve in dissolves)
+    stop = max(dissolve.span.stop_frame for dissolve in dissolves)
+    return Dissolve(span=Span(start, stop), share=max(dissolve.share for dissolve in dissolves))

@@ -1,14 +1,15 @@
-"""A dissolve or a fade of the picture is told from motion, from a change of exposure and from a cut."""
+"""A dissolve, a wipe or a fade of the picture is told from motion, from a change of exposure and from a cut."""
 
 import cv2
 import numpy as np
 import pytest
 from avf_curation.detectors.dissolves import MAX_DELAY, Dissolve, DissolveDetector
+from avf_curation.detectors.mixtures import explain_turn, shrink_picture
 from avf_curation.media.types import Bytes
 from support.curation_runs import make_recipe
 
 MIN_SHARE = make_recipe().defaults.scenes.max_dissolve
-FRAMES, START = 200, 80  # of the film, and the last frame that shows the first picture alone
+FRAMES, START = 300, 80  # of the film, and the last frame that shows the first picture alone
 
 
 def draw(person: int, n: int, shift_px: float = 0.0) -> Bytes:
@@ -33,9 +34,12 @@ def film(change: str, frames: int = 20) -> list[Bytes]:
     for n in range(FRAMES):
         share = float(np.clip((n - START) / frames, 0, 1))
         first, second = draw(1, n), draw(2, n)
+        wiped = first.copy()
+        wiped[:, : round(share * 256)] = second[:, : round(share * 256)]
         pictures.append(
             {
                 "dissolve": mix(first, second, share),
+                "wipe": wiped,
                 "fade to black": mix(first, np.zeros_like(first), share),
                 "cut": second if share else first,
                 "exposure": mix(first, np.full_like(first, 255), 0.4 * share),
@@ -59,12 +63,19 @@ def find_dissolves(pictures: list[Bytes | None]) -> list[Dissolve]:
 
 
 @pytest.mark.parametrize("change", ["dissolve", "fade to black"])
-@pytest.mark.parametrize("frames", [5, 10, 20, 40])
-def test_a_dissolve_is_found_with_its_edges(change: str, frames: int) -> None:
+@pytest.mark.parametrize("frames", [5, 10, 20, 40, 62, 100])
+def test_a_dissolve_is_found_with_its_ends(change: str, frames: int) -> None:
     (dissolve,) = find_dissolves([*film(change, frames)])
     assert dissolve.share > MIN_SHARE
-    assert START - 8 <= dissolve.span.start_frame <= START + 1
-    assert START + frames <= dissolve.span.stop_frame <= START + frames + 8
+    assert START - 8 <= dissolve.span.start_frame <= START + 1 + frames // 20
+    assert START + frames <= dissolve.span.stop_frame <= START + frames + 6 + frames // 20
+
+
+@pytest.mark.parametrize("frames", [8, 25, 62])
+def test_a_wipe_is_found_with_its_ends(frames: int) -> None:
+    (wipe,) = find_dissolves([*film("wipe", frames)])
+    assert START - 8 <= wipe.span.start_frame <= START + 1
+    assert START + frames <= wipe.span.stop_frame <= START + frames + 8
 
 
 @pytest.mark.parametrize("change", ["cut", "exposure", "pan", "talking"])
@@ -83,3 +94,12 @@ def test_repeated_frames_change_nothing() -> None:
 def test_a_dissolve_at_the_end_of_a_film_is_told_at_its_end() -> None:
     (dissolve,) = find_dissolves([*film("dissolve")[: START + 16]])
     assert dissolve.span.stop_frame == START + 16
+
+
+def test_a_mixture_is_told_from_a_pan() -> None:
+    """A mixture of two pictures has weaker edges than either; a picture that moves has not."""
+    pan = [shrink_picture(draw(1, n, 12 * n)) for n in range(26)]
+    dissolve = [shrink_picture(mix(draw(1, n), draw(2, n), n / 25)) for n in range(26)]
+    assert explain_turn(pan).share < 0.9
+    assert explain_turn(dissolve).share > MIN_SHARE
+    assert not explain_turn(dissolve).is_wipe
