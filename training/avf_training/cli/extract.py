@@ -3,6 +3,8 @@
 import argparse
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,9 @@ from avf_shards.text import count_noun
 from avf_training.cli.options import add_device_option, add_input_argument, require_files, resolve_device
 
 if TYPE_CHECKING:
-    from avf_training.framewise.tracks.extraction import ExtractionReport, TrackInput
+    from avf_training.framewise.tracks.extraction import ExtractionReport, OnSubject, TrackExtraction, TrackInput
+
+    Run = Callable[[Iterable[TrackInput], OnSubject], ExtractionReport]
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +60,20 @@ def add(commands: Any) -> None:
         default="float32",
         help="numbers that tracks store; float16 takes half the space (default: %(default)s)",
     )
+    _add_input_kinds(parser)
+    add_device_option(parser)
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="workers of a Ray cluster write the tracks ('local' starts one here); its nodes see the same folders",
+    )
+    parser.add_argument(
+        "--jobs", metavar="N", type=int, help="with --ray: workers (default: one for each GPU, or else for each CPU)"
+    )
+
+
+def _add_input_kinds(parser: argparse.ArgumentParser) -> None:
+    """Add `--pictures` and `--sound`, and the frames a second of both."""
     kinds = parser.add_mutually_exclusive_group()
     kinds.add_argument(
         "--pictures",
@@ -77,7 +95,6 @@ def add(commands: Any) -> None:
         help="with --pictures and --sound: frames a second, or a table with the columns video and fps "
         "(default: %(default)g)",
     )
-    add_device_option(parser)
 
 
 def _extractor_names() -> list[str]:
@@ -98,6 +115,7 @@ def _run(options: argparse.Namespace) -> int:
     from avf_training.inference.clip_input import open_clips, require_input
 
     check_extractor(options.extractor, options.pictures is not None, options.sound is not None)
+    _check_ray(options)
     if options.pictures is None and options.sound is None:
         require_input(options.input)
     check_weights(options.extractor, given=options.weights is not None)
@@ -110,12 +128,14 @@ def _run(options: argparse.Namespace) -> int:
     faults: list[str] = []
     source = options.pictures or options.sound
     files = None if source is None else _list_files(options, source, faults.append)
-    extractor = load_extractor(options.extractor, options.weights, resolve_device(options.device))
+    extractor = load_extractor(
+        options.extractor, options.weights, "cpu" if options.ray else resolve_device(options.device)
+    )
     extraction = TrackExtraction(extractor, options.out, options.values)
-    with progress_line() as show:
+    with progress_line() as show, _workers(options, extraction) as run_all:
 
         def run(inputs: "Iterable[TrackInput]") -> None:
-            extraction.run(inputs, lambda subject, number, tracks: show(f"{subject}: track {number} of {tracks}"))
+            run_all(inputs, lambda subject, number, tracks: show(f"{subject}: track {number} of {tracks}"))
 
         if files is not None:
             run(files)
@@ -123,6 +143,54 @@ def _run(options: argparse.Namespace) -> int:
             with open_clips(options.input, options.clips, faults.append) as shards:
                 run(clip_inputs(shards, faults.append, options.input))
     return _tell(options, extraction.report, faults)
+
+
+def _check_ray(options: argparse.Namespace) -> None:
+    """Raise UserError for --jobs without --ray, and for clips that other machines would not see.
+
+    Workers have a working folder of their own, so that paths become absolute.
+    """
+    from avf_training.inference.clip_input import find_shards
+
+    if options.jobs is not None and (options.ray is None or options.jobs < 1):
+        raise UserError(f"--jobs {options.jobs}: " + ("works with --ray" if options.ray is None else "is at least 1"))
+    is_cut = options.pictures is None and options.sound is None and find_shards(options.input) is None
+    if options.ray not in (None, "local") and is_cut and options.clips is None:
+        raise UserError(
+            f"--ray {options.ray}: clips are cut from these videos first; name a folder for them that all nodes see "
+            "with --keep-clips"
+        )
+    if options.ray is not None:
+        for name in ("input", "weights", "out", "clips"):
+            path = getattr(options, name)
+            setattr(options, name, path and path.absolute())
+
+
+@contextmanager
+def _workers(options: argparse.Namespace, extraction: "TrackExtraction") -> "Iterator[Run]":
+    """Yield what runs the extraction: this process, or the workers of a Ray cluster, which end with the block."""
+    if options.ray is None:
+        yield extraction.run
+        return
+    import ray
+
+    from avf_training.distributed.ray_cluster import connect_ray
+    from avf_training.framewise.tracks.ray_extraction import RayExtraction, RayWorkers
+
+    workers = RayWorkers.from_resources(connect_ray(options.ray), options.jobs, options.device)
+    try:
+        yield RayExtraction(extraction, partial(_make_extraction, options), workers).run
+    finally:
+        ray.shutdown()
+
+
+def _make_extraction(options: argparse.Namespace) -> "TrackExtraction":
+    """Return the extraction of a worker, which loads the extractor on its own device."""
+    from avf_training.framewise.tracks.extraction import TrackExtraction
+    from avf_training.framewise.tracks.loading import load_extractor
+
+    extractor = load_extractor(options.extractor, options.weights, resolve_device(options.device))
+    return TrackExtraction(extractor, options.out, options.values)
 
 
 def _list_files(options: argparse.Namespace, source: str, on_fault: Callable[[str], None]) -> "Iterator[TrackInput]":

@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from avf_shards.errors import UserError
 from avf_shards.system.child_process import child_environment, module_command
 from avf_shards.system.named_writes import append_bytes
 from avf_shards.text import count_noun, format_wait
 
 from avf_training.config.finetune import load_finetune_recipe
 from avf_training.config.pretrain import load_recipe, most_devices
+from avf_training.distributed.ray_cluster import connect_ray
 from avf_training.study.plan import Job
 
 log = logging.getLogger(__name__)
@@ -221,17 +221,9 @@ class RayLauncher:
         """
         import ray
 
-        ray.init(
-            address=_find_started_cluster() if address == "auto" else address or "local",
-            log_to_driver=False,
-            configure_logging=False,
-        )
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        # A run is one task, and a task is on one node.
-        self.gpus = int(max((node.get("GPU", 0) for node in nodes), default=0))
-        self.total_gpus = int(sum(node.get("GPU", 0) for node in nodes))
-        total = self.total_gpus or int(sum(node.get("CPU", 0) for node in nodes))
-        self._ray, self._slots, self._running = ray, slots or max(1, total), 0
+        resources = connect_ray(address or "local")
+        self.gpus, self.total_gpus = resources.node_gpus, resources.gpus
+        self._ray, self._slots, self._running = ray, slots or max(1, self.total_gpus or resources.cpus), 0
         # No retries by Ray: a run resumes from its checkpoint when the study is started again.
         self._task = ray.remote(num_cpus=1, max_retries=0)(_run_in_worker)
 
@@ -258,17 +250,6 @@ class RayLauncher:
 
     def stop(self) -> None:
         self._ray.shutdown()
-
-
-def _find_started_cluster() -> str:
-    """Return RAY_ADDRESS, or the cluster of the last `ray start` on this machine, and never another program's own."""
-    from ray._private.services import find_bootstrap_address
-
-    named = os.environ.get("RAY_ADDRESS", "auto")
-    address = find_bootstrap_address(None) if named in ("", "auto") else named
-    if not address:
-        raise UserError("--ray auto: nobody has run `ray start` on this machine; do so, or name HOST:PORT or local")
-    return str(address)
 
 
 def _thread_variables() -> Mapping[str, str]:

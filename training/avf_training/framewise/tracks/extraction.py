@@ -78,11 +78,15 @@ class TrackExtraction:
         Raises OtherTrackError, before anything is computed, where a track of this name is of other weights or settings,
         or of another input.
         """
-        waiting = [each for each in inputs if not self._stands(each)]
+        waiting = self.list_missing(inputs)
         for number, each in enumerate(waiting, 1):
             on_subject(each.subject, number, len(waiting))
-            self._write(each)
+            self.write(each)
         return self.report
+
+    def list_missing(self, inputs: Iterable[TrackInput]) -> list[TrackInput]:
+        """Return the inputs whose track is missing, and count the others. Raises OtherTrackError as `run`."""
+        return [each for each in inputs if not self._stands(each)]
 
     def _stands(self, track_input: TrackInput) -> bool:
         """Return whether a track stands there, and count it; a damaged one is removed. Raises OtherTrackError."""
@@ -102,7 +106,8 @@ class TrackExtraction:
         self.report.skipped += 1
         return True
 
-    def _write(self, track_input: TrackInput) -> None:
+    def write(self, track_input: TrackInput) -> None:
+        """Write a track, and count it, or what is wrong with its input. Raises OtherTrackError as `run`."""
         try:
             track = self._extract(track_input)
             write_track(self._path(track_input.subject), track)
