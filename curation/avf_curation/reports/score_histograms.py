@@ -144,6 +144,8 @@ def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[_Group]:
         names, source_R = sources.dictionary.to_pylist(), sources.indices.to_numpy()
         kept_R = pc.equal(rows["status"], "kept").to_numpy(zero_copy_only=False)
         checks = flatten_checks(rows)
+        if not len(checks.row_C):  # a recipe whose gates only measure
+            continue
         code_C = checks.name_C * len(names) + source_R[checks.row_C]
         if len(checks.names) * len(names) <= _SHORT:
             code_C = code_C.astype(np.uint16)  # numpy sorts 16 bits by counting

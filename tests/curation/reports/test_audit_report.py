@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -46,6 +47,11 @@ def make_decision(source: str, number: int, status: Status, score: float | None,
 def histograms_of(decisions: list[Decision]) -> list[ScoreHistogram]:
     table = decisions_to_table(decisions)
     return count_scores(lambda: table.to_batches(max_chunksize=7))
+
+
+def test_a_run_whose_gates_only_measure_has_no_histogram() -> None:
+    decisions = [replace(make_decision("a", number, "kept", 1.0, 0.0), checks=()) for number in range(20)]
+    assert histograms_of(decisions) == []
 
 
 def test_every_span_is_counted_once_in_its_source_and_series() -> None:
