@@ -31,6 +31,8 @@ from avf_shards.schema.clip_record import ClipRecord
 from avf_shards.schema.labels import Labels, Origin
 from avf_shards.schema.versions import VERSIONS, FileKind
 from avf_training.finetuning.model_selection import EpochScores
+from avf_training.framewise.combination.record import EnsembleRecord, FittingRecord, MemberRecord, VideoRecord
+from avf_training.framewise.ensemble.fold_table import FoldRow, FoldTable
 from avf_training.framewise.labels.label_track import label_schema
 from avf_training.framewise.labels.tasks import TASKS_OF_FRAMES
 from avf_training.framewise.tracks.feature_track import track_schema
@@ -167,6 +169,13 @@ CONTENTS: dict[FileKind, Contents] = {
             "vector": "what the extractor says of it; float32 or float16, as many values as the extractor has",
         },
     ),
+    "frame ensemble": Contents(
+        about="What became of the plan of an ensemble: what was chosen and fitted, who answered which video, and the "
+        "scores of the videos that are new to the members.",
+        rows=EnsembleRecord,
+        parts=(MemberRecord, VideoRecord, FittingRecord),
+    ),
+    "frame folds": Contents(about="Which labelled videos are in which fold.", rows=FoldTable, parts=(FoldRow,)),
     "features": Contents(
         about="A row for each window of each clip.",
         schema=features_schema((*KINDS, *LAYER_KINDS)),

@@ -309,6 +309,8 @@ REFUSALS = (
     ("avf-train", "frame-labels none --out LABELS", "none: no such file or folder"),
     ("avf-train", "extract notes.txt --extractor vit --weights w.pt --out TRACKS", "notes.txt: holds no video"),
     ("avf-train", "tracks nono", "no such folder of tracks"),
+    ("avf-train", "frame-folds nono --task va --out folds.json", "nono: no labels of va"),
+    ("avf-train", "ensemble-frames nono.yaml --predictions P --out OUT", "nono.yaml: no such file"),
     ("avf-train", "submission --task joy --predictions P --sample s.txt --out o.txt", "choose from va, expr, au"),
     ("avf-train", "submission --task va --predictions P --sample nono.txt --out o.txt", "nono.txt: no such file"),
     ("avf-train", "reconstruct notes.txt --out figure.png", "notes.txt: holds no video"),

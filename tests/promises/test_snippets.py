@@ -23,6 +23,7 @@ from avf_shards.format.index import load_index
 from avf_shards.packing.selection import load_selection
 from avf_training.cli.main import build_parser as build_train_parser
 from avf_training.cli.main import main as train_main
+from avf_training.framewise.combination.plan import load_plan
 from avf_training.models.classifier import Classifier, OutputSpec
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.presets import preset
@@ -112,6 +113,8 @@ def test_settings_load(block: CodeBlock, tmp_path: Path) -> None:
         assert find_dataset(str(path)).labels
     elif "rows" in yaml.safe_load(block.text):
         assert load_study(str(path)).rows
+    elif "members" in yaml.safe_load(block.text):
+        assert load_plan(path).members
     else:
         assert load_recipe(path) != load_recipe()
 

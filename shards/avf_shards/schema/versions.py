@@ -28,6 +28,8 @@ FileKind = Literal[
     "feature track",
     "features",
     "fold results",
+    "frame ensemble",
+    "frame folds",
     "label track",
     "learned clips",
     "ledger",
@@ -66,6 +68,8 @@ VERSIONS: Mapping[FileKind, int] = {
     "feature track": 1,  # EXTRACTOR/SOURCE/VIDEO.parquet of avf-train extract
     "features": 1,  # Parquet file of avf-train embed
     "fold results": 1,  # OUT/folds.json of avf-train finetune --fold all
+    "frame ensemble": 1,  # OUT/NAME/ensemble.json of avf-train ensemble-frames
+    "frame folds": 1,  # JSON file of avf-train frame-folds
     "label track": 1,  # TASK/SOURCE/VIDEO.parquet of avf-train frame-labels
     "learned clips": 1,  # learned.parquet of a training run and of a saved model
     "ledger": 1,  # ledger.parquet of a unit and of an attempt

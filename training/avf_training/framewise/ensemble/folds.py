@@ -31,7 +31,9 @@ class GroupedFolds:
         return tuple(sorted(video for index, each in enumerate(self.folds) if index != fold for video in each))
 
 
-def grouped_folds(frames: Mapping[str, int], *, folds: int = FOLDS, seed: int = 0) -> GroupedFolds:
+def grouped_folds(
+    frames: Mapping[str, int], *, folds: int = FOLDS, seed: int = 0, groups: Mapping[str, str] | None = None
+) -> GroupedFolds:
     """Draw folds of about equally many frames; all tracks of one media file are in one fold.
 
     The files are shuffled by the seed, and from the largest on each goes to the fold with the fewest frames so far. The
@@ -39,22 +41,24 @@ def grouped_folds(frames: Mapping[str, int], *, folds: int = FOLDS, seed: int = 
 
     Args:
         frames: labelled frames of each video, by its whole name.
+        groups: what stays together, by video; None: the media files that the names tell.
     """
-    groups: dict[str, list[str]] = {}
+    members_of: dict[str, list[str]] = {}
     for video in sorted(frames):
-        groups.setdefault(media_stem(video), []).append(video)
-    if len(groups) < folds:
-        raise UserError(f"{folds} folds need as many media files, but there are {len(groups)}; ask for fewer folds")
-    stems = sorted(groups)
+        members_of.setdefault(media_stem(video) if groups is None else groups[video], []).append(video)
+    if len(members_of) < folds:
+        noun = "media files" if groups is None else "people or media files"
+        raise UserError(f"{folds} folds need as many {noun}, but there are {len(members_of)}; ask for fewer folds")
+    stems = sorted(members_of)
     random.Random(seed).shuffle(stems)
     # Large files first: what is left at the end can still even out.
-    stems.sort(key=lambda stem: -sum(frames[video] for video in groups[stem]))
+    stems.sort(key=lambda stem: -sum(frames[video] for video in members_of[stem]))
     totals, members = [0] * folds, [list[str]() for _ in range(folds)]
     for stem in stems:
         smallest = min(range(folds), key=lambda fold: (totals[fold], len(members[fold]), fold))
-        members[smallest] += groups[stem]
+        members[smallest] += members_of[stem]
         # Without labels a file still counts, so that no fold stays empty.
-        totals[smallest] += max(1, sum(frames[video] for video in groups[stem]))
+        totals[smallest] += max(1, sum(frames[video] for video in members_of[stem]))
     return GroupedFolds(seed=seed, folds=tuple(tuple(sorted(each)) for each in members))
 
 

@@ -17,6 +17,7 @@ from avf_training.framewise.metrics import EXPRESSIONS, WholeNumbers, score_expr
 
 RegressionCriterion = Literal["squared_error", "absolute_error", "poisson"]
 ClassCriterion = Literal["gini", "entropy"]
+MOST_FOLDS = 5  # of the grouped score
 TREES_OF_REGRESSION, TREES_OF_CLASSES = (10, 20, 50, 100), (10, 50, 100)
 
 
@@ -93,6 +94,41 @@ def predict_stacked(stacked: StackedForest, inputs_per_output: Sequence[Floats])
     )
 
 
+def predict_likelihoods(forests: Sequence[Any], inputs_per_output: Sequence[Floats]) -> Floats:
+    """Return values of regressors, (N, D), or the probabilities of all expressions by a classifier, (N, 8)."""
+    if not hasattr(forests[0], "classes_"):
+        return np.stack([forest.predict(inputs) for forest, inputs in zip(forests, inputs_per_output, strict=True)], 1)
+    probabilities_NC = np.zeros((len(inputs_per_output[0]), len(EXPRESSIONS)))
+    probabilities_NC[:, forests[0].classes_] = forests[0].predict_proba(inputs_per_output[0])
+    return probabilities_NC
+
+
+def fit_left_out(
+    stacked: StackedForest, inputs_per_output: Sequence[Floats], targets: Sequence[Any], videos_N: Sequence[str]
+) -> dict[str, tuple[Any, ...]]:
+    """Return, for each video, forests of the best setting that were fitted without it; none with fewer than two videos.
+
+    Args:
+        targets: of each output, (N,).
+        videos_N: video of each frame, or what else is left out together.
+    """
+    from sklearn.base import clone
+    from sklearn.model_selection import GroupKFold
+
+    names = np.array(videos_N)
+    videos = len(set(videos_N))
+    if videos < 2:
+        return {}
+    left_out: dict[str, tuple[Any, ...]] = {}
+    for training, test in GroupKFold(n_splits=min(MOST_FOLDS, videos)).split(names, groups=names):
+        forests = tuple(
+            clone(forest).set_params(oob_score=False, random_state=0).fit(inputs[training], target[training])
+            for forest, inputs, target in zip(stacked.forests, inputs_per_output, targets, strict=True)
+        )
+        left_out |= dict.fromkeys(map(str, set(names[test])), forests)
+    return left_out
+
+
 def _best(
     fit: Callable[[int, str], tuple[Any, ...]],
     inputs: Sequence[Floats],
@@ -129,7 +165,7 @@ def _grouped_score(forest: Any, inputs_NF: Floats, target_N: Any, videos_N: Sequ
     if videos < 2:
         return float("nan")
     fresh = clone(forest).set_params(oob_score=False, random_state=0)
-    folds = GroupKFold(n_splits=min(5, videos))
+    folds = GroupKFold(n_splits=min(MOST_FOLDS, videos))
     predicted_N = cross_val_predict(fresh, inputs_NF, target_N, groups=list(videos_N), cv=folds)
     scorer = forest.oob_score
     return float(scorer(target_N, predicted_N))

@@ -5,7 +5,7 @@ correct.
 """
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,6 +17,7 @@ from avf_training.evaluation.metrics import Floats
 
 Scene = Literal["reaction", "other"]
 COLUMNS = ("video", "scene", "reason")
+MEASURE_COLUMNS = ("video", "open_mouth_share", "face_share", "cuts_per_minute")
 
 MOST_OPEN_SHARE = 0.25  # of frames with an open mouth: a viewer listens; speakers have about 0.4
 LEAST_FACE_SHARE = 0.9  # of frames with a face: a viewer sits before the camera
@@ -57,6 +58,26 @@ def propose_scene(measures: SceneMeasures) -> SceneChoice:
     return SceneChoice(scene="reaction" if reaction else "other", reason=reason)
 
 
+def read_measures(path: Path) -> dict[str, SceneMeasures]:
+    """Read a table of measures: video, open_mouth_share, face_share, cuts_per_minute.
+
+    Raises UserError naming file and line for a missing column, a repeated video, or a value that is no such share.
+    """
+    measures: dict[str, SceneMeasures] = {}
+    for where, row in _read_rows(path, MEASURE_COLUMNS, MEASURE_COLUMNS):
+        try:
+            values = {name: float(row[name]) for name in MEASURE_COLUMNS[1:]}
+        except (TypeError, ValueError):
+            raise UserError(f"{where}: {', '.join(MEASURE_COLUMNS[1:])} must be numbers") from None
+        shares = (values["open_mouth_share"], values["face_share"])
+        if not all(0 <= share <= 1 for share in shares) or not 0 <= values["cuts_per_minute"] < float("inf"):
+            raise UserError(f"{where}: shares lie from 0 to 1, and cuts_per_minute is 0 or more")
+        if not row["video"] or row["video"] in measures:
+            raise UserError(f"{where}: {'no video' if not row['video'] else 'video ' + row['video'] + ' again'}")
+        measures[row["video"]] = SceneMeasures(**values)
+    return measures
+
+
 def write_scenes(path: Path, scenes: Mapping[str, SceneChoice]) -> None:
     """Write the table, sorted by video, for a person to correct."""
     lines = [",".join(COLUMNS)]
@@ -71,23 +92,9 @@ def read_scenes(path: Path) -> dict[str, SceneChoice]:
 
     Raises UserError naming file and line for another scene, a repeated video, or a missing column.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            table = csv.DictReader(file, strict=True)
-            missing = [column for column in COLUMNS[:2] if column not in (table.fieldnames or ())]
-            if missing:
-                raise UserError(f"{path}: line 1: no column {missing[0]}; the columns are {', '.join(COLUMNS)}")
-            return _scenes_of(path, table)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: not a table of text in UTF-8 ({error})") from None
-
-
-def _scenes_of(path: Path, table: "csv.DictReader[str]") -> dict[str, SceneChoice]:
     scenes: dict[str, SceneChoice] = {}
-    for row in table:
-        where, video, scene = f"{path}: line {table.line_num}", row["video"], row["scene"]
+    for where, row in _read_rows(path, COLUMNS, COLUMNS[:2]):
+        video, scene = row["video"], row["scene"]
         if scene not in ("reaction", "other"):
             raise UserError(f"{where}: scene {scene!r}; it is reaction or other")
         if not video or video in scenes:
@@ -96,6 +103,22 @@ def _scenes_of(path: Path, table: "csv.DictReader[str]") -> dict[str, SceneChoic
             scene="reaction" if scene == "reaction" else "other", reason=row.get("reason") or ""
         )
     return scenes
+
+
+def _read_rows(path: Path, columns: Sequence[str], needed: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield file and line, and the cells by column, of each row of a table. Raises UserError."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            table = csv.DictReader(file, strict=True)
+            missing = [column for column in needed if column not in (table.fieldnames or ())]
+            if missing:
+                raise UserError(f"{path}: line 1: no column {missing[0]}; the columns are {', '.join(columns)}")
+            for row in table:
+                yield f"{path}: line {table.line_num}", row
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: not a table of text in UTF-8 ({error})") from None
 
 
 def answer_by_scene(video: str, scenes: Mapping[str, SceneChoice], answers: Mapping[Scene, Floats]) -> Floats:

@@ -19,9 +19,9 @@ WINDOW_S = 0.5  # of the Hamming window
 TRUNCATE_SIGMAS = 4.0
 
 
-def hamming_size(fps: float) -> int:
-    """Return the frames of half a second, odd, so that smoothing moves nothing: 15 at 30 fps, 3 at 6 fps."""
-    frames = max(1, round_half_away(WINDOW_S * fps))
+def hamming_size(fps: float, window_s: float = WINDOW_S) -> int:
+    """Return the frames of a window, odd, so that smoothing moves nothing: 15 of half a second at 30 fps, 3 at 6."""
+    frames = max(1, round_half_away(window_s * fps))
     return frames if frames % 2 else frames + 1
 
 

@@ -1,0 +1,104 @@
+"""avf-train ensemble-frames: predictions of several models for frames become one, as a plan says."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from avf_shards.cli.common import add_command, add_json_option, local_path, output_folder, print_answer
+from avf_shards.cli.logging_setup import progress_line
+from avf_shards.text import count_noun
+
+from avf_training.cli.options import require_files
+
+if TYPE_CHECKING:
+    from avf_training.framewise.combination.record import EnsembleRecord
+
+_DETAILS = """\
+The plan names the members, who answers which video (folds, scenes), the smoothing, and the method: mean, vote,
+dirichlet (weights drawn) or forest (random forests).
+The ensemble's predictions go to OUT/NAME, as those of its members, with ensemble.json: what was chosen and fitted, and
+the scores of the videos that are new to the members."""
+
+
+def add(commands: Any) -> None:
+    """Add `ensemble-frames`."""
+    parser = add_command(
+        commands,
+        "ensemble-frames",
+        _run,
+        help="Make one answer of several models' predictions for frames, by a plan.",
+        details=_DETAILS,
+    )
+    parser.add_argument("plan", metavar="PLAN.yaml", type=local_path, help="the plan")
+    parser.add_argument(
+        "--predictions",
+        metavar="PREDICTIONS",
+        type=local_path,
+        required=True,
+        help="folder of the members' predictions, NAME/SOURCE/VIDEO.parquet",
+    )
+    parser.add_argument(
+        "--labels",
+        metavar="LABELS",
+        type=local_path,
+        help="labels of frames; needed where the plan chooses or fits, and for scores",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="OUT",
+        type=output_folder,
+        required=True,
+        help="folder of the ensemble's predictions; may be PREDICTIONS itself",
+    )
+    add_json_option(parser)
+
+
+def _run(options: argparse.Namespace) -> int:
+    require_files(options.plan)
+    from dataclasses import asdict
+
+    from avf_training.framewise.combination.plan import load_plan
+    from avf_training.framewise.combination.run import EnsembleRun
+    from avf_training.framewise.combination.write import write_ensemble
+
+    plan = load_plan(options.plan)
+    run = EnsembleRun(plan, options.plan.parent, options.predictions, options.labels)
+    with progress_line() as show:
+        record = write_ensemble(
+            run, options.out, lambda what, number, count: show(f"{what}: video {number} of {count}")
+        )
+    print_answer(options, asdict(record), "\n".join(_describe(record, options.out)))
+    return 0
+
+
+def _describe(record: "EnsembleRecord", out: Path) -> list[str]:
+    """Return the lines that the command prints."""
+    scored = sum(video.scored for video in record.videos)
+    lines = [f"{'':<24}{'videos':>8}{'scored':>8}{'score':>9}{'smoothed':>10}"]
+    for member in record.members:
+        scores = f"{_format(member.scores):>9}{_format(member.smoothed_scores):>10}"
+        lines.append(f"{member.name:<24}{member.answers:>8}{member.scored_videos:>8}{scores}")
+    lines.append(f"{record.name:<24}{len(record.videos):>8}{scored:>8}{_format(record.scores):>9}")
+    if record.width_scores:
+        tried = ", ".join(f"{width}: {score:.4f}" for width, score in record.width_scores.items() if score is not None)
+        lines.append(f"{record.width_unit} {record.width:g} was chosen on the scored videos ({tried})")
+    fitting = record.fitting
+    if fitting.out_of_bag_score is not None and fitting.left_out_score is not None:
+        lines.append(
+            f"forests: {fitting.left_out_score:.4f} with people or files left out; {fitting.out_of_bag_score:.4f} out "
+            "of bag, which leaks"
+        )
+    elif fitting.chosen_score is not None:
+        left_out = "" if fitting.left_out_score is None else f", {fitting.left_out_score:.4f} with people left out"
+        lines.append(f"weights: {fitting.chosen_score:.4f} on the frames that chose them{left_out}")
+    missing = sum(bool(video.missing) for video in record.videos)
+    if missing:
+        lines.append(f"{count_noun(missing, 'video')} without the predictions of some member, named in ensemble.json")
+    filled = [sum(getattr(video, name) for video in record.videos) for name in ("interpolated", "repeated", "frames")]
+    lines.append(f"{out / record.name}: {filled[2]:,} frames, {filled[0]:,} interpolated, {filled[1]:,} repeated")
+    return lines
+
+
+def _format(scores: Any) -> str:
+    value = scores.get("mean")
+    return "–" if value is None else f"{value:.4f}"

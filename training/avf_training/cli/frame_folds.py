@@ -1,0 +1,100 @@
+"""avf-train frame-folds: which labelled videos train and which validate, by groups; and a proposal of scenes."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from avf_shards.cli.common import add_command, add_json_option, local_path, output_file, print_answer
+from avf_shards.errors import UserError
+
+from avf_training.cli.submission import add_task_option
+
+_DETAILS = """\
+Everything of one person or media file is in one fold, and the folds have about equally many valid labels. The file
+names the seed, and `avf-train ensemble-frames` reads it.
+
+With --measures, scenes are proposed for a person to correct: reaction where the mouth is open in at most 25 % of the
+frames with a face, a face is in at least 90 % of all frames, and there is at most one cut a minute."""
+
+
+def add(commands: Any) -> None:
+    """Add `frame-folds`."""
+    parser = add_command(
+        commands, "frame-folds", _run, help="Draw grouped folds of videos with labels for frames.", details=_DETAILS
+    )
+    parser.add_argument("labels", metavar="LABELS", type=local_path, help="labels of frames, TASK/SOURCE/VIDEO.parquet")
+    add_task_option(parser)
+    parser.add_argument("--folds", metavar="N", type=int, default=5, help="number of folds (default: %(default)s)")
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the draw (default: %(default)s)")
+    parser.add_argument(
+        "--splits",
+        metavar="SET,...",
+        default="train,validation",
+        help="sets whose videos are drawn; none: videos in no set (default: %(default)s)",
+    )
+    parser.add_argument("--out", metavar="FILE", type=output_file, required=True, help="folds.json to write")
+    parser.add_argument(
+        "--measures",
+        metavar="FILE.csv",
+        type=local_path,
+        help="table with the columns video, open_mouth_share, face_share and cuts_per_minute",
+    )
+    parser.add_argument(
+        "--scenes", metavar="FILE.csv", type=output_file, help="table of proposed scenes to write; needs --measures"
+    )
+    add_json_option(parser)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from collections import Counter
+    from dataclasses import asdict
+
+    from avf_training.framewise.ensemble.fold_table import draw_fold_table, write_fold_table
+
+    if (options.measures is None) != (options.scenes is None):
+        raise UserError("--measures and --scenes belong together; give both or none")
+    if options.folds < 2:
+        raise UserError(f"--folds {options.folds}: must be at least 2")
+    if options.measures is not None:
+        _propose_scenes(options.measures, options.scenes)
+    subjects = _list_subjects(options.labels, options.task, options.splits)
+    table = draw_fold_table(options.task, subjects, folds=options.folds, seed=options.seed)
+    write_fold_table(options.out, table)
+    videos, frames = Counter(row.fold for row in table.rows), Counter[int]()
+    for row in table.rows:
+        frames[row.fold] += row.frames
+    lines = [f"{'fold':<6}{'videos':>8}{'valid frames':>14}"]
+    lines += [f"{fold:<6}{videos[fold]:>8}{frames[fold]:>14,}" for fold in range(table.folds)]
+    print_answer(options, asdict(table), "\n".join([*lines, f"{options.out}: seed {table.seed}"]))
+    return 0
+
+
+def _list_subjects(labels: Path, task: str, splits: str) -> Any:
+    """Return the labelled persons of some sets. Raises UserError for an unknown set, or where there is nobody."""
+    from avf_training.framewise.ensemble.fold_table import FoldSubject
+    from avf_training.framewise.labels.label_track import list_label_tracks
+
+    names = [name.strip() for name in splits.split(",")]
+    unknown = [name for name in names if name not in ("train", "validation", "test", "none")]
+    if unknown:
+        raise UserError(f"--splits {splits}: {unknown[0]!r} is no set; the sets are train, validation, test and none")
+    subjects = [
+        FoldSubject(
+            source=track.subject.source,
+            video=track.subject.video_id,
+            person=track.subject.person,
+            group=track.group,
+            frames=int(track.is_valid.sum()),
+        )
+        for track in list_label_tracks(labels, task)
+        if (track.split or "none") in names
+    ]
+    if not subjects:
+        raise UserError(f"{labels}: no video of the sets {splits}; name others with --splits")
+    return subjects
+
+
+def _propose_scenes(measures: Path, out: Path) -> None:
+    from avf_training.framewise.ensemble.scenes import propose_scene, read_measures, write_scenes
+
+    write_scenes(out, {video: propose_scene(each) for video, each in read_measures(measures).items()})

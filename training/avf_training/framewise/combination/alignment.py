@@ -1,0 +1,92 @@
+"""The answers of several members for the same frames of a video. M members, N frames, D outputs."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from avf_shards.errors import UserError
+
+from avf_training.evaluation.metrics import Floats
+from avf_training.framewise.labels.tasks import FrameLabelTask
+from avf_training.framewise.postprocessing.timeline import interpolate_to_times
+from avf_training.framewise.predictions.likelihoods import to_likelihoods
+from avf_training.framewise.tracks.feature_track import FeatureTrack
+
+_SAME_FPS = 1e-3  # by which the rates of two tracks of one video may differ
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlignedVideo:
+    """A video as several members see it."""
+
+    fps: float  # of the video
+    frames_N: npt.NDArray[np.int64]  # numbers in the video, from 1, rising
+    times_s_N: Floats  # in seconds of the video
+    likelihoods_MND: Floats  # of each member
+    interpolated: int  # frames that some member has no prediction of, between two that it has
+    repeated: int  # frames before the first or behind the last prediction of some member
+    inputs_sha256: str  # of the members' tracks
+
+
+def align_tracks(
+    task: FrameLabelTask, tracks: Sequence[FeatureTrack], frames: Literal["every", "predicted"]
+) -> AlignedVideo:
+    """Return the likelihoods of all members for the same frames.
+
+    Between predictions of a member a straight line over frame numbers is taken, and outside of them its first or last.
+
+    Args:
+        frames: every one from 1 to the last prediction, or those that some member has a prediction of.
+
+    Raises UserError for tracks of one video whose frame rates differ.
+    """
+    fps = tracks[0].fps
+    for track in tracks[1:]:
+        if abs(track.fps - fps) > _SAME_FPS:
+            raise UserError(
+                f"{track.subject}: {tracks[0].extractor.name} counts {fps:g} frames a second and "
+                f"{track.extractor.name} {track.fps:g}; predict again with the same rate"
+            )
+    known_K = np.unique(np.concatenate([track.frames_N for track in tracks]))
+    times_s_K = np.empty(len(known_K))
+    for track in reversed(tracks):  # the first member's times count where several have a frame
+        times_s_K[np.searchsorted(known_K, track.frames_N)] = track.times_s_N
+    times_s_K = np.maximum.accumulate(times_s_K)
+    frames_N = np.arange(1, known_K[-1] + 1) if frames == "every" else known_K
+    times_s_N = _extend_times(frames_N, known_K, times_s_K, fps)
+    inside, outside = np.zeros(len(frames_N), bool), np.zeros(len(frames_N), bool)
+    for track in tracks:
+        missing_N = ~np.isin(frames_N, track.frames_N)
+        outside_N = (frames_N < track.frames_N[0]) | (frames_N > track.frames_N[-1])
+        inside |= missing_N & ~outside_N
+        outside |= outside_N
+    sources = "\n".join(f"{track.extractor.digest} {track.inputs_sha256}" for track in tracks)
+    return AlignedVideo(
+        fps=fps,
+        frames_N=frames_N,
+        times_s_N=times_s_N,
+        likelihoods_MND=np.stack(
+            [
+                interpolate_to_times(
+                    track.frames_N.astype(np.float64),
+                    to_likelihoods(task, track.vectors_ND),
+                    frames_N.astype(np.float64),
+                )
+                for track in tracks
+            ]
+        ),
+        interpolated=int(inside.sum()),
+        repeated=int(outside.sum()),
+        inputs_sha256=hashlib.sha256(sources.encode()).hexdigest(),
+    )
+
+
+def _extend_times(
+    frames_N: npt.NDArray[np.int64], known_K: npt.NDArray[np.int64], times_s_K: Floats, fps: float
+) -> Floats:
+    """Return times of frames: between known ones on a straight line, before the first by the frame rate."""
+    times_s_N = np.interp(frames_N, known_K, times_s_K)
+    return np.asarray(times_s_N - np.maximum(0, known_K[0] - frames_N) / fps)

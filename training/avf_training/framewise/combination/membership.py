@@ -1,0 +1,78 @@
+"""Who answers a video: members that have not seen it in training, of its scene."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from avf_training.framewise.combination.plan import EnsembleMember
+from avf_training.framewise.ensemble.scenes import Scene, SceneChoice
+from avf_training.framewise.labels.label_track import LabelTrack
+from avf_training.framewise.tracks.identity import TrackSubject
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoFacts:
+    """What decides who answers a video."""
+
+    subject: TrackSubject
+    labels: LabelTrack | None  # None: no label is known, as of test videos
+    fold: int | None  # that it validates in; None: in none
+    scene: Scene
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnsweringMembers:
+    """The members that answer a video, by their position in the plan."""
+
+    positions: tuple[int, ...]
+    seen: bool  # all of them were trained on the video, so that its score would say nothing
+
+
+def gather_facts(
+    subjects: Sequence[TrackSubject],
+    labels: Mapping[TrackSubject, LabelTrack],
+    folds: Mapping[tuple[str, str, int], int],
+    scenes: Mapping[str, SceneChoice] | None,
+) -> list[VideoFacts]:
+    """Return what is known of each video. Without a table of scenes, those that labels name count; else it is other."""
+    facts = []
+    for subject in subjects:
+        labelled = labels.get(subject)
+        scene: Scene = "other"
+        if scenes is not None:
+            scene = scenes[subject.video_id].scene if subject.video_id in scenes else "other"
+        elif labelled is not None and labelled.scene is not None:
+            scene = labelled.scene
+        fold = folds.get((subject.source, subject.video_id, subject.person))
+        facts.append(VideoFacts(subject=subject, labels=labelled, fold=fold, scene=scene))
+    return facts
+
+
+def choose_members(members: Sequence[EnsembleMember], available: Sequence[bool], facts: VideoFacts) -> AnsweringMembers:
+    """Return who answers a video.
+
+    A reaction video is answered by the members of that scene, where there are any, and any other video by the rest. Of
+    these, members that have not seen the video in training answer; where all have, all do, and the video is not scored.
+
+    Args:
+        available: which members have predictions of the video.
+    """
+    present = [position for position, there in enumerate(available) if there]
+    scene_of_members = "reaction" if facts.scene == "reaction" else "all"
+    of_scene = [position for position in present if members[position].scene == scene_of_members]
+    of_scene = of_scene or [position for position in present if members[position].scene == "all"]
+    unseen = [position for position in of_scene if not has_seen(members[position], facts)]
+    return AnsweringMembers(positions=tuple(unseen or of_scene), seen=not unseen)
+
+
+def has_seen(member: EnsembleMember, facts: VideoFacts) -> bool:
+    """Return whether a member was trained on a video, as plan, folds and sets tell.
+
+    A labelled video that is in no set and in no fold may have been trained on, so it counts as seen.
+    """
+    if facts.labels is None:
+        return False
+    if member.fold is not None:
+        return facts.fold is not None and facts.fold != member.fold
+    if member.trained_on == "all":
+        return facts.labels.split != "test"
+    return facts.labels.split in ("train", None)

@@ -1,0 +1,208 @@
+"""The predictions of an ensemble and its record, written below OUT/NAME in the form of its members' predictions."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from avf_shards.system import durable_io
+
+from avf_training.evaluation.metrics import Floats
+from avf_training.framewise.combination.alignment import AlignedVideo
+from avf_training.framewise.combination.fitting import Fitted, FittedForests, FittedWeights
+from avf_training.framewise.combination.record import (
+    EnsembleRecord,
+    FittingRecord,
+    MemberRecord,
+    VideoRecord,
+    write_record,
+)
+from avf_training.framewise.combination.run import EnsembleRun, OnVideo, PlannedVideo
+from avf_training.framewise.combination.smoothing_choice import WidthChoice
+from avf_training.framewise.predictions.frame_statistics import (
+    count_valid,
+    list_values,
+    merge_statistics,
+    score_statistics,
+)
+from avf_training.framewise.predictions.likelihoods import to_likelihoods, to_vectors
+from avf_training.framewise.tracks.errors import MissingTrackError
+from avf_training.framewise.tracks.feature_track import FeatureTrack, read_track, write_track
+from avf_training.framewise.tracks.identity import ExtractorIdentity
+from avf_training.framewise.tracks.track_folder import TrackFolder
+
+
+@dataclass(kw_only=True)
+class _Counts:
+    """Statistics of scored videos, of the ensemble and of each member alone."""
+
+    ensemble: list[Floats] = field(default_factory=list)
+    raw: dict[int, list[Floats]] = field(default_factory=dict)  # by position of the member
+    smoothed: dict[int, list[Floats]] = field(default_factory=dict)
+
+
+def write_ensemble(run: EnsembleRun, out: Path, on_video: OnVideo) -> EnsembleRecord:
+    """Choose, fit, and write the ensemble's track of every video and its record; return the record.
+
+    Tracks that stand there already and would be the same stay.
+
+    Raises OtherTrackError where a track of the ensemble's name is of another plan, or of other members.
+    """
+    choice = run.choose_width(on_video)
+    fitted, frames = run.fit(choice.width, on_video)
+    fitting = describe_fitting(run, fitted, frames)
+    identity = _identify(run, choice, fitting)
+    counts, videos = _Counts(), []
+    for number, video in enumerate(run.videos, 1):
+        on_video("answering", number, len(run.videos))
+        aligned = run.align(video)
+        smoothed_MND = run.smooth(video, aligned, choice.width)
+        track = _make_track(run, video, aligned, run.answer(video, smoothed_MND, fitted), identity)
+        _write_once(TrackFolder(out).path(identity.name, track.subject), track)
+        videos.append(_describe_video(run, video, aligned))
+        if video.is_scored:
+            # What is read again counts, not what was computed: float32 may round a tie the other way.
+            counts.ensemble.append(run.count(video, aligned, to_likelihoods(run.task, track.vectors_ND)))
+            for position, raw_ND, smoothed_ND in zip(
+                video.answering.positions, aligned.likelihoods_MND, smoothed_MND, strict=True
+            ):
+                counts.raw.setdefault(position, []).append(run.count(video, aligned, raw_ND))
+                counts.smoothed.setdefault(position, []).append(run.count(video, aligned, smoothed_ND))
+    record = _describe_run(run, choice, fitting, counts, videos)
+    durable_io.make_folder(out / identity.name)
+    write_record(TrackFolder(out).path(identity.name, track.subject).parents[1], record)
+    return record
+
+
+def describe_fitting(run: EnsembleRun, fitted: Fitted | None, frames: int) -> FittingRecord:
+    """Return what was fitted, as the record says it."""
+    kind = run.plan.method.kind
+    if isinstance(fitted, FittedWeights):
+        names = [member.name for member in run.plan.members]
+        weights = {
+            output: dict(zip(names, map(float, column_M), strict=True))
+            for output, column_M in zip(run.task.classes, fitted.weights_MD.T, strict=True)
+        }
+        return FittingRecord(
+            kind=kind,
+            frames=frames,
+            weights=weights,
+            chosen_score=_finite(fitted.score),
+            left_out_score=fitted.left_out,
+        )
+    if isinstance(fitted, FittedForests):
+        stacked = fitted.stacked
+        return FittingRecord(
+            kind=kind,
+            frames=frames,
+            trees=stacked.trees,
+            criterion=stacked.criterion,
+            left_out_score=_finite(stacked.grouped),
+            out_of_bag_score=_finite(float(np.mean(stacked.out_of_bag))),
+            headline=run.plan.protocol_options.forest_score,
+        )
+    return FittingRecord(kind=kind)
+
+
+def _identify(run: EnsembleRun, choice: WidthChoice, fitting: FittingRecord) -> ExtractorIdentity:
+    """Return the identity of the ensemble: another plan, member, width or weight is another ensemble."""
+    values = {
+        "plan": asdict(run.plan),
+        "members": [member.identity.digest for member in run.members],
+        "width": choice.width,
+        "fitting": asdict(fitting),
+    }
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+    settings = {"task": run.task.name, "method": run.plan.method.kind, "protocol": run.plan.protocol}
+    return ExtractorIdentity.from_settings(run.plan.name, settings, digest)
+
+
+def _make_track(
+    run: EnsembleRun, video: PlannedVideo, aligned: AlignedVideo, likelihoods_ND: Floats, identity: ExtractorIdentity
+) -> FeatureTrack:
+    return FeatureTrack(
+        subject=video.facts.subject,
+        extractor=identity,
+        fps=aligned.fps,
+        inputs_sha256=aligned.inputs_sha256,
+        frames_N=aligned.frames_N,
+        times_s_N=aligned.times_s_N,
+        vectors_ND=to_vectors(run.task, likelihoods_ND),
+    )
+
+
+def _write_once(path: Path, track: FeatureTrack) -> None:
+    """Write a track, unless the same one stands there. Raises OtherTrackError for another."""
+    try:
+        stored = read_track(path, subject=track.subject, extractor=track.extractor)
+    except MissingTrackError:
+        stored = None
+    if stored is None or stored.inputs_sha256 != track.inputs_sha256:
+        write_track(path, track)
+
+
+def _describe_video(run: EnsembleRun, video: PlannedVideo, aligned: AlignedVideo) -> VideoRecord:
+    return VideoRecord(
+        source=video.facts.subject.source,
+        video=video.facts.subject.video_id,
+        person=video.facts.subject.person,
+        scene=video.facts.scene,
+        fold=video.facts.fold,
+        members=tuple(member.name for member in run.members_of(video)),
+        missing=video.missing,
+        frames=len(aligned.frames_N),
+        interpolated=aligned.interpolated,
+        repeated=aligned.repeated,
+        scored=video.is_scored,
+    )
+
+
+def _describe_run(
+    run: EnsembleRun, choice: WidthChoice, fitting: FittingRecord, counts: _Counts, videos: Sequence[VideoRecord]
+) -> EnsembleRecord:
+    merged_DS = merge_statistics(run.task, np.stack(counts.ensemble)) if counts.ensemble else None
+    members = []
+    for position, (member, predicted) in enumerate(zip(run.plan.members, run.members, strict=True)):
+        members.append(
+            MemberRecord(
+                name=member.name,
+                digest=predicted.identity.digest,
+                settings=predicted.settings,
+                fold=member.fold,
+                trained_on=member.trained_on,
+                scene=member.scene,
+                weight=member.weight,
+                videos=len(predicted.tracks),
+                answers=sum(member.name in video.members for video in videos),
+                scored_videos=len(counts.raw.get(position, [])),
+                scores=_scores(run, counts.raw.get(position, [])),
+                smoothed_scores=_scores(run, counts.smoothed.get(position, [])),
+            )
+        )
+    return EnsembleRecord(
+        name=run.plan.name,
+        task=run.task.name,
+        plan=json.loads(json.dumps(asdict(run.plan))),
+        protocol=asdict(run.plan.protocol_options),
+        width_unit=choice.unit,
+        width=choice.width,
+        width_scores=choice.scores,
+        fitting=fitting,
+        members=tuple(members),
+        videos=tuple(videos),
+        scored_frames=0 if merged_DS is None else count_valid(run.task, merged_DS),
+        scores=_scores(run, counts.ensemble),
+    )
+
+
+def _scores(run: EnsembleRun, rows: Sequence[Floats]) -> dict[str, float | None]:
+    """Return the scores of some videos together; none without a video."""
+    if not rows:
+        return {}
+    return list_values(score_statistics(run.task, merge_statistics(run.task, np.stack(rows))))
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None

@@ -1,0 +1,109 @@
+"""Which videos are in which fold, as a file that training and ensembles read: folds.json of `avf-train frame-folds`."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from avf_shards.errors import UserError
+from avf_shards.schema.versions import SCHEMA_VERSION, read_json, stamp
+from avf_shards.settings.config import bind, refuse
+from avf_shards.system.durable_io import replace_file
+
+from avf_training.framewise.ensemble.folds import grouped_folds
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldRow:
+    """One person of one video."""
+
+    source: str  # name of the corpus
+    video: str  # unique within the source
+    person: int = 0  # number of the person in the video
+    group: str  # what stays together: the media file, or the person
+    frames: int  # with a valid label
+    fold: int  # that the video validates in, from 0; the models of all other folds are trained on it
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldTable:
+    """Folds of labelled videos, no group in two of them."""
+
+    task: str  # whose valid labels were counted
+    seed: int  # that the folds were drawn by
+    folds: int  # their number
+    rows: tuple[FoldRow, ...]  # sorted by source, video and person
+
+    def __post_init__(self) -> None:
+        folds_of: dict[tuple[str, str], set[int]] = {}
+        for row in self.rows:
+            folds_of.setdefault((row.source, row.group), set()).add(row.fold)
+        names = [(row.source, row.video, row.person) for row in self.rows]
+        refuse(
+            (not self.rows, "rows must not be empty"),
+            (len(set(names)) < len(names), "rows name a person of a video twice"),
+            *((not 0 <= row.fold < self.folds, f"rows: fold {row.fold} of {row.video}") for row in self.rows),
+            *((len(each) > 1, f"rows: group {group} is in several folds") for (_, group), each in folds_of.items()),
+        )
+
+    def fold_of(self) -> Mapping[tuple[str, str, int], int]:
+        """Return the fold by source, video and person."""
+        return {(row.source, row.video, row.person): row.fold for row in self.rows}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldSubject:
+    """What a fold is drawn from: a person of a video with the number of valid labels."""
+
+    source: str
+    video: str
+    person: int
+    group: str  # of the labels: what stays together
+    frames: int
+
+
+def draw_fold_table(task: str, subjects: Sequence[FoldSubject], *, folds: int, seed: int) -> FoldTable:
+    """Draw folds of about equally many valid frames; all videos of a group are in one fold.
+
+    Raises UserError where there are fewer groups than folds.
+    """
+    frames: dict[str, int] = {}
+    for subject in subjects:
+        key = _group_key(subject)
+        frames[key] = frames.get(key, 0) + subject.frames
+    plan = grouped_folds(frames, folds=folds, seed=seed, groups={key: key for key in frames})
+    fold_of = {key: fold for fold, keys in enumerate(plan.folds) for key in keys}
+    rows = [
+        FoldRow(
+            source=each.source,
+            video=each.video,
+            person=each.person,
+            group=each.group,
+            frames=each.frames,
+            fold=fold_of[_group_key(each)],
+        )
+        for each in sorted(subjects, key=lambda each: (each.source, each.video, each.person))
+    ]
+    return FoldTable(task=task, seed=seed, folds=folds, rows=tuple(rows))
+
+
+def write_fold_table(path: Path, table: FoldTable) -> None:
+    """Write the table as JSON."""
+    text = json.dumps(stamp(asdict(table), "frame folds"), indent=1, sort_keys=True)
+    replace_file(path, (text + "\n").encode())
+
+
+def read_fold_table(path: Path) -> FoldTable:
+    """Read a table. Raises UserError or FaultError that names the file and what is wrong."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; `avf-train frame-folds` writes one")
+    values = read_json(path, "frame folds")
+    values.pop(SCHEMA_VERSION)
+    try:
+        return bind(FoldTable, values)
+    except UserError as error:
+        raise UserError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from None
+
+
+def _group_key(subject: FoldSubject) -> str:
+    return f"{subject.source}/{subject.group}"
