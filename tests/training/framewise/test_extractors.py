@@ -57,7 +57,7 @@ def test_whitened_sound_is_in_255ths(shards: Path, tmp_path: Path) -> None:
 
 
 def test_every_extractor_is_tried_or_shares_its_code_with_one_that_is() -> None:
-    others = {"efficientnet_b1", "efficientnet_b4", "vit_b_16", "hrnet_w32", "log_mel"}
+    others = {"efficientnet_b1", "efficientnet_b4", "vit_b_16", "hrnet_w32", "mouth", "speech", "log_mel"}
     assert EXTRACTORS.keys() == MAKERS.keys() | others
 
 

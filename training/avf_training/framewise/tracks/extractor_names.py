@@ -15,16 +15,18 @@ EXTRACTORS = {
     "pdem_v1": "sound: SUN's acoustic model V1 on PDEM, five vectors a second",
     "pdem_v2": "sound: SUN's acoustic model V2 on PDEM, five vectors a second",
     "pdem_v3": "sound: SUN's acoustic model V3 on PDEM, five vectors a second",
+    "mouth": "face frames: the area between the lips by dlib's 68 landmarks, whose predictor is the file of weights",
+    "speech": "sound: how probable speech is, where that file is not there; needs no weights",
     "log_mel": "sound: the log-mel spectrum of each frame, 64 values; needs no weights",
 }
 """Name -> what it reads and gives."""
 
 
-PICTURE_EXTRACTORS = ("vit", "efficientnet_b1", "efficientnet_b4", "vit_b_16", "hrnet_w32")
+PICTURE_EXTRACTORS = ("vit", "efficientnet_b1", "efficientnet_b4", "vit_b_16", "hrnet_w32", "mouth")
 """Those that look at single pictures."""
-SOUND_EXTRACTORS = ("wav2vec2", "hubert", "vggish", "pdem_v1", "pdem_v2", "pdem_v3", "log_mel")
+SOUND_EXTRACTORS = ("wav2vec2", "hubert", "vggish", "pdem_v1", "pdem_v2", "pdem_v3", "speech", "log_mel")
 """Those that listen and do not look."""
-WITHOUT_WEIGHTS = ("log_mel",)
+WITHOUT_WEIGHTS = ("speech", "log_mel")
 """Those that have no weights."""
 
 
@@ -45,4 +47,4 @@ def check_weights(name: str, *, given: bool) -> None:
     if given and name in WITHOUT_WEIGHTS:
         raise UserError(f"--weights: {name} has no weights; leave the option out")
     if not given and name not in WITHOUT_WEIGHTS:
-        raise UserError(f"--weights is missing: {name} needs its weights; {', '.join(WITHOUT_WEIGHTS)} needs none")
+        raise UserError(f"--weights is missing: {name} needs its weights; {', '.join(WITHOUT_WEIGHTS)} need none")

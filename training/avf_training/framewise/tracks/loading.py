@@ -11,6 +11,7 @@ from avf_training.framewise.tracks.log_mel_extractor import LogMelExtractor
 from avf_training.framewise.tracks.picture_extractors import load_static, load_vit
 from avf_training.framewise.tracks.saved_model_extractor import load_saved_model
 from avf_training.framewise.tracks.speech_extractors import load_acoustic_model, load_speech_encoder, load_vggish
+from avf_training.framewise.tracks.voice_extractors import MouthExtractor, SpeechProbabilityExtractor
 
 Loader = Callable[[str, Path, torch.device], TrackExtractor]
 _LOADERS: dict[str, Loader] = {
@@ -26,7 +27,13 @@ _LOADERS: dict[str, Loader] = {
     "pdem_v1": load_acoustic_model,
     "pdem_v2": load_acoustic_model,
     "pdem_v3": load_acoustic_model,
+    "mouth": lambda name, weights, device: MouthExtractor(weights),
 }
+_WITHOUT_WEIGHTS: dict[str, Callable[[], TrackExtractor]] = {
+    "log_mel": LogMelExtractor,
+    "speech": SpeechProbabilityExtractor,
+}
+assert _WITHOUT_WEIGHTS.keys() == set(WITHOUT_WEIGHTS)
 assert {*_LOADERS, *WITHOUT_WEIGHTS} == EXTRACTORS.keys()
 
 
@@ -38,5 +45,5 @@ def load_extractor(name: str, weights: Path | None, device: str = "cpu") -> Trac
     check_extractor(name)
     check_weights(name, given=weights is not None)
     if weights is None:
-        return LogMelExtractor()
+        return _WITHOUT_WEIGHTS[name]()
     return _LOADERS[name](name, weights, torch.device(device))
