@@ -12,6 +12,8 @@ DEMO ?= demo-out
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 BIN := .venv/bin
 QUIET := $(shell test -t 2 || echo --quiet)
+# The tests start hundreds of processes; without bytecode each would compile the project again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test test-slow test-all coverage lint setup lock docs picture bench clean
 

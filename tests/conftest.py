@@ -1,8 +1,11 @@
 """Fixtures that all tests share; tests marked `real` skip where the folder with real media is missing."""
 
+import ctypes
 import functools
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dlib
 import pytest
@@ -10,16 +13,63 @@ from avf_curation.detectors.threads import limit_threads
 from support.browser import BROWSER
 from support.demo_files import DemoFiles
 
+TESTS = Path(__file__).parent
 SHARED = Path(__file__).parents[2] / "shared"
+
+#: Files whose tests take half a minute and more together, the longest first.
+LONGEST_FILES = (
+    "promises/test_demo.py",
+    "shards/deletion/test_two_writers.py",
+    "promises/test_elastic_resume.py",
+    "promises/test_fault_injection.py",
+    "training/inference/test_api.py",
+    "training/finetuning/test_finetune.py",
+    "promises/test_real_input.py",
+    "promises/test_docs_site.py",
+    "promises/test_bad_input.py",
+    "promises/test_ray.py",
+    "shards/deletion/test_takedown.py",
+    "training/distributed/test_parallelize.py",
+    "training/trainer/test_checkpoint.py",
+    "training/study/test_study.py",
+    "curation/detectors/test_terminal.py",
+)
 
 
 def pytest_configure() -> None:
-    """Limit the threads, and load dlib's face detector once: each run of the tests' hundreds took half a second for it.
+    """Limit the threads, and take out of this process what costs time and shows nothing; processes it starts have it.
 
-    The detector has no settings and keeps nothing of a picture. Processes that tests start load their own.
+    dlib's face detector is loaded once: each run of the tests' hundreds took half a second for it. The detector has no
+    settings and keeps nothing of a picture. `os.fsync` waits for no disk: only a power cut, which no test makes, would
+    show the difference.
     """
     limit_threads()
     dlib.get_frontal_face_detector = functools.cache(dlib.get_frontal_face_detector)
+    os.fsync = check_handle
+
+
+def check_handle(file: Any) -> None:
+    """Stand for `os.fsync`: raise OSError for a handle that is not open."""
+    os.fstat(file if isinstance(file, int) else file.fileno())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files of `LONGEST_FILES` first, so that no process works on one of them when the others are done."""
+    ranks = {TESTS / name: rank for rank, name in enumerate(LONGEST_FILES)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Return freed memory to the system after each file: a fork costs as much as the process holds.
+
+    Networks and batches leave gigabytes that glibc keeps for itself.
+    """
+    yield
+    if nextitem is None or nextitem.path != item.path:
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # None: not glibc
+        if trim is not None:
+            trim(0)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -96,9 +96,9 @@ def take_down_in_both(
                 denylist |= content_denials(table, denylist)
             # With all that the run denies: an earlier call may have named the run alone.
             denylist = run.deny(denylist)  # one file: after a kill, the twins are known without their sound
-        keys_in_run = () if run is None else {key for _, keys in denied_clips(run, denylist) for key in keys}
         report = None
         if writer is not None:
+            keys_in_run = () if run is None else {key for _, keys in denied_clips(run, denylist) for key in keys}
             report = delete_as_writer(writer, denylist, options.reason, note, keys_in_run)
         erased = apply_denylist(run, note) if run is not None else ()
         if run is not None:

@@ -11,16 +11,16 @@ from urllib.parse import quote
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from avf_shards.format.denied_inputs import denied_rows
+from avf_shards.format.denied_inputs import INPUT_COLUMNS, denied_rows
 from avf_shards.format.denylist import Denylist
-from avf_shards.format.run_folder import LEDGER, RunFolder
-from avf_shards.schema import ledger
-from avf_shards.schema.ledger import TAKEDOWN
+from avf_shards.format.run_folder import RunFolder
+from avf_shards.schema.ledger import TAKEDOWN, newest_decisions
 
 #: A shorter id, or one of digits alone, is also an ordinary word or number: it counts after the name of its source.
 _SHORTEST_ID = 6
 _BEFORE, _AFTER = rb"(?<![\w\-])", rb"(?![\w\-]|\.\w)"
 _BEFORE_ID = rb"(?<![\w\-.])"
+_COLUMNS_OF_CLIPS = (*INPUT_COLUMNS, "stage", "status", "attempt", "unit", "clips")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ def _forms(name: str) -> Iterator[bytes]:
 
 def names_in_run(run: RunFolder, denylist: Denylist) -> RemovedNames:
     """Return what the denylist removed from a run, now and in earlier calls: the run's files still tell it."""
-    table = run.ledger().select(["source", "video_id", "path", "stage"])
+    table = run.ledger(columns=["source", "video_id", "path", "stage"])
     removed: dict[tuple[str, str], bool] = {}
     paths: dict[tuple[str, str], str] = {}
     for source, video, path, stage in zip(*(column.to_pylist() for column in table.columns), strict=True):
@@ -97,12 +97,11 @@ def join_names(first: RemovedNames, second: RemovedNames) -> RemovedNames:
 
 def denied_clips(run: RunFolder, denylist: Denylist) -> Iterator[tuple[tuple[int, int], list[str]]]:
     """Yield ((attempt, unit), keys in it) of each span that an attempt kept and that is taken down or forbidden."""
-    newest = run.ledger()
+    tables = [run.attempt_ledger(attempt, _COLUMNS_OF_CLIPS) for attempt in run.attempts()]
+    newest = newest_decisions(tables)
     gone = newest.filter(pc.equal(newest["stage"], TAKEDOWN).fill_null(False))
     spans = set(_spans(gone))
-    for attempt in run.attempts():
-        run.check_attempt_ledger(attempt)
-        old = ledger.read_ledger(run.attempt_folder(attempt) / "ledger" / LEDGER)
+    for old in tables:
         kept_rows = old.filter(pc.equal(old["status"], "kept"))
         # An attempt before may have cut other spans: what overlaps a denied one goes too.
         denied = denied_rows(kept_rows, denylist)

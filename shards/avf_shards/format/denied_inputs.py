@@ -12,6 +12,9 @@ from avf_shards.format.denylist import Denial, Denylist, deny_content
 from avf_shards.schema.ledger import RANGE_COLUMNS
 from avf_shards.timeline import FRAMES_PER_SECOND, Span
 
+INPUT_COLUMNS = ("source", "video_id", "speaker", "input_sha256", "start_frame", "stop_frame", *RANGE_COLUMNS)
+"""Columns of a ledger that tell what a denylist forbids."""
+
 _ALL = Span(0, 1 << 62)
 _EMPTY_FILE = hashlib.sha256(b"").hexdigest()  # broken downloads are no copies of each other
 
@@ -113,8 +116,9 @@ def denied_rows(table: pa.Table, denylist: Denylist) -> list[bool]:
 
 
 def _rows(table: pa.Table) -> Iterator[InputSpan]:
-    names = ("source", "video_id", "speaker", "input_sha256", "start_frame", "stop_frame", *RANGE_COLUMNS)
-    columns = [table[name].to_pylist() if name in table.column_names else [None] * table.num_rows for name in names]
+    columns = [
+        table[name].to_pylist() if name in table.column_names else [None] * table.num_rows for name in INPUT_COLUMNS
+    ]
     for source, video_id, speaker, sha256, start, stop, file_sha256, start_s, stop_s in zip(*columns, strict=True):
         span, is_range = Span(start, stop), file_sha256 is not None and is_time_range(start_s, stop_s)
         yield InputSpan(

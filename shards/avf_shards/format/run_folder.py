@@ -276,31 +276,28 @@ class RunFolder:
         if digests is not None:
             check_file(folder / LEDGER, digests.file_sha256, "ledger")
 
-    def _attempt_ledger(self, attempt: int) -> pa.Table:
+    def attempt_ledger(self, attempt: int, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return the decisions of an attempt so far, or some columns of them. Raises as `read_ledger`."""
+        names = list(columns or ledger.SCHEMA.names)
         path = self.attempt_folder(attempt) / "ledger" / LEDGER
         if path.is_file():
             self.check_attempt_ledger(attempt)
-            return ledger.read_ledger(path)
+            return ledger.read_ledger(path, names)
         tables = list(self._unit_ledgers(attempt))
-        return pa.concat_tables(tables) if tables else ledger.SCHEMA.empty_table()
+        return (pa.concat_tables(tables) if tables else ledger.SCHEMA.empty_table()).select(names)
 
-    def ledger(self, before: int | None = None) -> pa.Table:
+    def ledger(self, before: int | None = None, columns: Sequence[str] | None = None) -> pa.Table:
         """Return every decision so far. Of a video that several attempts decided, only the last decisions count.
 
         Args:
             before: the attempt whose decisions, and those of later ones, are left out; None: none is.
+            columns: names of the columns that are read; None: all.
         """
-        import pyarrow.compute as pc  # takes as long to import as pyarrow itself
-
-        table = ledger.SCHEMA.empty_table()
-        for attempt in (each for each in self.attempts() if before is None or each < before):
-            newer = self._attempt_ledger(attempt)
-            if table.num_rows and newer.num_rows:
-                newer_videos = pc.binary_join_element_wise(newer["source"], newer["video_id"], "\0")
-                videos = pc.binary_join_element_wise(table["source"], table["video_id"], "\0")
-                table = table.filter(pc.invert(pc.is_in(videos, value_set=pc.unique(newer_videos))))
-            table = pa.concat_tables([table, newer])
-        return table.sort_by(ledger.SORT_KEYS) if table.num_rows else table
+        names = list(columns or ledger.SCHEMA.names)
+        names += [name for name in ledger.SORT_COLUMNS if name not in names]
+        attempts = [each for each in self.attempts() if before is None or each < before]
+        table = ledger.newest_decisions(self.attempt_ledger(attempt, names) for attempt in attempts)
+        return table if columns is None else table.select(list(columns))
 
     def ledger_batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yield `ledger()` some rows at a time, only these columns: millions of decisions fit in little memory.

@@ -145,6 +145,7 @@ SORT_KEYS = [
     ("start_frame", "ascending"),
     ("stop_frame", "ascending"),
 ]
+SORT_COLUMNS = tuple(name for name, _ in SORT_KEYS)
 
 
 def decisions_to_table(decisions: Iterable[Decision]) -> pa.Table:
@@ -201,6 +202,26 @@ def read_ledger(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     for name in lacking:
         table = table.append_column(SCHEMA.field(name), pa.nulls(table.num_rows, SCHEMA.field(name).type))
     return table.select(names)
+
+
+def newest_decisions(tables: Iterable[pa.Table]) -> pa.Table:
+    """Return the rows of the ledgers of attempts, which come in their order, in ledger order.
+
+    Of a video that several attempts decided, only the last decisions count. The tables have the columns that rows are
+    sorted by, and other columns alike; no table gives an empty ledger.
+    """
+    import pyarrow.compute as pc  # takes as long to import as pyarrow itself
+
+    table: pa.Table | None = None
+    for newer in tables:
+        if table is not None and table.num_rows and newer.num_rows:
+            newer_videos = pc.binary_join_element_wise(newer["source"], newer["video_id"], "\0")
+            videos = pc.binary_join_element_wise(table["source"], table["video_id"], "\0")
+            table = table.filter(pc.invert(pc.is_in(videos, value_set=pc.unique(newer_videos))))
+        table = newer if table is None else pa.concat_tables([table, newer])
+    if table is None:
+        return SCHEMA.empty_table()
+    return table.sort_by(SORT_KEYS) if table.num_rows else table
 
 
 def encode_unit_ledgers(tables: Sequence[pa.Table]) -> bytes:
