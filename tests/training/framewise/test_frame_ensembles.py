@@ -168,18 +168,18 @@ def test_models_of_folds_answer_their_own_fold_and_all_of_them_answer_new_videos
     for video in [*VIDEOS, "t1"]:
         if video != "t1":
             write_labels(tmp_path / "L", "va", video, "train", group=video.partition("_")[0])
-    for fold in range(3):
+    for fold in (1, 2, 3):
         write_model(tmp_path / "P", f"fold{fold}", "va", [*VIDEOS, "t1"])
     words = ["frame-folds", str(tmp_path / "L"), "--task", "va", "--folds", "3", "--out", str(tmp_path / "folds.json")]
     assert main(words) == 0
     table = read_fold_table(tmp_path / "folds.json")
-    assert {row.fold for row in table.rows} == {0, 1, 2}
+    assert {row.fold for row in table.rows} == {1, 2, 3}
     assert len({row.fold for row in table.rows if row.group == "7"}) == 1, "both persons of a file stay together"
-    members = [{"name": f"fold{fold}", "fold": fold} for fold in range(3)]
+    members = [{"name": f"fold{fold}", "fold": fold} for fold in (1, 2, 3)]
     record = run(tmp_path, write_plan(tmp_path / "p.yaml", "va", members, folds="folds.json"))
     for video in record.videos:
         if video.video == "t1":
-            assert (video.members, video.scored) == (("fold0", "fold1", "fold2"), False)
+            assert (video.members, video.scored) == (("fold1", "fold2", "fold3"), False)
         else:
             assert (video.members, video.scored) == ((f"fold{video.fold}",), True)
 
@@ -226,7 +226,7 @@ def test_scenes_are_proposed_from_measures(tmp_path: Path, caplog: pytest.LogCap
         ({"trained_on": "all"}, {"split": "validation"}, True),
         ({"trained_on": "all"}, {"split": "test"}, False),
         ({"fold": 1}, {"split": "train", "fold": 1}, False),
-        ({"fold": 1}, {"split": "train", "fold": 0}, True),
+        ({"fold": 1}, {"split": "train", "fold": 2}, True),
         ({"fold": 1}, {"split": "test", "fold": None}, False),
     ],
 )
@@ -346,8 +346,8 @@ PLANS = [
     ({"schema_version": 9}, r"p\.yaml:2: EnsemblePlan: schema_version 9 is none that this program understands, 1"),
     ({"members": ["a", "a"]}, "a is listed twice"),
     ({"members": ["together"]}, "is that of a member too"),
-    ({"members": [{"name": "a", "fold": 0}]}, "folds: missing, and a member names a fold"),
-    ({"members": [{"name": "a", "fold": -1}]}, "fold -1 must be 0 or above"),
+    ({"members": [{"name": "a", "fold": 1}]}, "folds: missing, and a member names a fold"),
+    ({"members": [{"name": "a", "fold": -1}]}, "fold -1 must be 1 or above"),
     ({"members": [{"name": "a", "weight": 0}]}, "weight 0 must be above 0"),
     ({"members": [{"name": "a", "weights": 2}]}, "did you mean 'weight'"),
     ({"members": [{"name": "a", "scene": "reaction"}]}, "nothing answers other videos"),
@@ -425,14 +425,14 @@ def test_frame_rates_that_disagree_and_a_fitted_member_without_a_video_are_named
     ("change", "message"),
     [
         ({"rows": []}, "rows must not be empty"),
-        ({"folds": 1}, "fold 1 of b"),
+        ({"folds": 1}, "fold 2 of b"),
         ({"seed": "x"}, "seed: expected a whole number"),
         ({"extra": 1}, "extra: unknown setting"),
     ],
 )
 def test_a_wrong_table_of_folds_is_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     rows = tuple(
-        FoldRow(source=SOURCE, video=video, group=video, frames=10, fold=fold) for fold, video in enumerate("ab")
+        FoldRow(source=SOURCE, video=video, group=video, frames=10, fold=fold) for fold, video in enumerate("ab", 1)
     )
     table = FoldTable(task="va", seed=0, folds=2, rows=rows)
     write_fold_table(tmp_path / "f.json", table)
@@ -445,7 +445,7 @@ def test_a_wrong_table_of_folds_is_named(tmp_path: Path, change: dict[str, Any],
 
 
 def test_a_group_in_two_folds_is_no_table() -> None:
-    rows = tuple(FoldRow(source=SOURCE, video=v, group="g", frames=1, fold=n) for n, v in enumerate("ab"))
+    rows = tuple(FoldRow(source=SOURCE, video=v, group="g", frames=1, fold=n) for n, v in enumerate("ab", 1))
     with pytest.raises(ValueError, match="group g is in several folds"):
         FoldTable(task="va", seed=0, folds=2, rows=rows)
 

@@ -10,8 +10,8 @@ from avf_shards.errors import UserError
 from avf_training.cli.submission import add_task_option
 
 _DETAILS = """\
-Everything of one person or media file is in one fold, and the folds have about equally many valid labels. The file
-names the seed, and `avf-train ensemble-frames` reads it.
+Everything of one person or media file is in one fold, and the folds have about equally many valid labels. Five of them
+are those of the settings fold and fold_seed of train-frames. The file names the seed, and ensemble-frames reads it.
 
 With --measures, scenes are proposed for a person to correct: reaction where the mouth is open in at most 25 % of the
 frames with a face, a face is in at least 90 % of all frames, and there is at most one cut a minute."""
@@ -29,7 +29,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--splits",
         metavar="SET,...",
-        default="train,validation",
+        default="train,validation,none",
         help="sets whose videos are drawn; none: videos in no set (default: %(default)s)",
     )
     parser.add_argument("--out", metavar="FILE", type=output_file, required=True, help="folds.json to write")
@@ -64,7 +64,7 @@ def _run(options: argparse.Namespace) -> int:
     for row in table.rows:
         frames[row.fold] += row.frames
     lines = [f"{'fold':<6}{'videos':>8}{'valid frames':>14}"]
-    lines += [f"{fold:<6}{videos[fold]:>8}{frames[fold]:>14,}" for fold in range(table.folds)]
+    lines += [f"{fold:<6}{videos[fold]:>8}{frames[fold]:>14,}" for fold in range(1, table.folds + 1)]
     print_answer(options, asdict(table), "\n".join([*lines, f"{options.out}: seed {table.seed}"]))
     return 0
 

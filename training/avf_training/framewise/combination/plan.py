@@ -27,7 +27,7 @@ class EnsembleMember:
     """One model, or an ensemble of an earlier plan."""
 
     name: str  # folder below PREDICTIONS
-    # Fold that it was not trained on, of the table `folds`; null: it was trained by the sets that the owners made.
+    # Fold that it was not trained on, from 1, of the table `folds`; null: it was trained by the owners' sets.
     fold: int | None = None
     # Sets that it was trained on: `all` is training and validation, so that no labelled video of either is new to it.
     trained_on: Literal["train", "all"] = "train"
@@ -39,7 +39,7 @@ class EnsembleMember:
     def __post_init__(self) -> None:
         refuse(
             (not self.name or "/" in self.name, f"name {self.name!r} is no name of a folder"),
-            (self.fold is not None and self.fold < 0, f"fold {self.fold} must be 0 or above"),
+            (self.fold is not None and self.fold < 1, f"fold {self.fold} must be 1 or above"),
             (self.weight <= 0, f"weight {self.weight:g} must be above 0; leave the member out instead"),
             (
                 self.fold is not None and self.trained_on == "all",

@@ -66,10 +66,8 @@ class EnsembleRun:
         if plan.folds is not None:
             table = read_fold_table(plan_folder / plan.folds)
             for member in plan.members:
-                if member.fold is not None and member.fold >= table.folds:
-                    raise UserError(
-                        f"members: {member.name}: fold {member.fold}; {plan.folds} has {table.folds}, from 0"
-                    )
+                if member.fold is not None and member.fold > table.folds:
+                    raise UserError(f"members: {member.name}: fold {member.fold}; {plan.folds} has {table.folds}")
             folds = table.fold_of()
         scenes = None if plan.scenes is None else read_scenes(plan_folder / plan.scenes)
         subjects = sorted({subject for member in self.members for subject in member.tracks})

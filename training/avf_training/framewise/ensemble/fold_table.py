@@ -22,7 +22,7 @@ class FoldRow:
     person: int = 0  # number of the person in the video
     group: str  # what stays together: the media file, or the person
     frames: int  # with a valid label
-    fold: int  # that the video validates in, from 0; the models of all other folds are trained on it
+    fold: int  # that the video validates in, from 1; the models of all other folds are trained on it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class FoldTable:
         refuse(
             (not self.rows, "rows must not be empty"),
             (len(set(names)) < len(names), "rows name a person of a video twice"),
-            *((not 0 <= row.fold < self.folds, f"rows: fold {row.fold} of {row.video}") for row in self.rows),
+            *((not 1 <= row.fold <= self.folds, f"rows: fold {row.fold} of {row.video}") for row in self.rows),
             *((len(each) > 1, f"rows: group {group} is in several folds") for (_, group), each in folds_of.items()),
         )
 
@@ -65,14 +65,15 @@ class FoldSubject:
 def draw_fold_table(task: str, subjects: Sequence[FoldSubject], *, folds: int, seed: int) -> FoldTable:
     """Draw folds of about equally many valid frames; all videos of a group are in one fold.
 
+    Five folds are those of the settings `fold` and `fold_seed` of train-frames.
+
     Raises UserError where there are fewer groups than folds.
     """
     frames: dict[str, int] = {}
     for subject in subjects:
-        key = _group_key(subject)
-        frames[key] = frames.get(key, 0) + subject.frames
-    plan = grouped_folds(frames, folds=folds, seed=seed, groups={key: key for key in frames})
-    fold_of = {key: fold for fold, keys in enumerate(plan.folds) for key in keys}
+        frames[subject.group] = frames.get(subject.group, 0) + subject.frames
+    plan = grouped_folds(frames, folds=folds, seed=seed)
+    fold_of = {group: fold for fold, groups in enumerate(plan.folds, 1) for group in groups}
     rows = [
         FoldRow(
             source=each.source,
@@ -80,7 +81,7 @@ def draw_fold_table(task: str, subjects: Sequence[FoldSubject], *, folds: int, s
             person=each.person,
             group=each.group,
             frames=each.frames,
-            fold=fold_of[_group_key(each)],
+            fold=fold_of[each.group],
         )
         for each in sorted(subjects, key=lambda each: (each.source, each.video, each.person))
     ]
@@ -103,7 +104,3 @@ def read_fold_table(path: Path) -> FoldTable:
         return bind(FoldTable, values)
     except UserError as error:
         raise UserError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from None
-
-
-def _group_key(subject: FoldSubject) -> str:
-    return f"{subject.source}/{subject.group}"

@@ -31,9 +31,7 @@ class GroupedFolds:
         return tuple(sorted(video for index, each in enumerate(self.folds) if index != fold for video in each))
 
 
-def grouped_folds(
-    frames: Mapping[str, int], *, folds: int = FOLDS, seed: int = 0, groups: Mapping[str, str] | None = None
-) -> GroupedFolds:
+def grouped_folds(frames: Mapping[str, int], *, folds: int = FOLDS, seed: int = 0) -> GroupedFolds:
     """Draw folds of about equally many frames; all tracks of one media file are in one fold.
 
     The files are shuffled by the seed, and from the largest on each goes to the fold with the fewest frames so far. The
@@ -41,14 +39,12 @@ def grouped_folds(
 
     Args:
         frames: labelled frames of each video, by its whole name.
-        groups: what stays together, by video; None: the media files that the names tell.
     """
     members_of: dict[str, list[str]] = {}
     for video in sorted(frames):
-        members_of.setdefault(media_stem(video) if groups is None else groups[video], []).append(video)
+        members_of.setdefault(media_stem(video), []).append(video)
     if len(members_of) < folds:
-        noun = "media files" if groups is None else "people or media files"
-        raise UserError(f"{folds} folds need as many {noun}, but there are {len(members_of)}; ask for fewer folds")
+        raise UserError(f"{folds} folds need as many media files, but there are {len(members_of)}; ask for fewer folds")
     stems = sorted(members_of)
     random.Random(seed).shuffle(stems)
     # Large files first: what is left at the end can still even out.
