@@ -17,6 +17,7 @@ from avf_training.cli.options import add_device_option, add_input_argument, requ
 
 if TYPE_CHECKING:
     from avf_training.framewise.tracks.extraction import ExtractionReport, OnSubject, TrackExtraction, TrackInput
+    from avf_training.framewise.tracks.vocal_separator import VocalSeparator
 
     Run = Callable[[Iterable[TrackInput], OnSubject], ExtractionReport]
 
@@ -61,6 +62,7 @@ def add(commands: Any) -> None:
         help="numbers that tracks store; float16 takes half the space (default: %(default)s)",
     )
     _add_input_kinds(parser)
+    _add_separator(parser)
     add_device_option(parser)
     parser.add_argument(
         "--ray",
@@ -97,6 +99,18 @@ def _add_input_kinds(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_separator(parser: argparse.ArgumentParser) -> None:
+    """Add the command that leaves the voice of whole files."""
+    parser.add_argument(
+        "--separator",
+        metavar="COMMAND",
+        help="with --sound: a command that leaves the voice, such as 'demucs-vocals {input} {output}', both WAV files",
+    )
+    parser.add_argument(
+        "--separator-version", metavar="TEXT", help="version of that command and its weights, which tracks record"
+    )
+
+
 def _extractor_names() -> list[str]:
     from avf_training.framewise.tracks.extractor_names import EXTRACTORS
 
@@ -116,22 +130,18 @@ def _run(options: argparse.Namespace) -> int:
 
     check_extractor(options.extractor, options.pictures is not None, options.sound is not None)
     _check_ray(options)
+    _separator(options)
     if options.pictures is None and options.sound is None:
         require_input(options.input)
     check_weights(options.extractor, given=options.weights is not None)
     require_files(options.input, *([] if options.weights is None else [options.weights]))
     # After what is refused quickly: these load torch.
     from avf_training.framewise.tracks.clips_of_people import clip_inputs
-    from avf_training.framewise.tracks.extraction import TrackExtraction
-    from avf_training.framewise.tracks.loading import load_extractor
 
     faults: list[str] = []
     source = options.pictures or options.sound
     files = None if source is None else _list_files(options, source, faults.append)
-    extractor = load_extractor(
-        options.extractor, options.weights, "cpu" if options.ray else resolve_device(options.device)
-    )
-    extraction = TrackExtraction(extractor, options.out, options.values)
+    extraction = _make_extraction(options, "cpu" if options.ray else None)
     with progress_line() as show, _workers(options, extraction) as run_all:
 
         def run(inputs: "Iterable[TrackInput]") -> None:
@@ -184,13 +194,27 @@ def _workers(options: argparse.Namespace, extraction: "TrackExtraction") -> "Ite
         ray.shutdown()
 
 
-def _make_extraction(options: argparse.Namespace) -> "TrackExtraction":
-    """Return the extraction of a worker, which loads the extractor on its own device."""
+def _make_extraction(options: argparse.Namespace, device: str | None = None) -> "TrackExtraction":
+    """Return the extraction with its extractor, on the device of the options where none is given."""
     from avf_training.framewise.tracks.extraction import TrackExtraction
     from avf_training.framewise.tracks.loading import load_extractor
 
-    extractor = load_extractor(options.extractor, options.weights, resolve_device(options.device))
+    extractor = load_extractor(options.extractor, options.weights, device or resolve_device(options.device))
+    separator = _separator(options)
+    if separator is not None:
+        extractor.identity = extractor.identity.add_settings(separator.settings)
     return TrackExtraction(extractor, options.out, options.values)
+
+
+def _separator(options: argparse.Namespace) -> "VocalSeparator | None":
+    """Return the command of --separator. Raises UserError, also for one beside another input than --sound."""
+    from avf_training.framewise.tracks.vocal_separator import VocalSeparator
+
+    if options.separator is None:
+        return None
+    if options.sound is None:
+        raise UserError("--separator works with --sound, which hears whole files")
+    return VocalSeparator.parse(options.separator, options.separator_version)
 
 
 def _list_files(options: argparse.Namespace, source: str, on_fault: Callable[[str], None]) -> "Iterator[TrackInput]":
@@ -200,12 +224,14 @@ def _list_files(options: argparse.Namespace, source: str, on_fault: Callable[[st
     from avf_training.framewise.tracks.picture_folders import picture_inputs, rates_of_videos
     from avf_training.framewise.tracks.sound_files import sound_inputs
 
-    list_inputs = picture_inputs if options.pictures else sound_inputs
     check_source_name(source)
     if not options.input.is_dir():
         holds = "folders of pictures, as VIDEO/00001.jpg" if options.pictures else "videos or sound files"
         raise UserError(f"{options.input}: is no folder; name one of {holds}")
-    return list_inputs(options.input, source, rates_of_videos(options.fps), on_fault)
+    rates = rates_of_videos(options.fps)
+    if options.pictures:
+        return picture_inputs(options.input, source, rates, on_fault)
+    return sound_inputs(options.input, source, rates, on_fault, _separator(options))
 
 
 def frame_rates(text: str) -> float | Path:

@@ -21,6 +21,10 @@ class ExtractorIdentity:
         """Return the identity of an extractor with these settings."""
         return cls(name=name, settings=json.dumps(dict(settings), sort_keys=True), weights_sha256=weights_sha256)
 
+    def add_settings(self, settings: Mapping[str, str | int | float | bool]) -> "ExtractorIdentity":
+        """Return the identity with more settings."""
+        return self.from_settings(self.name, {**json.loads(self.settings), **settings}, self.weights_sha256)
+
     @property
     def digest(self) -> str:
         """Return the SHA-256 of name, settings and weights, in hexadecimal digits."""

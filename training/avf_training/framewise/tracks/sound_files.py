@@ -18,6 +18,7 @@ from torch import Tensor
 from avf_training.framewise.tracks.extraction import FootageStretch, TrackInput
 from avf_training.framewise.tracks.identity import TrackSubject
 from avf_training.framewise.tracks.sound_decoder import decode_sound
+from avf_training.framewise.tracks.vocal_separator import VocalSeparator
 
 _ENDINGS = frozenset((".mp4", ".avi", ".mkv", ".mov", ".webm", ".wav", ".flac", ".mp3", ".m4a", ".ogg"))
 
@@ -45,11 +46,15 @@ class SoundFootage:
 
 
 def sound_inputs(
-    folder: Path, source: str, fps_of: Callable[[str], float], on_fault: Callable[[str], None]
+    folder: Path,
+    source: str,
+    fps_of: Callable[[str], float],
+    on_fault: Callable[[str], None],
+    separator: VocalSeparator | None = None,
 ) -> Iterator[TrackInput]:
     """Yield an input for each file with sound in `folder` and below, by name; the name without ending is the video's.
 
-    Raises UserError where there is none. Arguments as of `picture_inputs`.
+    Raises UserError where there is none. Arguments as of `picture_inputs`; `separator` leaves the voice alone.
     """
     files = sorted(each for each in folder.rglob("*") if each.suffix.lower() in _ENDINGS and each.is_file())
     if not files:
@@ -69,11 +74,12 @@ def sound_inputs(
             subject=TrackSubject(source=source, video_id=file.stem),
             fps=fps,
             inputs_sha256=hashlib.sha256(json.dumps([fps, file.name, file.stat().st_size]).encode()).hexdigest(),
-            read=partial(_read_sound, file, fps),
+            read=partial(_read_sound, file, fps, separator),
         )
 
 
-def _read_sound(file: Path, fps: float) -> Iterator[FootageStretch]:
-    footage = SoundFootage(wave_S=decode_sound(file), rate=fps)
+def _read_sound(file: Path, fps: float, separator: VocalSeparator | None) -> Iterator[FootageStretch]:
+    wave_S = decode_sound(file) if separator is None else separator.decode_voice(file)
+    footage = SoundFootage(wave_S=wave_S, rate=fps)
     rows_N = np.arange(footage.frames, dtype=np.int64)
     yield FootageStretch(footage=footage, frames_N=rows_N + 1, times_s_N=rows_N / fps)
