@@ -199,6 +199,23 @@ CONTENTS: dict[FileKind, Contents] = {
     "attempt ledger": Contents(
         about="The digests of a finished attempt's ledger and of the manifests of its units.", rows=LedgerDigests
     ),
+    "frame result": Contents(
+        about="The result of a sequence model on tracks: validation scores, and what ran.",
+        keys={
+            "task": "va, expr or au",
+            "model": "of the recipe",
+            "select": "mean, or apart: valence and arousal from an epoch each",
+            "extractors": "whose tracks were read",
+            "protocol": "ours or authors_code",
+            "differences": "the 32 differences of papers and code: number, item, option, value, chosen (whose it is)",
+            "training": "videos and valid_frames",
+            "validation": "likewise",
+            "skipped": "a sentence for each labelled video that was not used",
+            "absent_classes": "classes that no training frame has",
+            "best": "score, valence, arousal -> metric, score, step (from 0), folder",
+            "elm": "of a kernel machine: windows, kernel, exact, and the scores of each kernel and C",
+        },
+    ),
     "label track": Contents(
         about="A row for each labelled frame of a person of a video, of one task: here valence and arousal; expressions "
         "and action units have int8 columns, and -1 where not valid. The metadata say task, classes, source, video_id, "

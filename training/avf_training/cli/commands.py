@@ -19,6 +19,7 @@ from avf_training.cli import (
     parity,
     posttrain,
     predict,
+    predict_frames,
     pretrain,
     pretrain_images,
     probe,
@@ -27,6 +28,7 @@ from avf_training.cli import (
     study,
     submission,
     tracks,
+    train_frames,
 )
 
 COMMANDS = (
@@ -49,6 +51,8 @@ COMMANDS = (
     tracks,
     frame_labels,
     frame_folds,
+    train_frames,
+    predict_frames,
     ensemble_frames,
     submission,
     export,

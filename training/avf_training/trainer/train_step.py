@@ -12,12 +12,11 @@ import torch
 from torch import Tensor, nn, optim
 from torch.distributed.tensor import DTensor
 
-from avf_training.data.batch import StreamBatch
 from avf_training.distributed.collectives import all_reduce_mean, sync_gradients
 from avf_training.models.batch_norm import update_running_statistics
 from avf_training.trainer.optimizer import Schedule
 
-B = TypeVar("B", bound=StreamBatch)
+B = TypeVar("B")
 Forward = Callable[[nn.Module, B], tuple[Tensor, dict[str, Tensor]]]
 
 

@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from avf_shards.errors import FaultError
 from torch import nn
 
-from avf_training.data.batch import StreamBatch
-from avf_training.data.loader import StreamLoader
 from avf_training.distributed.collectives import all_reduce_any, decide_on_rank_0
 from avf_training.distributed.context import DistributedContext
 from avf_training.trainer.checkpoint import Checkpoints
@@ -21,7 +19,21 @@ from avf_training.trainer.progress import ProgressReporter
 from avf_training.trainer.train_step import TrainStep
 
 _log = logging.getLogger(__name__)
-B = TypeVar("B", bound=StreamBatch)
+B = TypeVar("B")
+M = TypeVar("M", covariant=True)
+
+
+class MicroBatches(Protocol[M]):
+    """Endless micro-batches of one rank, whose position a checkpoint keeps: a `StreamLoader`, or windows of tracks."""
+
+    def __iter__(self) -> Iterator[M]:
+        """Yield micro-batches from the current position on."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the position from which they continue."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a state. Raises UserError for one of other data."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +53,7 @@ class Trainer(Generic[B]):
 
     model: nn.Module  # wrapped by DDP or FSDP2
     train_step: TrainStep[B]  # one optimizer step of the wrapped model
-    loader: StreamLoader[B]  # micro-batches of this rank, endless
+    loader: MicroBatches[B]  # of this rank
     checkpoints: Checkpoints  # checkpoints of the run, written by all ranks
     context: DistributedContext  # rank and device of this process
 

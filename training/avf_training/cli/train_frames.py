@@ -1,0 +1,68 @@
+"""avf-train train-frames: train a sequence model on feature tracks and labels of frames."""
+
+import argparse
+import json
+from typing import Any
+
+from avf_shards.cli.common import add_command, local_path, output_folder
+from avf_shards.cli.logging_setup import show_progress
+from avf_shards.errors import UserError
+
+from avf_training.cli.options import add_device_option, add_recipe_option, resolve_device
+from avf_training.config.pretrain import FOLDER
+
+_DETAILS = """\
+The SUN team's temporal models v1 and v3 to v8, their audio-visual cross-attention and kernel machine, and NetEase's
+fusion transformer. A run that was killed goes on with the same command, and ends with the same bits."""
+
+
+def add(commands: Any) -> None:
+    """Add `train-frames`."""
+    parser = add_command(
+        commands,
+        "train-frames",
+        _run,
+        help="Train a sequence model on feature tracks and labels of frames.",
+        details=_DETAILS,
+    )
+    parser.add_argument(
+        "--tracks", metavar="TRACKS", type=local_path, required=True, help="folder that `avf-train extract` wrote"
+    )
+    parser.add_argument(
+        "--labels", metavar="LABELS", type=local_path, required=True, help="folder that `avf-train frame-labels` wrote"
+    )
+    parser.add_argument("--task", choices=("va", "expr", "au"), required=True, help="what is predicted")
+    add_recipe_option(parser, FOLDER / "frames", "visual=[vit]")
+    parser.add_argument("--model", metavar="NAME", help="model in place of the recipe's, as temporal_v5")
+    parser.add_argument("--out", metavar="RUN", type=output_folder, required=True, help="folder of the run")
+    add_device_option(parser)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from avf_training.framewise.training.frame_recipe import load_frame_recipe
+
+    model = [f"model={options.model}"] if options.model else []
+    recipe = load_frame_recipe(options.recipe, [*options.set, *model])
+    for folder in (options.tracks, options.labels):
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder")
+    show_progress("loading the tracks")
+    # After what is refused quickly: this loads torch.
+    from avf_training.framewise.labels.tasks import find_task
+    from avf_training.framewise.training.train_frames import FrameTrainingData, run_frame_training
+
+    data = FrameTrainingData(tracks=options.tracks, labels=options.labels, task=find_task(options.task))
+    path = run_frame_training(recipe, data, options.out, resolve_device(options.device))
+    show_progress("")
+    if path is None:
+        print(f"{options.out}: stopped and saved; the same command goes on")
+        return 0
+    result = json.loads(path.read_text("utf-8"))
+    print(f"{options.out}: {result['model']}, {result['task']}, protocol {result['protocol']}")
+    for name, best in result["best"].items():
+        print(f"  {name:<9}{best['metric']} {best['score']:.4f}  {options.out / best['folder']}")
+    for absent in result["absent_classes"]:
+        print(f"  no training frame of {absent}")
+    if result["skipped"]:
+        print(f"  {len(result['skipped'])} labelled videos were left out; {path} names them")
+    return 0

@@ -1,0 +1,84 @@
+"""RUN/result.json of a sequence model: scores, what was left out, and which protocol ran."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from avf_shards.errors import UserError
+from avf_shards.schema.versions import read_json, stamp
+from avf_shards.system import durable_io
+
+from avf_training.framewise.protocol import ProtocolOptions, list_differences
+from avf_training.framewise.training.frame_network import FrameModelSpec
+from avf_training.framewise.training.frame_selection import WHOLE, FrameSelection
+from avf_training.framewise.training.labelled_videos import LabelledVideo, LabelledVideos
+from avf_training.trainer.run_folder import RESULT
+
+
+def describe_run(spec: FrameModelSpec, videos: LabelledVideos, selection: FrameSelection) -> dict[str, Any]:
+    """Return what a finished run says of itself. Raises UserError where no epoch has a score."""
+    rows, best = selection.rows(), {}
+    for name, metric in selection.names.items():
+        chosen = selection.best(rows, name)
+        if chosen is not None:
+            step, score = chosen
+            folder = selection.folder(name, step)
+            best[name] = {
+                "metric": metric,
+                "score": score,
+                "step": step,
+                "folder": f"{folder.parent.name}/{folder.name}",
+            }
+    if WHOLE not in best:
+        raise UserError("no epoch has a validation score: labels or predictions of validation are constant")
+    return common_result(spec, videos) | {"best": best}
+
+
+def common_result(spec: FrameModelSpec, videos: LabelledVideos) -> dict[str, Any]:
+    """Return what the results of all models have."""
+    return {
+        "task": spec.task.name,
+        "model": spec.recipe.model,
+        "select": "apart" if spec.selects_apart else "mean",
+        "extractors": list(spec.recipe.extractors),
+        "protocol": spec.recipe.protocol,
+        "differences": describe_protocol(spec.recipe.options),
+        "training": _describe_set(videos.training),
+        "validation": _describe_set(videos.validation),
+        "skipped": list(videos.skipped),
+        "absent_classes": list(videos.absent),
+    }
+
+
+def describe_protocol(options: ProtocolOptions) -> list[dict[str, str | float]]:
+    """Return a row for each of the 32 differences of papers and code: what ran, and whose it is."""
+    return [
+        {
+            "number": line.source.number,
+            "item": line.source.item,
+            "option": line.option,
+            "value": line.value,
+            "chosen": line.chosen,
+        }
+        for line in list_differences(options)
+    ]
+
+
+def write_result(out: Path, result: dict[str, Any]) -> Path:
+    """Write RUN/result.json, and return its path."""
+    text = json.dumps(stamp(result, "frame result"), indent=1, sort_keys=True) + "\n"
+    durable_io.replace_file(out / RESULT, text.encode())
+    return out / RESULT
+
+
+def read_result(run: Path) -> dict[str, Any]:
+    """Return the result of a finished run. Raises UserError where the folder holds none."""
+    if not (run / RESULT).is_file():
+        raise UserError(f"{run}: is no finished run of `avf-train train-frames` (no {RESULT})")
+    return read_json(run / RESULT, "frame result")
+
+
+def _describe_set(videos: Sequence[LabelledVideo]) -> dict[str, int]:
+    valid = sum(int(each.labels.is_valid.sum()) for each in videos)
+    return {"videos": len(videos), "valid_frames": valid}

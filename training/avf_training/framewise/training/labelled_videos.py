@@ -1,0 +1,134 @@
+"""The labelled videos of a run: which are trained on, which select the epoch, and what was left out."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from avf_shards.errors import UserError
+from avf_shards.text import count_noun
+
+from avf_training.framewise.ensemble.folds import grouped_folds
+from avf_training.framewise.labels.label_report import count_classes
+from avf_training.framewise.labels.label_track import LabelTrack, list_label_tracks
+from avf_training.framewise.labels.tasks import FrameLabelTask
+from avf_training.framewise.tracks.errors import MissingTrackError
+from avf_training.framewise.training.frame_recipe import FrameRecipe
+from avf_training.framewise.training.joined_tracks import JoinedTracks, JoinedTracksReader
+
+log = logging.getLogger(__name__)
+_MAX_NAMED = 5  # videos in one sentence
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledVideo:
+    """A person's tracks and labels."""
+
+    tracks: JoinedTracks
+    labels: LabelTrack
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledVideos:
+    """What a run learns from and is scored on."""
+
+    training: tuple[LabelledVideo, ...]
+    validation: tuple[LabelledVideo, ...]
+    skipped: tuple[str, ...]  # a sentence for each labelled video that is not used
+    class_counts: tuple[int, ...]  # valid training frames of each class, or with each action unit on; () for va
+    absent: tuple[str, ...]  # classes that no training frame has
+
+
+def read_labelled_videos(
+    labels: Path, task: FrameLabelTask, recipe: FrameRecipe, reader: JoinedTracksReader
+) -> LabelledVideos:
+    """Return the labelled videos with their tracks.
+
+    Raises UserError where a set is empty, and, unless the recipe skips them, where a video has no track.
+    """
+    every = list(list_label_tracks(labels, task))
+    training, validation = _choose_sets(every, recipe)
+    skipped: list[str] = []
+    missing: list[str] = []
+    pairs: list[list[LabelledVideo]] = []
+    for part in (training, validation):
+        videos = []
+        for each in part:
+            if not each.is_valid.any():
+                skipped.append(f"{each.subject}: no frame has a valid label")
+                continue
+            try:
+                videos.append(LabelledVideo(tracks=reader.read(each.subject), labels=each))
+            except MissingTrackError as error:
+                missing.append(str(error))
+        pairs.append(videos)
+    if missing and recipe.missing_tracks == "refuse":
+        more = f"\n  and {len(missing) - _MAX_NAMED} more" if len(missing) > _MAX_NAMED else ""
+        listed = "\n  ".join(missing[:_MAX_NAMED])
+        raise UserError(
+            f"{count_noun(len(missing), 'labelled video')} without a track; extract them, or leave them out with "
+            f"--set missing_tracks=skip:\n  {listed}{more}"
+        )
+    skipped += missing
+    for sentence in skipped:
+        log.warning("left out: %s", sentence)
+    for name, videos in zip(("training", "validation"), pairs, strict=True):
+        if not videos:
+            raise UserError(f"{labels}: no {name} video of {task.name} has labels and tracks")
+    _warn_shared_groups(*pairs)
+    counts = _count(task, pairs[0])
+    absent = tuple(name for name, count in zip(task.classes, counts, strict=False) if not count)
+    if absent:
+        log.warning("no training frame of %s: the model cannot learn it", ", ".join(absent))
+    return LabelledVideos(
+        training=tuple(pairs[0]),
+        validation=tuple(pairs[1]),
+        skipped=tuple(skipped),
+        class_counts=counts,
+        absent=absent,
+    )
+
+
+def _choose_sets(every: Sequence[LabelTrack], recipe: FrameRecipe) -> tuple[list[LabelTrack], list[LabelTrack]]:
+    """Return the labels of the training and the validation set: the owners', or those of a fold."""
+    known = [each for each in every if each.split in ("train", "validation")]
+    if recipe.fold is None:
+        training = [each for each in known if each.split == "train"]
+        validation = [each for each in known if each.split == "validation"]
+        if not training or not validation:
+            missing = "train" if not training else "validation"
+            raise UserError(
+                f"no labels of {every[0].task.name} are in the set {missing}; say the sets in the labels, or take "
+                "folds of all labelled videos that are not in the set test (--set fold=1)"
+            )
+    else:
+        known = [each for each in every if each.split != "test"]
+        frames: dict[str, int] = {}
+        for each in known:
+            frames[each.group] = frames.get(each.group, 0) + int(each.is_valid.sum())
+        held_out = set(grouped_folds(frames, seed=recipe.fold_seed).folds[recipe.fold - 1])
+        training = [each for each in known if each.group not in held_out]
+        validation = [each for each in known if each.group in held_out]
+    if recipe.scene is not None:
+        training = [each for each in training if each.scene == recipe.scene]
+        validation = [each for each in validation if each.scene == recipe.scene]
+        if not training or not validation:
+            raise UserError(f"no labels of the scene {recipe.scene} are in both sets; the labels' `scene` says it")
+    return training, validation
+
+
+def _warn_shared_groups(training: Sequence[LabelledVideo], validation: Sequence[LabelledVideo]) -> None:
+    shared = {each.labels.group for each in training} & {each.labels.group for each in validation}
+    if shared:
+        named = ", ".join(sorted(shared)[:_MAX_NAMED])
+        log.warning("%s in training and in validation: %s", count_noun(len(shared), "film or person"), named)
+
+
+def _count(task: FrameLabelTask, videos: Sequence[LabelledVideo]) -> tuple[int, ...]:
+    if not task.is_whole:
+        return ()
+    sums = np.zeros(task.outputs, np.int64)
+    for video in videos:
+        sums += count_classes(task, video.labels.values_NK[video.labels.is_valid])
+    return tuple(sums.tolist())

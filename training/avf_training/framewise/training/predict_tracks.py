@@ -1,0 +1,159 @@
+"""Predictions of a finished run for every person with tracks, written as prediction tracks.
+
+Shapes: N frames, O outputs.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from avf_shards.errors import FaultError, UserError
+from avf_shards.system import durable_io
+
+from avf_training.evaluation.metrics import Floats
+from avf_training.framewise.tracks.errors import DamagedTrackError, MissingTrackError, OtherTrackError
+from avf_training.framewise.tracks.extractor import digest_weights
+from avf_training.framewise.tracks.feature_track import FeatureTrack, read_track, write_track
+from avf_training.framewise.tracks.identity import ExtractorIdentity, TrackSubject
+from avf_training.framewise.tracks.track_folder import TrackFolder
+from avf_training.framewise.training.frame_network import FrameModelSpec, load_frame_network
+from avf_training.framewise.training.frame_prediction import Output, predict_frames, read_layer, read_outputs
+from avf_training.framewise.training.frame_result import read_result
+from avf_training.framewise.training.frame_selection import WHOLE
+from avf_training.framewise.training.joined_tracks import JoinedTracks, JoinedTracksReader
+from avf_training.framewise.training.kernel_machine import load_kernel_machine
+
+log = logging.getLogger(__name__)
+Predict = Callable[[JoinedTracks], Floats]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPredictor:
+    """The selected model, or models, of a run."""
+
+    spec: FrameModelSpec
+    identity: ExtractorIdentity  # of the prediction tracks
+    predict: Predict  # from the tracks of a person to (N, O)
+
+
+@dataclass(kw_only=True)
+class PredictionReport:
+    """What became of each person with tracks."""
+
+    written: int = 0  # tracks
+    skipped: int = 0  # that stood there already
+    frames: int = 0  # predicted
+    faults: list[str] = field(default_factory=list)  # a sentence for each person without predictions
+
+
+def load_predictor(run: Path, name: str, device: str = "cpu", *, layer: str | None = None) -> RunPredictor:
+    """Return the model that a finished run selected.
+
+    Raises UserError where the run is not finished, or its model is gone.
+
+    Args:
+        run: folder of the run.
+        name: of the predictions.
+        device: to compute on.
+        layer: `score`, `valence` or `arousal`: what the last layer of this best epoch says, in place of predictions.
+    """
+    result = read_result(run)
+    if layer is not None and layer not in result["best"]:
+        raise UserError(f"--layer {layer}: the run has the best epochs {', '.join(result['best'])}")
+    names = [layer or WHOLE] if layer or result["select"] == "mean" else ["valence", "arousal"]
+    folders = [run / result["best"][each]["folder"] for each in names if each in result["best"]]
+    if len(folders) < len(names) or not all(folder.is_dir() for folder in folders):
+        raise UserError(f"{run}: lacks the model of its best epoch, {', '.join(names)}; train it in a new folder")
+    digests = [digest_weights(folder) for folder in folders]
+    settings: dict[str, str | int | float | bool] = {
+        "task": result["task"],
+        "model": result["model"],
+        "select": "+".join(names),
+        "protocol": json.dumps([[row["option"], row["value"]] for row in result["differences"]]),
+    }
+    if layer is not None:
+        settings = {key: value for key, value in settings.items() if key != "task"} | {"layer": "last"}
+    weights = digests[0] if len(digests) == 1 else sha256("\n".join(digests).encode()).hexdigest()
+    identity = ExtractorIdentity.from_settings(name, settings, weights)
+    if result["model"] == "kernel_elm":
+        if layer is not None:
+            raise UserError("--layer: a kernel machine has no layers")
+        machine = load_kernel_machine(folders[0])
+        return RunPredictor(spec=machine.spec, identity=identity, predict=machine.predict)
+    output: Output = read_outputs if layer is None else read_layer
+    models = [load_frame_network(folder).to(device) for folder in folders]
+
+    def predict(tracks: JoinedTracks) -> Floats:
+        said = [predict_frames(model, tracks, output) for model in models]
+        if len(said) == 1:
+            return said[0]
+        return np.stack([said[0][:, 0], said[1][:, 1]], 1)  # valence of the one, arousal of the other
+
+    return RunPredictor(spec=models[0].spec, identity=identity, predict=predict)
+
+
+class TrackPrediction:
+    """One run's predictions into a folder."""
+
+    def __init__(self, predictor: RunPredictor, tracks: Path, out: Path) -> None:
+        """Read nothing yet."""
+        spec = predictor.spec
+        self._predictor, self._folder = predictor, TrackFolder(out)
+        self._reader = JoinedTracksReader(tracks, spec.recipe.visual, spec.recipe.audio, spec.identities)
+        self._reader.widths = dict(zip(spec.recipe.extractors, spec.widths, strict=True))
+        self.report = PredictionReport()
+
+    def run(self, on_subject: Callable[[TrackSubject], Any]) -> PredictionReport:
+        """Predict for every person with tracks. Raises OtherTrackError for other predictions of this name."""
+        for subject in self._reader.subjects():
+            on_subject(subject)
+            try:
+                tracks = self._reader.read(subject)
+            except (MissingTrackError, FaultError) as error:
+                self.report.faults.append(str(error))
+                continue
+            if not self._stands(tracks):
+                self._write(tracks)
+        return self.report
+
+    def _stands(self, tracks: JoinedTracks) -> bool:
+        path = self._folder.path(self._predictor.identity.name, tracks.subject)
+        try:
+            before = read_track(path, subject=tracks.subject, extractor=self._predictor.identity)
+        except MissingTrackError:
+            return False
+        except DamagedTrackError as error:
+            log.warning("%s", error)
+            durable_io.remove(path)
+            return False
+        if before.inputs_sha256 != tracks.inputs_sha256:
+            raise OtherTrackError(f"{path}: was predicted from other tracks; remove it, or name another folder")
+        self.report.skipped += 1
+        return True
+
+    def _write(self, tracks: JoinedTracks) -> None:
+        said_NO = self._predictor.predict(tracks)
+        known_N = np.isfinite(said_NO).all(1)  # a frame of no window has no prediction
+        if not known_N.any():
+            self.report.faults.append(f"{tracks.subject}: no frame has a prediction")
+            return
+        values_NO = said_NO[known_N]
+        if json.loads(self._predictor.identity.settings).get("task") == "va":
+            values_NO = values_NO.clip(-1, 1)
+        track = FeatureTrack(
+            subject=tracks.subject,
+            extractor=self._predictor.identity,
+            fps=tracks.fps,
+            inputs_sha256=tracks.inputs_sha256,
+            frames_N=tracks.frames_N[known_N],
+            times_s_N=tracks.times_s_N[known_N],
+            vectors_ND=values_NO.astype(np.float32),
+        )
+        write_track(self._folder.path(self._predictor.identity.name, tracks.subject), track)
+        self.report.written += 1
+        self.report.frames += int(known_N.sum())

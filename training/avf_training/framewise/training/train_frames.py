@@ -1,0 +1,198 @@
+"""Training of a sequence model on tracks and labels, on the loop of the other stages: the stage on one screen.
+
+A run that was killed goes on from its newest checkpoint with the same call, and ends with the same bits.
+"""
+
+import logging
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from avf_shards.errors import FaultError, UserError
+
+from avf_training.distributed.collectives import process_group
+from avf_training.framewise.labels.tasks import FrameLabelTask
+from avf_training.framewise.protocol import ProtocolOptions
+from avf_training.framewise.training.frame_network import FrameModelSpec, FrameNetwork
+from avf_training.framewise.training.frame_objective import frames_forward, make_frame_loss
+from avf_training.framewise.training.frame_prediction import predict_rows
+from avf_training.framewise.training.frame_recipe import FREE, FrameRecipe
+from avf_training.framewise.training.frame_result import describe_run, write_result
+from avf_training.framewise.training.frame_schedule import make_frame_schedule
+from avf_training.framewise.training.frame_scores import score_frames
+from avf_training.framewise.training.frame_selection import FrameSelection
+from avf_training.framewise.training.joined_tracks import JoinedTracksReader
+from avf_training.framewise.training.kernel_machine import train_kernel_machine
+from avf_training.framewise.training.labelled_videos import LabelledVideos, read_labelled_videos
+from avf_training.framewise.training.window_data import RowsOfVideo, choose_rows, fit_scales, scale_video
+from avf_training.framewise.training.window_loader import WindowBatch, WindowLoader
+from avf_training.models.flops import NO_PEAK
+from avf_training.trainer.checkpoint import Checkpoints
+from avf_training.trainer.learning_curve import draw_learning_curve
+from avf_training.trainer.metrics_writer import MetricsWriter
+from avf_training.trainer.optim_config import OptimConfig
+from avf_training.trainer.optimizer import adamw
+from avf_training.trainer.progress import ProgressReporter, StepCost
+from avf_training.trainer.run_folder import MODEL, RESULT, exclusive_lock, freeze_identity
+from avf_training.trainer.tensorboard import TensorBoardLogger
+from avf_training.trainer.train_step import TrainStep
+from avf_training.trainer.trainer import RunLengths, Trainer
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameTrainingData:
+    """What a run reads."""
+
+    tracks: Path  # folder of feature tracks
+    labels: Path  # folder of label tracks
+    task: FrameLabelTask
+
+
+def run_frame_training(recipe: FrameRecipe, data: FrameTrainingData, out: Path, device: str = "cpu") -> Path | None:
+    """Train to the last step, or until scores stop to rise; return RUN/result.json, None where a signal stopped it.
+
+    Raises UserError, FaultError.
+    """
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
+    torch.set_float32_matmul_precision("highest")
+    reader = JoinedTracksReader(data.tracks, recipe.visual, recipe.audio)
+    videos = read_labelled_videos(data.labels, data.task, recipe, reader)
+    widths = tuple(reader.widths[name] for name in recipe.extractors)
+    spec = FrameModelSpec(recipe=recipe, task=data.task, identities=reader.identities, widths=widths)
+    with process_group(device) as context, ExitStack() as until_done:
+        if context.size > 1:
+            raise UserError("train-frames runs in one process: models on tracks are small; start it without torchrun")
+        if recipe.model == "kernel_elm":
+            lock = until_done.enter_context(exclusive_lock(out))
+            freeze_identity(out, {"recipe": recipe.frozen(), "frames": spec.to_json()}, 0, FREE)
+            return train_kernel_machine(spec, videos, out)
+        run = FrameRun(spec, videos, context.device)
+        lock = until_done.enter_context(exclusive_lock(out))
+        identity = {"recipe": recipe.frozen(), "frames": spec.to_json(), "windows": run.loader.digest()}
+        freeze_identity(out, identity, 0, FREE)
+        if (out / RESULT).is_file():  # written last, so the run is finished
+            return out / RESULT
+        checkpoints = Checkpoints(out, recipe.checkpoint_keep, 0, lock)
+        trainer = Trainer(
+            model=run.model, train_step=run.train_step(), loader=run.loader, checkpoints=checkpoints, context=context
+        )
+        if not run.train(trainer, out):
+            return None
+        if not (out / MODEL).exists():
+            run.model.save(out / MODEL)
+        draw_learning_curve(out)
+        return write_result(out, describe_run(spec, videos, run.selection(out)))
+
+
+class FrameRun:
+    """The model, windows and loss of a run."""
+
+    def __init__(self, spec: FrameModelSpec, videos: LabelledVideos, device: torch.device) -> None:
+        """Draw the weights and cut the windows. Raises UserError where labels and tracks do not fit."""
+        self.spec, self.recipe = spec, spec.recipe
+        self.options: ProtocolOptions = self.recipe.options
+        torch.manual_seed(self.recipe.seed)
+        self.model = FrameNetwork(spec).to(device).train()
+        training = [choose_rows(each.tracks, each.labels, self.recipe) for each in videos.training]
+        scales = fit_scales(training, self.recipe)
+        self.model.set_scales(scales)
+        scale = partial(scale_video, recipe=self.recipe, scales=scales)
+        self.loader = WindowLoader([scale(each) for each in training], self.recipe, self.options, device)
+        by_video = self.options.dynamic_development == "right"
+        self.validation: list[RowsOfVideo] = [
+            scale(choose_rows(each.tracks, each.labels, self.recipe), by_video=by_video) for each in videos.validation
+        ]
+        self.loss = make_frame_loss(spec.task, self.recipe, self.options, list(videos.class_counts))
+        per_epoch = self.loader.steps_per_epoch
+        self.steps = self.recipe.steps or self.recipe.epochs * per_epoch
+        self.every = min(self.steps, per_epoch * self.recipe.evaluate_every)
+
+    def train_step(self) -> TrainStep[WindowBatch]:
+        """Return the optimizer step."""
+        recipe = self.recipe
+        config = OptimConfig(
+            base_lr=recipe.rate,
+            min_lr=0.0,
+            betas=recipe.betas,
+            weight_decay=recipe.weight_decay,
+            warmup_epochs=0,
+            clip_norm=recipe.clip_norm,
+        )
+        rates = make_frame_schedule(recipe, self.options, steps=self.steps, steps_per_epoch=self.loader.steps_per_epoch)
+        return TrainStep(
+            self.model,
+            adamw(self.model, config),
+            rates,
+            frames_forward(self.loss, recipe),
+            clip_norm=recipe.clip_norm,
+            scaler=torch.amp.GradScaler("cpu", enabled=False),
+        )
+
+    def selection(self, out: Path) -> FrameSelection:
+        """Return the best epochs in a run's folder."""
+        return FrameSelection(out, self.spec.task, self.recipe.patience, self.every)
+
+    def evaluate(self) -> dict[str, float]:
+        """Return the scores of all validation frames together."""
+        self.model.eval()
+        try:
+            pairs = [
+                (video.values_NK, predict_rows(self.model, video.streams, video.frames_N, self.options))
+                for video in self.validation
+                if len(video.frames_N)
+            ]
+        finally:
+            self.model.train()
+        truth_NK = np.concatenate([each[0] for each in pairs]).astype(np.float64)
+        predicted_NO = np.concatenate([each[1] for each in pairs])
+        known_N = np.isfinite(predicted_NO).all(1)
+        return score_frames(self.spec.task, truth_NK[known_N], predicted_NO[known_N], self.options)
+
+    def train(self, trainer: Trainer[WindowBatch], out: Path) -> bool:
+        """Train from the newest checkpoint on; return False where a signal stopped the run before its end."""
+        recipe, selection = self.recipe, self.selection(out)
+        start = trainer.resume(None)
+        metrics = MetricsWriter(out, start, self.steps)
+        metrics.begin(self._title())
+        board = TensorBoardLogger(out, start, recipe.wandb, recipe.frozen())
+
+        def evaluate(step: int) -> tuple[dict[str, float], None]:
+            scores = self.evaluate()
+            selection.keep(step, scores, self.model.save)
+            return scores, None
+
+        parameters = sum(each.numel() for each in self.model.parameters())
+        cost = StepCost(
+            clips=recipe.batch, flops=6.0 * parameters * recipe.batch * recipe.window, peak=NO_PEAK, devices=1
+        )
+        reporter = ProgressReporter(
+            metrics, board, cost, log_every=recipe.log_every, evaluate=evaluate, eval_every=self.every
+        )
+
+        def diverged(step: int, batches: object) -> FaultError:
+            return FaultError(f"{out}: {recipe.nonfinite_limit} steps in a row have no finite loss, up to step {step}")
+
+        lengths = RunLengths(
+            steps=self.steps,
+            accumulation=1,
+            checkpoint_every=self.every,
+            nonfinite_limit=recipe.nonfinite_limit,
+            is_over=selection.is_over,
+        )
+        try:
+            reached = trainer.train(start, lengths, reporter, diverged)
+        finally:
+            reporter.close()
+        return reached >= self.steps or selection.is_over(reached)
+
+    def _title(self) -> str:
+        parameters = sum(each.numel() for each in self.model.parameters())
+        data = f"{len(self.loader):,} windows, {len(self.validation)} validation videos"
+        lengths = f"{self.steps} steps, {self.loader.steps_per_epoch} per epoch"
+        return f"{self.spec.task.name}: {data}; {self.recipe.model} of {parameters:,} parameters; {lengths}"

@@ -1,0 +1,134 @@
+"""Windows of labelled videos: what a model trains on, and what it is scored on.
+
+Shapes: N rows of a video, V windows, T rows of a window, S labels of a window, D values of a stream, K label columns.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from avf_training.framewise.labels.label_track import LabelTrack
+from avf_training.framewise.protocol import ProtocolOptions
+from avf_training.framewise.sampling.frame_rate import STEPS_PER_SECOND, reader_rows
+from avf_training.framewise.sampling.fusion_clips import cut_clips
+from avf_training.framewise.sampling.normalization import FeatureScale, ScaleKind, apply_scale, fit_scale
+from avf_training.framewise.sampling.windows import PADDING_ROW, evaluation_windows, training_windows
+from avf_training.framewise.training.frame_recipe import FrameRecipe
+from avf_training.framewise.training.joined_tracks import JoinedTracks, StoredVectors, label_rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowsOfVideo:
+    """What a model reads of one video: rows with features, labels and frame numbers."""
+
+    labels: LabelTrack
+    streams: tuple[StoredVectors, ...]  # (N, D) of each extractor
+    frames_N: npt.NDArray[np.int64]  # number of the frame of each row
+    values_NK: npt.NDArray[np.float32]  # nan where not valid
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoWindows:
+    """The windows of one video, by row numbers."""
+
+    rows_VT: npt.NDArray[np.int64]  # PADDING_ROW where there is no row
+    valid_VT: npt.NDArray[np.bool_]  # False for padding
+
+
+def choose_rows(tracks: JoinedTracks, labels: LabelTrack, recipe: FrameRecipe) -> RowsOfVideo:
+    """Return the rows of a video that a model reads.
+
+    For models of five rows a second, rows without a valid label are dropped first, and then every so many is read, as
+    in the SUN team's code; the fusion transformer has all labelled rows. Raises as `label_rows`.
+    """
+    joined = label_rows(tracks, labels)
+    rows_R = np.arange(len(joined.rows_R))
+    if not recipe.is_clip_model:
+        rows_R = np.flatnonzero(np.isfinite(joined.values_RK).all(1))
+        rows_R = rows_R[reader_rows(len(rows_R), tracks.fps)]
+    chosen_N = joined.rows_R[rows_R]
+    return RowsOfVideo(
+        labels=labels,
+        streams=tuple(stream[chosen_N] for stream in tracks.streams),
+        frames_N=joined.frames_R[rows_R],
+        values_NK=joined.values_RK[rows_R],
+    )
+
+
+def cut_training_windows(video: RowsOfVideo, recipe: FrameRecipe, options: ProtocolOptions) -> VideoWindows:
+    """Return the windows of a video to train on."""
+    if recipe.is_clip_model:
+        return cut_frame_clips(len(video.frames_N), recipe)
+    last = "append" if options.last_window == "append" else "never"
+    rows_VT = training_windows(video.frames_N, recipe.window, last="append" if last == "append" else "never")
+    return VideoWindows(rows_VT=rows_VT, valid_VT=rows_VT != PADDING_ROW)
+
+
+def cut_evaluation_windows(
+    frames_N: npt.NDArray[np.int64], recipe: FrameRecipe, options: ProtocolOptions
+) -> VideoWindows:
+    """Return the windows that a video is scored on: all of it, short videos with padding."""
+    if recipe.is_clip_model:
+        return cut_frame_clips(len(frames_N), recipe)
+    last = options.last_window == "append"
+    rows_VT = evaluation_windows(frames_N, recipe.window, last="append" if last else "overwrite")
+    return VideoWindows(rows_VT=rows_VT, valid_VT=rows_VT != PADDING_ROW)
+
+
+def cut_frame_clips(rows: int, recipe: FrameRecipe) -> VideoWindows:
+    """Return clips of the fusion transformer."""
+    clips = cut_clips(rows, length=recipe.window, stride=recipe.stride)
+    return VideoWindows(rows_VT=clips.rows_KT, valid_VT=clips.valid_KT)
+
+
+def predicted_positions(model: str, steps: int) -> npt.NDArray[np.int64]:
+    """Return which rows of a window predictions belong to: all, or the last of each second for v6, v7 and v8."""
+    if model in ("temporal_v6", "temporal_v7", "temporal_v8"):
+        return np.arange(STEPS_PER_SECOND - 1, steps, STEPS_PER_SECOND)
+    return np.arange(steps)
+
+
+def gather(stream_ND: StoredVectors, windows: VideoWindows) -> npt.NDArray[np.float32]:
+    """Return the vectors of windows, (V, T, D); zeros for padding."""
+    vectors_VTD = stream_ND[np.maximum(windows.rows_VT, 0)].astype(np.float32)
+    vectors_VTD[~windows.valid_VT] = 0
+    return vectors_VTD
+
+
+def fit_scales(videos: Sequence[RowsOfVideo], recipe: FrameRecipe) -> tuple[FeatureScale, ...]:
+    """Return the scale of each stream over the training videos; the identity where each video has its own."""
+    kind: ScaleKind = recipe.normalization if recipe.normalization in ("min_max", "standard") else "none"
+    scales = []
+    for number in range(len(videos[0].streams)):
+        rows = [video.streams[number] for video in videos if len(video.frames_N)]
+        used = rows if kind != "none" else [each[:1] for each in rows]
+        scales.append(fit_scale(np.concatenate(used).astype(np.float64), kind))
+    return tuple(scales)
+
+
+def normalize(
+    streams: Sequence[StoredVectors], recipe: FrameRecipe, scales: Sequence[FeatureScale], *, by_video: bool = True
+) -> tuple[npt.NDArray[np.float32], ...]:
+    """Return the scaled streams of one video.
+
+    Args:
+        by_video: a normalization by video is done; False for development videos of the released code.
+    """
+    kinds: dict[str, ScaleKind] = {"video_min_max": "min_max", "video_standard": "standard"}
+    kind = kinds.get(recipe.normalization)
+    scaled = []
+    for stream_ND, scale in zip(streams, scales, strict=True):
+        rows_ND = stream_ND.astype(np.float64)
+        if kind is not None:
+            scale = fit_scale(rows_ND, kind if by_video else "none")
+        scaled.append(apply_scale(rows_ND, scale).astype(np.float32))
+    return tuple(scaled)
+
+
+def scale_video(
+    video: RowsOfVideo, recipe: FrameRecipe, scales: Sequence[FeatureScale], *, by_video: bool = True
+) -> RowsOfVideo:
+    """Return the video with scaled streams."""
+    return replace(video, streams=normalize(video.streams, recipe, scales, by_video=by_video))
