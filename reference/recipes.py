@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 from avf_curation.recipe import RunConfig, SourceSettings
+from avf_curation.stages.picture import PictureConfig
 from avf_shards.packing.selection import Selection, SourceSelection
 from avf_training.config.finetune import FinetuneRecipe
 from avf_training.config.pretrain import PretrainRecipe
@@ -33,7 +34,10 @@ def write_curation_recipes() -> str:
     """Return the page of the settings of a curation run."""
     default = CURATION / "default.yaml"
     values, sources = yaml.safe_load(default.read_text("utf-8")), yaml_comments(default)
-    classes = {**typing.get_type_hints(SourceSettings), "run": RunConfig}
+    pictures = CURATION / "pictures.yaml"  # the only recipe with a section that the default one lacks
+    values["picture"] = yaml.safe_load(pictures.read_text("utf-8"))["picture"]
+    sources |= {name: text for name, text in yaml_comments(pictures).items() if name.startswith("picture.")}
+    classes = {**typing.get_type_hints(SourceSettings), "picture": PictureConfig, "run": RunConfig}
     docs = {note.name: note.text for note in field_notes(SourceSettings)} | {"run": "settings that all sources share"}
     parts = [
         "# Curation recipes",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from avf_curation.recipe import load_recipe
-from avf_curation.stages import faces, quality, scenes, silence, sync, tracking
+from avf_curation.stages import faces, picture, quality, scenes, silence, sync, tracking
 from avf_curation.stages.checks import STAGES
 from avf_curation.stages.reasons import REASONS
 from avf_curation.stages.undecided import STAGES_WITH_UNDECIDED, make_undecided_check
@@ -33,12 +33,14 @@ def write_verdicts() -> str:
 
 def default_checks() -> list[Check]:
     """Return every check of the stages, with the operator, threshold and setting of the default recipe."""
-    defaults = load_recipe().defaults
+    defaults, pictures = load_recipe().defaults, load_recipe(content="pictures").defaults.picture
+    assert pictures is not None
     open_sync = sync.SyncScores(backend="envelope", offset_frames=None, confidence=None, distance=None, length_s=1.0)
     no_face = faces.measure([[]], 1, 1)
     dark = quality.QualityScores(sharpness=0.0, frozen_s=0.0, black_share=0.0, bars=0.0, overlay_px=None)
     (track,) = tracking.measure(9, _one_face, 90, 90, defaults.track)
     return [
+        *picture.decide(picture.PictureScores(width_px=1, height_px=1), pictures),
         *scenes.decide(scenes.ScenesScores(length_s=1, cut_off_s=0, no_picture_s=0, no_sound_s=0), defaults.scenes),
         *faces.decide(no_face, defaults.faces),
         *silence.decide(silence.Stretch(span=Span(0, 1), speech=True, level_dbfs=0.0), defaults.silence),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from avf_shards.errors import UserError
+from avf_shards.format.content import Content
 from avf_shards.format.run_identity import RunIdentity
 from avf_shards.packing.selection import Selection
 from avf_shards.settings.config import Faults, bind_collecting, describe_unknown_key, merge, refuse
@@ -18,6 +19,7 @@ from avf_curation.media.clip_config import ClipConfig
 from avf_curation.media.types import MediaConfig
 from avf_curation.stages.faces import FacesConfig
 from avf_curation.stages.gates import GatesConfig
+from avf_curation.stages.picture import PictureConfig
 from avf_curation.stages.quality import QualityConfig
 from avf_curation.stages.scenes import ScenesConfig
 from avf_curation.stages.silence import SilenceConfig
@@ -28,6 +30,8 @@ from avf_curation.stages.tracking import TrackConfig
 _BACKENDS = (("silence", "speech_backend"), ("track", "backend"), ("sync", "backend"))
 PROJECT = "avf-foundry"
 DEFAULT = Path(__file__).parent / "recipes" / "default.yaml"
+PICTURES = DEFAULT.with_name("pictures.yaml")
+"""The recipe between the default one and the user's, where the sources are corpora of pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +91,11 @@ class SourceSettings:
     sync: SyncConfig  # offset and confidence of audio against lips
     quality: QualityConfig  # sharpness, frozen and black frames, overlays
     clip: ClipConfig  # size and encoding of the clips
+    picture: PictureConfig | None = None  # None: the inputs are videos; else face pictures
+
+    def __post_init__(self) -> None:
+        crops_unseen = self.picture is not None and self.picture.store == "face" and self.gates.faces == "skip"
+        refuse((crops_unseen, "gates.faces is skip, and picture.store is face: no face is known to crop"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +110,11 @@ class Recipe:
     #: What is selected from a finished run. No part of the fingerprint, so that another quota touches no video.
     hybrid: Selection | None = None
 
+    @property
+    def content(self) -> Content:
+        """What the inputs are, and so what the run's shards hold."""
+        return "clips" if self.defaults.picture is None else "pictures"
+
     def settings_for(self, source: str) -> SourceSettings:
         """Return the settings of one source."""
         return self.sources.get(source, self.defaults)
@@ -110,6 +124,7 @@ def load_recipe(
     path: Path | None = None,
     overrides: Sequence[str] = (),
     check: Callable[[YamlSettings, Faults], None] | None = None,
+    content: Content = "clips",
 ) -> Recipe:
     """Return the default recipe, changed by the recipe at `path`, then by `overrides` ("key=value").
 
@@ -118,8 +133,9 @@ def load_recipe(
 
     Args:
         check: adds the faults that only the caller knows, so that they are told together with all others.
+        content: what the sources are known to hold; pictures: the recipe `pictures` is read before that at `path`.
     """
-    return _bind_recipe(_read_recipe(path, overrides), check)
+    return _bind_recipe(_read_recipe(path, overrides, content), check)
 
 
 def read_source_names(path: Path | None = None, overrides: Sequence[str] = ()) -> list[str]:
@@ -128,8 +144,15 @@ def read_source_names(path: Path | None = None, overrides: Sequence[str] = ()) -
     return [str(name) for name in sources] if isinstance(sources, Mapping) else []
 
 
-def _read_recipe(path: Path | None, overrides: Sequence[str]) -> YamlSettings:
+def has_pictures(path: Path | None = None, overrides: Sequence[str] = ()) -> bool:
+    """Return whether the recipe has a table `picture`: plain folders hold pictures then. Raises UserError."""
+    return _read_recipe(path, overrides).values.get("picture") is not None
+
+
+def _read_recipe(path: Path | None, overrides: Sequence[str], content: Content = "clips") -> YamlSettings:
     settings = read_settings(DEFAULT, DEFAULT.name)
+    if content == "pictures":
+        settings = settings.merge(read_settings(PICTURES, PICTURES.name))
     if path is not None:
         shipped = DEFAULT.with_name(f"{path.name}.yaml")
         if path.name == str(path) and not path.exists() and shipped.is_file():

@@ -29,7 +29,7 @@ def curate_stub(video: Video, root: Path, settings: object, tools: object) -> Vi
         if video.path in ERRORS:
             raise ERRORS[video.path]
     except Exception as error:
-        return VideoOutcomes(video=video, outcomes=(fail_video(classify_failure("track", error)),))
+        return VideoOutcomes(video=video, outcomes=(fail_video(video, classify_failure("track", error)),))
     CURATED.append(video.path)
     return outcomes
 

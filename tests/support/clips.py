@@ -66,7 +66,7 @@ def pack_drawn_clips(folder: Path, sources: dict[str, Path], curate_video: Curat
 
     The order of their stream is the same for every version of the code, which is part of a run's fingerprint.
     """
-    with mock.patch.object(identity, "code_digests", dict):
+    with mock.patch.object(identity, "code_digests", return_value={}):
         options = RunOptions(engine="inline", stages=single_step(curate_video))
         run = curate(make_recipe(), EMBEDDED, sources, folder / "run", options)
     pack_shards(run, folder / "shards", Selection(clips_per_shard=clips_per_shard))

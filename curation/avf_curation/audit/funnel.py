@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from avf_shards.format.content import Content
 from avf_shards.format.plan_summary import PlanSummary
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.format.run_identity import RunIdentity
@@ -14,7 +15,7 @@ from avf_shards.text import describe_unreadable
 
 from avf_curation.audit.undecided import GateCount, count_gates
 from avf_curation.recipe import read_run_recipe
-from avf_curation.stages.checks import STAGES
+from avf_curation.stages.checks import STAGES_OF
 
 _COLUMNS = (
     *("source", "video_id", "start_frame", "stop_frame", "status", "stage", "reason"),
@@ -48,6 +49,7 @@ class LedgerSummary:
     duplicate_inputs: int  # inputs with the same bytes as an earlier input of another name
     #: Names of videos whose spans leave a gap or overlap, at most twenty: some of their frames have no verdict or two.
     accounting_errors: tuple[str, ...]
+    content: Content = "clips"  # what the run is of
     unreadable: int = 0  # folders or files that could not be read when the run was planned; it lacks their videos
     plan: PlanSummary | None = None  # name, date and inputs of the run; None for a ledger without a run
     gates: dict[str, dict[str, str]] = field(default_factory=dict)  # source -> stage -> "measure" or "skip"
@@ -72,6 +74,7 @@ class LedgerSummary:
             "sources": {name: vars(source) for name, source in self.sources.items()},
             "backends": self.backends,
             "fingerprint": self.fingerprint,
+            "content": self.content,
             "run": None if self.plan is None else asdict(self.plan),
             "finished": self.finished,
             "unreadable": self.unreadable,
@@ -146,17 +149,16 @@ def _summarize(table: pa.Table, identity: RunIdentity, finished: bool) -> Ledger
         duplicate_inputs=duplicates,
         accounting_errors=accounting_errors,
         gates=gates,
+        content=identity.content,
     )
 
 
 def _non_deciding_gates(identity: RunIdentity, sources: list[str]) -> dict[str, dict[str, str]]:
     """Return source -> stage -> gate, for the stages that the recipe only lets measure or skip."""
-    recipe = read_run_recipe(identity)
-    return {
-        name: recipe.settings_for(name).gates.non_deciding
-        for name in sources
-        if recipe.settings_for(name).gates.non_deciding
-    }
+    recipe, stages = read_run_recipe(identity), STAGES_OF[identity.content]
+    gates = {name: recipe.settings_for(name).gates.non_deciding for name in sources}
+    own = {name: {stage: gate for stage, gate in each.items() if stage in stages} for name, each in gates.items()}
+    return {name: each for name, each in own.items() if each}
 
 
 def _starts_video(table: pa.Table) -> pa.BooleanArray:
@@ -196,13 +198,14 @@ def _count_duplicate_inputs(table: pa.Table, new_video: pa.BooleanArray) -> int:
     return len(digests) - int(pc.count_distinct(digests).as_py()) if len(digests) else 0
 
 
-def funnel_steps(source: SourceSummary) -> list[tuple[str, int]]:
+def funnel_steps(source: SourceSummary, content: Content = "clips") -> list[tuple[str, int]]:
     """Return (stage, frames that remain after the stage), from the input to the kept frames."""
     alive = source.input_frames
     steps = [("input", alive)]
-    failed_to_open = sum(entry["frames"] for name, entry in source.errors.items() if name.split("/")[0] not in STAGES)
+    stages = STAGES_OF[content]
+    failed_to_open = sum(entry["frames"] for name, entry in source.errors.items() if name.split("/")[0] not in stages)
     alive -= failed_to_open
-    for stage in STAGES:
+    for stage in stages:
         for group in (source.reasons, source.errors):
             alive -= sum(entry["frames"] for name, entry in group.items() if name.startswith(f"{stage}/"))
         steps.append((stage, alive))

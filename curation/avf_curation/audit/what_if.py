@@ -24,7 +24,7 @@ from avf_shards.settings.yaml_settings import YamlSettings
 from avf_curation.audit.undecided import find_undecided
 from avf_curation.audit.unused_settings import explain_unused
 from avf_curation.recipe import Recipe, make_recipe, read_run_recipe
-from avf_curation.stages.checks import STAGES, THRESHOLD_SETTINGS, decides_spans
+from avf_curation.stages.checks import ALL_STAGES, PICTURE_STAGES, THRESHOLD_SETTINGS, decides_spans
 from avf_curation.stages.undecided import UNDECIDED
 
 _CONFIDENCE = "sync.envelope_min_confidence"  # decides which offsets count; no check has it as its threshold
@@ -228,6 +228,7 @@ class _Total:
         rejected_R = kept_R & fails_R
         passes_R = was_rejected_R & ~fails_R
         last_R = np.logical_or.reduce([_is_rejected_by(rows, check) for check in _LAST_CHECKS])
+        last_R |= _is_last_stage_of_picture(rows, checks)
         sampled_R = was_rejected_R & _is_measured_past_rejection(rows, checks, fails_C)
         admitted_R, unknown_R = passes_R & last_R, passes_R & ~last_R & ~sampled_R
         self._count("kept_before", frames_R[kept_R])
@@ -308,12 +309,21 @@ def _is_measured_past_rejection(
 ) -> npt.NDArray[np.bool_]:
     """Return whether each row passes up to the stage that rejected it and was still measured by later stages."""
     row_C = checks.row_C
-    stage_R = pc.index_in(rows.column("stage"), pa.array(STAGES)).fill_null(-1).to_numpy(zero_copy_only=False)
-    later_C = checks.stage_rank(STAGES) > stage_R[row_C]
+    stage_R = pc.index_in(rows.column("stage"), pa.array(ALL_STAGES)).fill_null(-1).to_numpy(zero_copy_only=False)
+    later_C = checks.stage_rank(ALL_STAGES) > stage_R[row_C]
     stopped_R, later_R = np.zeros(rows.num_rows, bool), np.zeros(rows.num_rows, bool)
     stopped_R[row_C[fails_C & ~later_C]] = True
     later_R[row_C[later_C]] = True
     return later_R & ~stopped_R
+
+
+def _is_last_stage_of_picture(rows: pa.RecordBatch, checks: CheckColumns) -> npt.NDArray[np.bool_]:
+    """Return whether each row is a picture that the stage quality rejected: it has measured all that it measures."""
+    picture_R = np.zeros(rows.num_rows, bool)
+    picture_R[checks.row_C[checks.stage_rank((PICTURE_STAGES[0],)) == 0]] = True
+    matches = pc.equal(rows.column("stage"), PICTURE_STAGES[-1]).fill_null(False)
+    last_R: npt.NDArray[np.bool_] = matches.to_numpy(zero_copy_only=False)
+    return picture_R & last_R
 
 
 def _is_rejected_by(rows: pa.RecordBatch, check: str) -> npt.NDArray[np.bool_]:

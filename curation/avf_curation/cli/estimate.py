@@ -65,7 +65,7 @@ def _run(options: argparse.Namespace) -> int:
     run = run_curation(options, *inputs)
     estimate = estimate_cost(run, totals, options.device != "cpu", options.seed)
     if not write_answer(options, estimate.as_json()):
-        print_estimate(make_console(), estimate)
+        print_estimate(make_console(), estimate, inputs[0].content)
     return 0
 
 

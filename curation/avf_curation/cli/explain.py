@@ -14,10 +14,12 @@ def add(commands: Any) -> None:
         commands,
         "explain",
         _run,
-        help="Print every decision about one video, second by second, with scores and thresholds.",
+        help="Print every decision about one video, second by second, or picture, with scores and thresholds.",
     )
     add_run_argument(parser)
-    parser.add_argument("video", metavar="VIDEO", help="path of the video below its source, or SOURCE/PATH")
+    parser.add_argument(
+        "video", metavar="VIDEO", help="path of the video below its source or id of the picture, or SOURCE/PATH"
+    )
     add_json_option(parser)
 
 
@@ -28,7 +30,8 @@ def _run(options: argparse.Namespace) -> int:
     from avf_curation.console.decision_lines import print_decisions
     from avf_curation.console.terminal import make_console
 
-    decisions = find_video(open_run(options).ledger(), options.video)
+    run = open_run(options)
+    decisions = find_video(run.ledger(), options.video)
     if not write_answer(options, decisions_to_table(decisions).to_pylist()):
-        print_decisions(make_console(), decisions)
+        print_decisions(make_console(), decisions, run.identity().content)
     return 0

@@ -5,7 +5,7 @@ from typing import Any
 
 from avf_shards.cli.common import add_command, output_folder
 
-from avf_curation.cli.options import add_inputs_option, add_run_argument, input_folders, open_run
+from avf_curation.cli.options import add_inputs_option, add_run_argument, input_folders, open_run, require_videos
 
 
 def add(commands: Any) -> None:
@@ -39,6 +39,7 @@ def _run(options: argparse.Namespace) -> int:
     from avf_curation.reports.fiftyone_dataset import DATASET_TYPE, write_fiftyone_dataset
 
     run = open_run(options)
+    require_videos(run, "`avf-shards pack` and any reader of WebDataset give the pictures with their records")
     written = write_fiftyone_dataset(run, options.out, input_folders(options, run))
     for line in written.left_out:
         print(printable(f"left out: {line}"), file=sys.stderr)

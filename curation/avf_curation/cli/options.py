@@ -33,6 +33,12 @@ def open_run(options: argparse.Namespace) -> Any:
     return RunFolder.open_existing(options.folder)
 
 
+def require_videos(run: Any, instead: str) -> None:
+    """Raise UserError for a run of pictures; `instead` says what serves there."""
+    if run.identity().content == "pictures":
+        raise UserError(f"{run.root}: is a run of pictures, and this command shows videos; {instead}")
+
+
 def add_weights_option(parser: argparse.ArgumentParser) -> None:
     """Add `--weights DIR`."""
     parser.add_argument(
@@ -173,7 +179,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=DIR",
         action="append",
         default=[],
-        help="a folder of videos and the name of the source; repeat for more sources",
+        help="a folder of videos, or of pictures, and the name of the source; repeat for more sources",
     )
     parser.add_argument(
         "--out", metavar="RUN", type=output_folder, required=True, help="folder of the run; made if missing"

@@ -7,7 +7,7 @@ from avf_shards.cli.common import add_command, local_path, output_folder
 from avf_shards.cli.logging_setup import progress_line
 from avf_shards.errors import UserError
 
-from avf_curation.cli.options import add_inputs_option, add_run_argument, input_folders, open_run
+from avf_curation.cli.options import add_inputs_option, add_run_argument, input_folders, open_run, require_videos
 from avf_curation.reports.output_folder import check_new_folder
 
 
@@ -56,6 +56,7 @@ def _run(options: argparse.Namespace) -> int:
     from avf_curation.reports.review_sheet import write_review_sheet
 
     run = open_run(options)
+    require_videos(run, "the contact sheets of `avf-curate audit --html` show sampled pictures of each verdict")
     folders = input_folders(options, run)
     review = sample_review(run, options.sample, options.seed)
     with progress_line() as show:

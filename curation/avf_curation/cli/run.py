@@ -32,7 +32,7 @@ def add(commands: Any) -> None:
         commands,
         "run",
         _run,
-        help="Curate videos: plan, measure, decide, cut clips.",
+        help="Curate videos, or face pictures: plan, measure, decide, cut clips.",
         details="A run that was stopped, anywhere, continues when the same command is started again, and ends with the "
         "same bytes. Settings are frozen at the first start: other settings need another folder. Inputs are only "
         "read. The default recipe, curation/recipes/default.yaml, explains every threshold.",

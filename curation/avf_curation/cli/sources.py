@@ -44,11 +44,12 @@ def _run_ls(options: argparse.Namespace) -> int:
     if not write_answer(options, values):
         for corpus in CORPORA:
             print(f"{corpus.name:<18}{corpus.layout}")
-        print("corpora of pictures, which are checked and not curated yet:")
+        print("corpora of pictures, and folders of your own pictures:")
         for pictures in PICTURE_CORPORA:
             print(f"{pictures.name:<18}{pictures.layout}")
         print(
-            "any other name is a plain folder: all video and audio below it is input; with a labels.csv it is labelled"
+            "any other name is a plain folder: all video and audio below it is input, or all pictures with --recipe "
+            "pictures; with a labels.csv it is labelled"
         )
     return 0
 

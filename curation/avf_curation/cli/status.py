@@ -7,6 +7,7 @@ from typing import Any
 
 from avf_shards.cli.common import add_command, add_json_option, write_answer
 from avf_shards.errors import UserError
+from avf_shards.format.content import input_noun
 from avf_shards.text import printable
 from avf_shards.timeline import FRAMES_PER_SECOND
 
@@ -44,22 +45,25 @@ def _run(options: argparse.Namespace) -> int:
     status = run_status(run)
     if write_answer(options, status.as_json()):
         return 0
-    progress = status.progress
+    progress, noun = status.progress, input_noun(status.progress.content)
     detail = {"going": f" ({status.coordinator})", "stopped": "; start it again with the same command"}
     print(f"{status.state}{detail.get(status.state, '')}")
     print(
-        f"{progress.videos_done + progress.videos_in_units}/{progress.videos} videos, "
+        f"{progress.videos_done + progress.videos_in_units}/{progress.videos} {noun}s, "
         f"{progress.units_done}/{progress.units} units committed "
-        f"in attempt {status.attempt}{' (of the videos that are retried or deleted)' if status.attempt else ''}"
+        f"in attempt {status.attempt}{f' (of the {noun}s that are retried or deleted)' if status.attempt else ''}"
     )
-    print(
-        f"{progress.kept} clips kept, {progress.rejected} spans rejected, {progress.failed} failed, "
-        f"{progress.frames / FRAMES_PER_SECOND:.1f} s of video"
-    )
+    if progress.content == "clips":
+        print(
+            f"{progress.kept} clips kept, {progress.rejected} spans rejected, {progress.failed} failed, "
+            f"{progress.frames / FRAMES_PER_SECOND:.1f} s of video"
+        )
+    else:
+        print(f"{progress.kept} kept, {progress.rejected} rejected, {progress.failed} failed")
     if status.unreadable:
         print(status.unreadable_sentence)
     for unit in progress.active[:_SHOWN_UNITS]:
-        print(f"  at {printable(unit.video or 'the next video')}: {unit.stage or 'starting'}")
+        print(f"  at {printable(unit.video or f'the next {noun}')}: {unit.stage or 'starting'}")
     if len(progress.active) > _SHOWN_UNITS:
         print(f"  and {len(progress.active) - _SHOWN_UNITS} more workers")
     if status.last_unit_s_ago is not None:
@@ -78,7 +82,7 @@ def _watch(options: argparse.Namespace, run: Any) -> int:
         progress = status.progress
         print(
             f"{time.strftime('%H:%M:%S')} {status.state}: "
-            f"{progress.videos_done + progress.videos_in_units}/{progress.videos} videos, "
+            f"{progress.videos_done + progress.videos_in_units}/{progress.videos} {input_noun(progress.content)}s, "
             f"{progress.kept} kept, {progress.rejected} rejected, {progress.failed} failed",
             flush=True,
         )

@@ -31,5 +31,5 @@ def _run(options: argparse.Namespace) -> int:
     run = open_run(options)
     result = what_if_run(run, parse_request(options.set, run.identity()))
     if not write_answer(options, result.as_json()):
-        print_what_if(make_console(), result)
+        print_what_if(make_console(), result, run.identity().content)
     return 0

@@ -1,8 +1,8 @@
 """The audit of a run as tables."""
 
+from avf_shards.format.content import Content, format_amount
 from avf_shards.format.plan_summary import PlanSummary
 from avf_shards.text import count_noun
-from avf_shards.timeline import format_duration
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,14 +17,16 @@ def print_audit(out: Console, summary: LedgerSummary) -> None:
     if not summary.finished:
         out.print(Text("The run is not finished; this is what is committed so far.", style="yellow"))
     table = Table("source", box=None, header_style="bold", pad_edge=False)
-    for name in ("videos", "clips", "input", "= kept", "+ rejected", "+ failed", "kept %"):
+    content = summary.content
+    first = ("videos", "clips", "input") if content == "clips" else ("pictures",)
+    for name in (*first, "= kept", "+ rejected", "+ failed", "kept %"):
         table.add_column(name, justify="right")
     for name, source in summary.sources.items():
-        table.add_row(name, *_row(source))
+        table.add_row(name, *_row(source, content))
     if len(summary.sources) > 1:
         table.add_section()
         totals = SourceSummary(reasons={}, errors={}, **summary.totals)
-        table.add_row("all", *_row(totals), style="bold")
+        table.add_row("all", *_row(totals, content), style="bold")
     out.print(table)
     for name, source in summary.sources.items():
         out.print()
@@ -32,12 +34,12 @@ def print_audit(out: Console, summary: LedgerSummary) -> None:
         for stage, gate in summary.gates.get(name, {}).items():
             out.print(f"  {stage}: {'only measured' if gate == 'measure' else 'skipped'} by the recipe")
         for stage, count in summary.gate_counts.get(name, {}).items():
-            out.print(f"  {stage}: {describe_gate(count)}")
+            out.print(f"  {stage}: {describe_gate(count, content)}")
         for kind, group, style in (("rejected", source.reasons, ""), ("failed", source.errors, "red")):
             for reason, entry in group.items():
                 share = entry["frames"] / max(1, source.input_frames)
-                spans = count_noun(entry["spans"], "span")
-                line = f"  {kind:<9}{reason:<28}{spans:>12}{format_duration(entry['frames']):>12}{share:>8.1%}"
+                spans = count_noun(entry["spans"], "span") if content == "clips" else ""
+                line = f"  {kind:<9}{reason:<28}{spans:>12}{format_amount(entry['frames'], content):>12}{share:>8.1%}"
                 out.print(Text(line, style=style))
     out.print()
     backends = ", ".join(f"{stage}={name}" for stage, name in sorted(summary.backends.items()))
@@ -59,14 +61,16 @@ def describe_plan(plan: PlanSummary) -> str:
     return f"run {plan.name}: {inputs} (digest {plan.inputs_sha256[:16]}), planned {planned} UTC"
 
 
-def describe_gate(count: GateCount) -> str:
+def describe_gate(count: GateCount, content: Content = "clips") -> str:
     """Return how many kept spans passed a gate and how many it could not measure, in words."""
-    text = f"{count_noun(count.passed, 'kept span')} passed, {count.not_measured:,} not measured"
+    noun = "kept span" if content == "clips" else "kept picture"
+    text = f"{count_noun(count.passed, noun)} passed, {count.not_measured:,} not measured"
     reasons = ", ".join(f"{reason} {spans:,}" for reason, spans in count.checks.items())
     return f"{text} ({reasons})" if reasons else text
 
 
-def _row(source: SourceSummary) -> list[str]:
+def _row(source: SourceSummary, content: Content) -> list[str]:
     share = source.kept_frames / max(1, source.input_frames)
     frames = (source.input_frames, source.kept_frames, source.rejected_frames, source.failed_frames)
-    return [str(source.videos), str(source.clips), *(format_duration(n) for n in frames), f"{share:.1%}"]
+    first = [str(source.videos), str(source.clips)] if content == "clips" else []
+    return [*first, *(format_amount(n, content) for n in frames), f"{share:.1%}"]

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from avf_shards.cli.logging_setup import draws_progress
+from avf_shards.format.content import input_noun
 from avf_shards.text import format_wait
 from avf_shards.timeline import FRAMES_PER_SECOND
 from rich.progress import (
@@ -50,24 +51,27 @@ class ProgressBar:
             TextColumn("[bold]curate"),
             BarColumn(bar_width=None),  # takes what the texts leave of the line
             MofNCompleteColumn(),
-            TextColumn("videos: {task.fields[counts]}"),
+            TextColumn("{task.fields[noun]}s: {task.fields[counts]}"),
             TimeRemainingColumn(elapsed_when_finished=True),
             console=make_console(stderr=True),
             disable=not self._live,
             expand=True,
             speed_estimate_period=600,  # a video may take minutes, so a mean of the last seconds would say little
         )
-        self._task = self._bar.add_task("curate", total=None, counts="")
+        self._task = self._bar.add_task("curate", total=None, counts="", noun="video")
 
     def __call__(self, progress: Progress) -> None:
         self._first = first = self._first or progress
         elapsed_s = max(1e-6, time.monotonic() - self._start_s)
         done = progress.videos_done + progress.videos_in_units
         counts = f"{progress.kept} kept, {progress.rejected} rejected, {progress.failed} failed"
-        if progress.frames > first.frames:  # only the length of committed units is known
+        if (
+            progress.content == "clips" and progress.frames > first.frames
+        ):  # only the length of committed units is known
             speed = (progress.frames - first.frames) / FRAMES_PER_SECOND / elapsed_s
             counts += f"; {speed:.1f} s/s"  # seconds of video per second; 80 characters have no room for the words
-        self._bar.update(self._task, completed=done, total=progress.videos, counts=counts)
+        noun = input_noun(progress.content)
+        self._bar.update(self._task, completed=done, total=progress.videos, counts=counts, noun=noun)
         if not self._live:
             self._log(progress, done, elapsed_s, counts)
 
@@ -80,7 +84,7 @@ class ProgressBar:
         assert self._first is not None
         new = done - self._first.videos_done - self._first.videos_in_units
         left = f"; about {format_wait(elapsed_s / new * (progress.videos - done))} left" if new and not finished else ""
-        _LOG.info("%d/%d videos, %s%s", done, progress.videos, counts, left)
+        _LOG.info("%d/%d %ss, %s%s", done, progress.videos, input_noun(progress.content), counts, left)
 
     def __enter__(self) -> Self:
         self._bar.start()

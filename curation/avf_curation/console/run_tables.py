@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from avf_shards.format.content import Content, input_noun
 from avf_shards.format.run_folder import UNREADABLE
 from avf_shards.schema.estimate import Estimate
 from avf_shards.text import count_noun, describe_unreadable
@@ -19,7 +20,7 @@ from avf_curation.sources.registry import SourceCheck
 def print_plan(out: Console, planned: RunPlan) -> None:
     """Print videos, bytes and units per source, then the skipped inputs."""
     table = Table("source", box=None, header_style="bold", pad_edge=False)
-    for name in ("videos", "GB", "groups", "units"):
+    for name in (f"{input_noun(planned.content)}s", "GB", "groups", "units"):
         table.add_column(name, justify="right")
     for row in plan_rows(planned):
         table.add_row(
@@ -98,22 +99,25 @@ def _print_skipped(out: Console, check: SourceCheck | PictureCheck) -> None:
             out.print(f"    and {count - FEW:,} more (--json - lists all)")
 
 
-def print_estimate(out: Console, estimate: CostEstimate) -> None:
+def print_estimate(out: Console, estimate: CostEstimate, content: Content = "clips") -> None:
     """Print per source what it holds, what curating all of it costs, and how many clips come out."""
     for source in estimate.sources:
         total, head = source.total, f"{source.sampled_groups:,} of {count_noun(source.total.groups, 'group')} curated"
         out.print(
-            plain_text(f"{source.source}: {count_noun(total.videos, 'video')}, {total.bytes / 1e9:,.3f} GB; {head}")
+            plain_text(
+                f"{source.source}: {count_noun(total.videos, input_noun(content))}, {total.bytes / 1e9:,.3f} GB; {head}"
+            )
         )
-        rows = {"core-hours": source.core_hours, "GPU-hours": source.gpu_hours, "clips": source.clips}
-        rows |= {"hours of clips": source.kept_hours, "GB of clips": source.stored_gb}
+        rows = {"core-hours": source.core_hours, "GPU-hours": source.gpu_hours, content: source.clips}
+        rows |= {"hours of clips": source.kept_hours} if content == "clips" else {}
+        rows |= {f"GB of {content}": source.stored_gb}
         for name, quantity in rows.items():
             out.print(f"  {name:<16}{'no GPU was used' if quantity is None else _with_interval(quantity)}")
     work = estimate.core_hours
     out.print(
         f"in total {_with_interval(work)} core-hours; with 64 cores {work.value / 64:,.2f} hours, without cold starts"
     )
-    out.print("95 % intervals, bootstrap over groups. Shards take as much space again as the run's clips.")
+    out.print("95 % intervals, bootstrap over groups. Shards take as much space again as what the run keeps.")
 
 
 def _with_interval(quantity: Estimate) -> str:

@@ -1,6 +1,6 @@
 """What other thresholds would change, and which thresholds a calibration proposes, as tables."""
 
-from avf_shards.timeline import format_duration
+from avf_shards.format.content import Content, format_amount
 from rich.console import Console
 from rich.table import Table
 
@@ -8,10 +8,10 @@ from avf_curation.audit.calibrate import Calibration
 from avf_curation.audit.confidence import wilson_interval
 from avf_curation.audit.what_if import WhatIf
 from avf_curation.console.tables import plain_text
-from avf_curation.stages.checks import STAGES
+from avf_curation.stages.checks import STAGES_OF
 
 
-def print_what_if(out: Console, what_if: WhatIf) -> None:
+def print_what_if(out: Console, what_if: WhatIf, content: Content = "clips") -> None:
     """Print per source what is kept before and after, what changes, and what only a new run can tell."""
     for name, limits in sorted(what_if.thresholds.items()):
         requested = ", ".join(
@@ -26,16 +26,17 @@ def print_what_if(out: Console, what_if: WhatIf) -> None:
     unknown: dict[str, int] = {}
     for name, source in what_if.sources.items():
         share = source.kept_after / source.kept_before - 1 if source.kept_before else 0.0
-        moved = map(format_duration, (source.rejected, source.admitted, source.unknown))
-        before_and_after = format_duration(source.kept_before), format_duration(source.kept_after)
+        moved = (format_amount(n, content) for n in (source.rejected, source.admitted, source.unknown))
+        before_and_after = (format_amount(n, content) for n in (source.kept_before, source.kept_after))
         table.add_row(plain_text(name), *before_and_after, f"{share:+.1%}", *moved)
         for stage, count in source.unknown_after.items():
             unknown[stage] = unknown.get(stage, 0) + count
     out.print(table)
     for stage, count in sorted(unknown.items()):
-        later = ", ".join(STAGES[STAGES.index(stage) + 1 :]) or "the pooled watermark"
+        stages = STAGES_OF[content]
+        later = ", ".join(stages[stages.index(stage) + 1 :]) or "the pooled watermark"
         out.print(
-            f"unknown: {format_duration(count)} would pass {stage}, but {later} never measured them; "
+            f"unknown: {format_amount(count, content)} would pass {stage}, but {later} never measured them; "
             "only a new run can tell"
         )
     spans = {name: source.unknown_spans for name, source in what_if.sources.items() if source.unknown_spans}

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from avf_shards.errors import UserError
+from avf_shards.format.content import Content
 
 from avf_curation.detectors.silero_vad import SILERO_PACKAGE, SILERO_SHA256, find_silero_weights
 from avf_curation.detectors.weights import KNOWN, find_weight, short_digest
@@ -27,10 +28,13 @@ class BackendSelection:
     track: str  # "dlib", "retinaface-mobilenet" or "retinaface-resnet50"
     sync: str  # "envelope" or "syncnet"
     weights: dict[str, Path]  # files that the backends load, by network: "retinaface", "syncnet"
+    content: Content = "clips"  # pictures: only the search for faces is used, by the backend of `track`
     speech: str = "none"  # "silero" or "none"; its weights are in a package, which each machine has at its own path
 
     def names(self) -> dict[str, str]:
         """Return the backend of each stage, for the log, the ledger's identity and the report."""
+        if self.content == "pictures":
+            return {"faces": self.track}
         stages = {"faces": "dlib", "silence": "librosa", "speech": self.speech}
         return stages | {"track": self.track, "sync": self.sync}
 
@@ -52,12 +56,16 @@ def resolve_backends(recipe: Recipe, weights_folder: Path) -> BackendSelection:
     others = tuple(name for name in ("retinaface_mobilenet", "retinaface_resnet50") if name != preferred)
     settings = recipe.defaults
     track, track_file = _resolve_backend("track", settings.track.backend, "dlib", (preferred, *others), weights_folder)
-    sync, sync_file = _resolve_backend("sync", settings.sync.backend, "envelope", ("syncnet",), weights_folder)
+    hears = recipe.content == "clips"
+    sync, sync_file = _resolve_backend(
+        "sync", settings.sync.backend if hears else "envelope", "envelope", ("syncnet",), weights_folder
+    )
     files = {"retinaface": track_file, "syncnet": sync_file}
     return BackendSelection(
         track=track,
         sync=sync,
         weights={name: path for name, path in files.items() if path is not None},
+        content=recipe.content,
         speech=_resolve_speech(settings.silence.speech_backend) if _asks_for_speech(recipe) else "none",
     )
 

@@ -48,7 +48,7 @@ def run_isolated(worker: UnitWorker, job: UnitJob) -> UnitReport:
     def curate(video: Video) -> VideoOutcomes:
         if video.video_id in job.fatal_videos:
             failure = FailureCause(stage="open", error="machine_lost", message="a machine was lost with it, twice")
-            return VideoOutcomes(video=video, outcomes=(fail_video(failure),))
+            return VideoOutcomes(video=video, outcomes=(fail_video(video, failure),))
         return curate_isolated(worker.setup, video)
 
     return worker.commit(job, curate)
@@ -69,7 +69,7 @@ def curate_isolated(setup: WorkerSetup, video: Video) -> VideoOutcomes:
             failure = _classify_shortage(result, limits.video_memory_mb)
         failure = failure or _classify_exit(child.returncode, limits.video_cpu_s)
     log.warning("%s/%s failed in its own process: %s: %s", video.source, video.video_id, failure.error, failure.message)
-    return VideoOutcomes(video=video, outcomes=(fail_video(failure),))
+    return VideoOutcomes(video=video, outcomes=(fail_video(video, failure),))
 
 
 def _classify_shortage(error: InfrastructureError, memory_mb: float) -> FailureCause:

@@ -19,7 +19,7 @@ from avf_curation.pipeline.failures import StorageError, unreadable_failure
 from avf_curation.pipeline.input_check import check_source_is_there, input_paths, read_all_bytes
 from avf_curation.pipeline.outcomes import ScreenedVideo, SpanOutcome, VideoOutcomes, fail_video
 from avf_curation.pipeline.self_test import check_tools, load_detectors
-from avf_curation.pipeline.unit import curate_unit
+from avf_curation.pipeline.unit import DecideUnit, curate_unit, decide_unit
 from avf_curation.pipeline.unit_job import UnitJob, UnitReport
 from avf_curation.pipeline.video import refine_video, screen_video
 from avf_curation.recipe import Recipe, SourceSettings
@@ -30,14 +30,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class PipelineStages:
-    """The two steps of the work on a video. Pass other functions to `curate` to run units without measuring anything.
+    """The steps of the work on a unit. Pass other functions to `curate` to run units without measuring anything.
 
-    Both functions are sent to the workers by name, so they must be defined at the top level of an importable module.
+    The functions are sent to the workers by name, so they must be defined at the top level of an importable module.
     """
 
     #: finds shots and their faces
     screen: Callable[[Video, Path, SourceSettings, Detectors], ScreenedVideo] = screen_video
     refine: Callable[[ScreenedVideo, Path, SourceSettings, Detectors], VideoOutcomes] = refine_video  # encodes clips
+    decide: DecideUnit = decide_unit  # decides the inputs of a unit together, and writes their records
+    #: Tests the worker before its first unit; None: with a tiny clip.
+    test: Callable[[Detectors, SourceSettings], None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +83,7 @@ class UnitWorker:
         self.detectors = load_detectors(setup.backends, setup.device)
         log.debug("loaded the detectors in %.1f s", time.perf_counter() - started_s)
         if tests_itself:
-            check_tools(self.detectors, setup.recipe.defaults)
+            (setup.stages.test or check_tools)(self.detectors, setup.recipe.defaults)
 
     def run(self, job: UnitJob) -> UnitReport:
         """Curate and commit one unit. Raises InfrastructureError."""
@@ -153,7 +156,7 @@ class UnitWorker:
             raise error
         check_source_is_there(video.source, root)
         log.warning("%s/%s failed: %s", video.source, video.video_id, error)
-        return fail_video(failure)
+        return fail_video(video, failure)
 
     def curate_video(self, video: Video) -> VideoOutcomes:
         """Screen and refine one video. Raises InfrastructureError."""
@@ -194,7 +197,10 @@ class UnitWorker:
                 active.video_done()
                 return outcomes
 
-            report = curate_unit(job, self.setup.run, self.setup.recipe, self.setup.identity, curate_and_count)
+            setup = self.setup
+            report = curate_unit(
+                job, setup.run, setup.recipe, setup.identity, curate_and_count, decide=setup.stages.decide
+            )
         cpu_seconds = round(time.process_time() - started_s, 4)
         return replace(
             report,

@@ -18,6 +18,7 @@ from avf_curation.media.decode import MediaFile
 from avf_curation.media.decoder_memory import DecoderMemory
 from avf_curation.media.encode import MAX_STORED_PIXELS, decode_packed_jpeg
 from avf_curation.media.frame_converter import FrameConverter
+from avf_curation.media.picture_file import decode_picture_file, fit_picture
 from avf_curation.media.types import FULL_SCALE, Bytes, MediaConfig, MediaError, Samples, TimeRange
 
 _FLAC_MAGIC = b"fLaC"
@@ -38,7 +39,7 @@ class PreviewConfig:
 class Preview:
     """A few seconds of video that a browser plays, and a still picture of them."""
 
-    mp4: bytes  # H.264 and AAC
+    mp4: bytes  # H.264 and AAC; empty for a picture
     frames_THWC: list[Bytes]  # every frame before it was encoded, BGR
 
     @property
@@ -85,6 +86,12 @@ def clip_preview(members: dict[str, bytes], config: PreviewConfig) -> Preview:
     except (av.error.FFmpegError, soundfile.LibsndfileError, FaultError) as error:
         raise MediaError("decode", f"the stored clip is no readable video ({error})") from None
     return _make_preview(frames, samples[: len(frames) * SAMPLES_PER_FRAME], config)
+
+
+def picture_preview(data: bytes, max_pixels: int, config: PreviewConfig) -> Preview:
+    """Return a face picture, shrunk, as a preview that does not play. Raises MediaError."""
+    image_HWC, _ = fit_picture(decode_picture_file(data, max_pixels).image_HWC, config.side_px)
+    return Preview(mp4=b"", frames_THWC=[image_HWC])
 
 
 def _shrink(frame_HWC: Bytes, side_px: int) -> Bytes:

@@ -13,7 +13,7 @@ from avf_shards.schema.ledger import TAKEDOWN, Check
 from avf_shards.timeline import Span
 
 from avf_curation.pipeline.input_check import file_digests, find_time_range
-from avf_curation.pipeline.outcomes import ScreenedVideo, SpanOutcome, VideoOutcomes
+from avf_curation.pipeline.outcomes import ScreenedVideo, SpanOutcome, VideoOutcomes, unread_span
 from avf_curation.sources.types import Video
 from avf_curation.stages.candidate import Candidate
 
@@ -30,7 +30,7 @@ def deny_input(video: Video, root: Path, denylist: Denylist) -> ScreenedVideo | 
         return None
     return ScreenedVideo(
         video=video,
-        parts=(_reject(Span(0, 0)),),
+        parts=(_reject(unread_span(video)),),
         sha256=next(iter(digests), None),
         file_sha256=digests[1] if digests and find_time_range(video) is not None else None,
     )

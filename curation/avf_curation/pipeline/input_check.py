@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,8 +15,10 @@ from avf_curation.media.image_files import list_images
 from avf_curation.media.types import MediaError, TimeRange, VideoTrack
 from avf_curation.pipeline.failures import StorageError, machine_fault
 from avf_curation.sources.face_track import read_face_track
+from avf_curation.sources.pictures.mxnet_records import RecordError, RecordFile
 from avf_curation.sources.types import Video
 
+_MAX_PICTURE_BYTES = 256_000_000  # of a file; 67 million pixels of TIFF are 201 MB
 _MAX_AUDIO_DIFFERENCE_S = 0.1  # VoxCeleb2: 145 clips have audio that is longer or shorter than the video by more
 
 
@@ -24,9 +28,43 @@ def check_unchanged(video: Video, path: Path, *, after_reading: bool = False) ->
     Args:
         after_reading: the file was the same when reading began, so that it changed while it was read.
     """
-    if size_and_time(path) != (video.size_bytes, video.mtime_ns):
+    if size_and_time(path) != _planned_stat(video):
         since = "while it was read" if after_reading else "after the plan was made"
         raise MediaError("input_changed", f"size or time of the file changed {since}")
+
+
+def _planned_stat(video: Video) -> tuple[int, int]:
+    """Return size and time of the file of an input when it was planned."""
+    packed = None if video.picture is None else video.picture.packed
+    return (video.size_bytes if packed is None else packed.file_bytes), video.mtime_ns
+
+
+def with_stat(video: Video, stat: tuple[int, int]) -> Video:
+    """Return the input with another size and time of its file."""
+    size_bytes, mtime_ns = stat
+    if video.picture is None or video.picture.packed is None:
+        return replace(video, size_bytes=size_bytes, mtime_ns=mtime_ns)
+    packed = replace(video.picture.packed, file_bytes=size_bytes)
+    return replace(video, mtime_ns=mtime_ns, picture=replace(video.picture, packed=packed))
+
+
+def read_picture_bytes(video: Video, root: Path) -> bytes:
+    """Return the bytes of an input that is a picture. Raises MediaError, and OSError."""
+    path, packed = root / video.path, None if video.picture is None else video.picture.packed
+    if packed is not None:
+
+        def read() -> bytes:
+            with RecordFile(path) as file:
+                return file.read_picture(packed.position)
+
+        try:
+            return retry_read(read, path)
+        except RecordError as error:
+            raise MediaError("not_media", f"record {packed.key}: {error}") from None
+    data = read_bytes(path, _MAX_PICTURE_BYTES + 1)
+    if len(data) > _MAX_PICTURE_BYTES:
+        raise MediaError("not_media", f"more than {_MAX_PICTURE_BYTES:,} bytes, which no picture has")
+    return data
 
 
 def stat_sound(video: Video, root: Path) -> tuple[int, int] | None:
@@ -73,6 +111,10 @@ def is_about_input(error: OSError, video: Video, root: Path) -> bool:
 def read_all_bytes(video: Video, root: Path) -> None:
     """Read picture and sound of an input once. Raises StorageError; a file that is gone passes."""
     try:
+        if video.picture is not None:
+            with suppress(MediaError):  # says something of the file, which its stages report
+                read_picture_bytes(video, root)
+            return
         input_digest(root / video.path, find_separate_audio(video, root))
     except OSError as error:
         if is_machine_fault(error):
@@ -88,6 +130,11 @@ def whole_file_digest(video: Video, root: Path) -> str | None:
 
 def file_digests(video: Video, root: Path) -> tuple[str, ...]:
     """Return the `input_digest` of a video, then those of its files, together and each. Raises OSError."""
+    if video.picture is not None:
+        try:
+            return (hashlib.sha256(read_picture_bytes(video, root)).hexdigest(),)
+        except MediaError:
+            return ()
     path, audio_path = root / video.path, find_separate_audio(video, root)
     files = [_file_digest(file, *size_and_time(file)) for file in (path, audio_path) if file is not None]
     digests = (input_digest(path, audio_path, find_time_range(video)), input_digest(path, audio_path), *files)

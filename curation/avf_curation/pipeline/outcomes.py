@@ -3,7 +3,8 @@
 import json
 from dataclasses import dataclass
 
-from avf_shards.schema.labels import Origin
+from avf_shards.format.picture_record import PICTURE_SPAN
+from avf_shards.schema.labels import Box4, Origin
 from avf_shards.timeline import Span
 
 from avf_curation.media.types import Bytes, VideoTrack
@@ -25,6 +26,20 @@ class EncodedClip:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EncodedPicture:
+    """What is stored of a picture that has passed every check."""
+
+    data: bytes  # a JPEG or PNG file
+    extension: str  # jpg or png
+    width_px: int  # of the stored picture
+    height_px: int  # of the stored picture
+    source_width_px: int  # of the owners' picture, upright
+    source_height_px: int  # of the owners' picture, upright
+    window_px: Box4 | None  # part of the owners' picture that is stored; None: the file is stored as it is
+    face_px: Box4 | None  # the face in the owners' picture; None where none was looked for
+
+
+@dataclass(frozen=True, kw_only=True)
 class SpanOutcome:
     """The outcome of one span, before the spans of its group are looked at together.
 
@@ -34,6 +49,7 @@ class SpanOutcome:
     candidate: Candidate  # the span, its measurements and checks
     failure: FailureCause | None = None  # None where no stage failed
     clips: tuple[EncodedClip, ...] = ()  # of a kept span: one for each person
+    picture: EncodedPicture | None = None  # of a kept picture
     overlay_frames: tuple[Bytes, ...] = ()  # (H, W) grey: two frames for the search of the group's watermark
 
 
@@ -63,9 +79,14 @@ class ScreenedVideo:
     uses_own_audio: bool = False  # the audio is taken from the file itself, not from the second file
 
 
-def fail_video(failure: FailureCause) -> SpanOutcome:
-    """Return the only outcome of an input that cannot be used at all: a failed span without frames."""
-    return SpanOutcome(candidate=Candidate(span=Span(0, 0)), failure=failure)
+def unread_span(video: Video) -> Span:
+    """Return the span of an input that was not decoded: no frame of a video, and the one frame that a picture is."""
+    return Span(0, 0) if video.picture is None else PICTURE_SPAN
+
+
+def fail_video(video: Video, failure: FailureCause) -> SpanOutcome:
+    """Return the only outcome of an input that cannot be used at all."""
+    return SpanOutcome(candidate=Candidate(span=unread_span(video)), failure=failure)
 
 
 def measurements_json(candidate: Candidate) -> str:

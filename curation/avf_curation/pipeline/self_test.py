@@ -27,7 +27,7 @@ def load_detectors(backends: BackendSelection, device: str) -> Detectors:
     except UserError:
         raise
     except Exception as error:
-        raise _failed_test("loading the detectors", error) from error
+        raise failed_test("loading the detectors", error) from error
 
 
 def check_tools(detectors: Detectors, settings: SourceSettings) -> None:
@@ -63,10 +63,11 @@ def check_tools(detectors: Detectors, settings: SourceSettings) -> None:
             step = "searching a frame for faces"
             detectors.faces([frame], 1.0, settings.track)
     except Exception as error:
-        raise _failed_test(step, error) from error
+        raise failed_test(step, error) from error
 
 
-def _failed_test(step: str, error: Exception) -> InfrastructureError:
+def failed_test(step: str, error: Exception) -> InfrastructureError:
+    """Return the error of a worker that failed a step of its self-test."""
     return InfrastructureError(
         f"a worker failed its self-test, {step}: {type(error).__name__}: {error}; mend the installation, the home "
         "or the temporary folder of that machine, then the same command continues"

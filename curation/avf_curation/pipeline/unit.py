@@ -27,6 +27,9 @@ from avf_curation.stages import quality
 
 log = logging.getLogger(__name__)
 _MAX_POOLED_FRAMES = 64  # of one group, evenly spread
+DecideUnit = Callable[
+    [Iterable[VideoOutcomes], Recipe, RunIdentity, UnitJob], Iterable[tuple[Decision, tuple[PackedClip, ...]]]
+]
 
 
 def curate_unit(
@@ -35,8 +38,10 @@ def curate_unit(
     recipe: Recipe,
     identity: RunIdentity,
     curate_video: Callable[[Video], VideoOutcomes],
+    *,
+    decide: DecideUnit,
 ) -> UnitReport:
-    """Curate every video of the unit, decide what their clips show together, and commit the unit.
+    """Curate every video of the unit, decide them together with `decide`, and commit the unit.
 
     A unit with more failures that are not the files' than the job knows of is not committed.
 
@@ -59,7 +64,7 @@ def curate_unit(
             fault_example=fault_example,
             is_committed=False,
         )
-    decided = list(decide_unit(results, recipe, identity, job))
+    decided = list(decide(results, recipe, identity, job))
     decisions = [decision for decision, _ in decided]
     clips = sorted((clip for _, span_clips in decided for clip in span_clips), key=lambda clip: clip.key)
     counts = {status: sum(d.status == status for d in decisions) for status in ("kept", "rejected", "failed")}
@@ -116,7 +121,11 @@ def decide_unit(
                     checks = (check, *gates.undecided_checks(quality.STAGE, (*own, check)))
                     candidate = outcome.candidate.with_stage(quality.STAGE, measured, checks, gates.quality)
                     outcome = replace(outcome, candidate=candidate)
-                yield _decide(result, outcome, identity, job)
+                decision = decide_span(result, outcome, job)
+                clips = outcome.clips if decision.status == "kept" else ()
+                assert clips or decision.status != "kept", "a kept span has a clip"
+                packed = tuple(_pack_clip(result, outcome, clip, decision, identity) for clip in clips)
+                yield replace(decision, clips=tuple(clip.key for clip in packed)), packed
 
 
 def pool_overlay(spans: Sequence[tuple[Bytes, ...]], config: quality.QualityConfig) -> float | None:
@@ -140,9 +149,8 @@ def pool_overlay(spans: Sequence[tuple[Bytes, ...]], config: quality.QualityConf
     return None if watermark is None else float(watermark.edge_px)
 
 
-def _decide(
-    result: VideoOutcomes, outcome: SpanOutcome, identity: RunIdentity, job: UnitJob
-) -> tuple[Decision, tuple[PackedClip, ...]]:
+def decide_span(result: VideoOutcomes, outcome: SpanOutcome, job: UnitJob) -> Decision:
+    """Return the decision of a span; one that is kept has no clips yet."""
     video, candidate = result.video, outcome.candidate
     status: Status = "failed" if outcome.failure else "rejected" if candidate.failed_check else "kept"
     decision = Decision(
@@ -166,7 +174,7 @@ def _decide(
     )
     if outcome.failure is not None:
         failure = outcome.failure
-        return replace(decision, stage=failure.stage, error=failure.error, message=failure.message), ()
+        return replace(decision, stage=failure.stage, error=failure.error, message=failure.message)
     failing = candidate.failed_check
     if failing is not None:
         return replace(
@@ -176,10 +184,8 @@ def _decide(
             score=failing.score,
             operator=failing.operator,
             threshold=failing.threshold,
-        ), ()
-    assert outcome.clips, "a kept span has a clip"
-    clips = tuple(_pack_clip(result, outcome, clip, decision, identity) for clip in outcome.clips)
-    return replace(decision, clips=tuple(clip.key for clip in clips)), clips
+        )
+    return decision
 
 
 def _pack_clip(

@@ -67,7 +67,7 @@ def screen_video(video: Video, root: Path, settings: SourceSettings, detectors: 
         check_still_unchanged(video, root, sound_stat)
         return replace(screened, file_sha256=file_digest, sound_stat=sound_stat)
     except Exception as error:
-        failed = _fail(video, root, _find_cause(video, root, sound_stat, error))
+        failed = fail_input(video, root, find_cause(video, root, sound_stat, error))
         return ScreenedVideo(video=video, parts=(failed,), sha256=digest, file_sha256=file_digest)
 
 
@@ -81,7 +81,7 @@ def refine_video(screened: ScreenedVideo, root: Path, settings: SourceSettings, 
             # A file that was replaced meanwhile would mix two inputs.
             check_still_unchanged(video, root, screened.sound_stat)
     except Exception as error:
-        outcomes = (_fail(video, root, _find_cause(video, root, screened.sound_stat, error)),)
+        outcomes = (fail_input(video, root, find_cause(video, root, screened.sound_stat, error)),)
     frames = max(outcome.candidate.span.stop_frame for outcome in outcomes)
     check_tiling((outcome.candidate.span for outcome in outcomes), frames)
     return VideoOutcomes(
@@ -94,7 +94,7 @@ def refine_video(screened: ScreenedVideo, root: Path, settings: SourceSettings, 
     )
 
 
-def _find_cause(video: Video, root: Path, sound_stat: tuple[int, int] | None, error: Exception) -> Exception:
+def find_cause(video: Video, root: Path, sound_stat: tuple[int, int] | None, error: Exception) -> Exception:
     """Return why an input failed: a file that changes while it is read says nothing true of itself."""
     if isinstance(error, MediaError) and error.kind not in ("input_changed", "unreadable"):
         try:
@@ -106,7 +106,8 @@ def _find_cause(video: Video, root: Path, sound_stat: tuple[int, int] | None, er
     return error
 
 
-def _fail(video: Video, root: Path, error: Exception) -> SpanOutcome:
+def fail_input(video: Video, root: Path, error: Exception) -> SpanOutcome:
+    """Return the outcome of an input that cannot be used at all. Raises as `curate_video`."""
     failure = classify_failure("open", error)
     if failure.error == "missing":
         if isinstance(error, OSError) and not is_about_input(error, video, root):
@@ -116,7 +117,7 @@ def _fail(video: Video, root: Path, error: Exception) -> SpanOutcome:
     if failure.error == "input_changed":
         log.warning("%s changed since the plan was made: `retry` decides the file as it is now", name)
     log.info("%s failed: %s: %s", name, failure.error, failure.message)
-    return fail_video(failure)
+    return fail_video(video, failure)
 
 
 def _screen(

@@ -1,12 +1,14 @@
 """The audit report, one self-contained HTML page: funnels, reasons, histograms, contact sheets, versions."""
 
 import logging
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from avf_shards.format.content import format_amount, input_noun
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.schema.ledger import SCHEMA, Decision, table_to_decisions
 from avf_shards.system import durable_io
@@ -21,7 +23,7 @@ from avf_curation.reports.score_histograms import HISTOGRAM_COLUMNS, ScoreHistog
 from avf_curation.runs.frozen_plan import read_plan
 from avf_curation.runs.identity import remembered_roots
 from avf_curation.runs.unit_log import read_unit_log
-from avf_curation.stages.checks import STAGES
+from avf_curation.stages.checks import STAGES_OF
 from avf_curation.stages.reasons import REASONS
 
 _LOG = logging.getLogger(__name__)
@@ -54,8 +56,11 @@ def write_audit_report(
         "report.html",
         audit=summary,
         totals=summary.totals,
-        stages=STAGES,
-        funnels={name: funnel_steps(source) for name, source in summary.sources.items()},
+        stages=STAGES_OF[summary.content],
+        noun=input_noun(summary.content),
+        stored="clip" if summary.content == "clips" else "picture",
+        amount=partial(format_amount, content=summary.content),
+        funnels={name: funnel_steps(source, summary.content) for name, source in summary.sources.items()},
         panels=[(each, make_score_chart(each) if each.measured else None, _describe(each)) for each in histograms],
         languages=_score_languages(run),
         sheets=sheets,

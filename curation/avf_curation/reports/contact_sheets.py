@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from avf_shards.errors import FaultError
+from avf_shards.format.content import Content
 from avf_shards.format.index import ShardReader
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.schema.ledger import TAKEDOWN, Decision
@@ -17,6 +18,7 @@ from avf_curation.audit.explain import check_text, verdict_text
 from avf_curation.audit.sampling import SpanGroup, sample_verdicts
 from avf_curation.media import crop, preview
 from avf_curation.media.types import MediaConfig, MediaError, TimeRange
+from avf_curation.pipeline.input_check import read_picture_bytes
 from avf_curation.recipe import read_run_recipe
 from avf_curation.reports.preview_process import PreviewLimits, PreviewProcess
 from avf_curation.runs.frozen_plan import planned_videos
@@ -43,10 +45,13 @@ class Tile:
     picture: str | None  # JPEG as base64; None where the span cannot be shown
     excerpt: str | None  # mp4 as base64
     fault: str  # why the span cannot be shown
+    content: Content = "clips"  # what the run is of
 
     @property
     def place(self) -> str:
-        """The span in seconds."""
+        """The span in seconds; empty for a picture."""
+        if self.content == "pictures":
+            return ""
         return f"{self.decision.span.start_s:.2f} to {self.decision.span.stop_s:.2f} s"
 
 
@@ -69,7 +74,7 @@ class SpanPreviews:
 
     def __init__(self, run: RunFolder, roots: dict[str, Path], video_ids: set[str]) -> None:
         self._run, self._roots = run, roots
-        self._planned = planned_videos(run, video_ids)
+        self._planned, self.content = planned_videos(run, video_ids), run.identity().content
         recipe = read_run_recipe(run.identity())
         self._media: MediaConfig = recipe.defaults.media
         cpu_s = min(recipe.run.video_cpu_s, _CPU_S)
@@ -123,12 +128,18 @@ class SpanPreviews:
             if members is None:
                 raise FaultError(f"{reader.path}: has no clip {key}, which the ledger says is there")
             data = {kind: reader.read(member) for kind, member in members.items() if kind != "json"}
+        picture = data.get("jpg", data.get("png"))
+        if picture is not None:
+            return self._process.make(partial(preview.picture_preview, picture, self._media.max_pixels, config))
         return self._process.make(partial(preview.clip_preview, data, config))
 
     def _input(
         self, decision: Decision, config: preview.PreviewConfig, middle: bool, before_s: float
     ) -> preview.Preview:
         path, video, within = self.input_range(decision)
+        if video.picture is not None:
+            data = read_picture_bytes(video, self._roots[decision.source])
+            return self._process.make(partial(preview.picture_preview, data, self._media.max_pixels, config))
         if before_s:
             within = TimeRange(within.start_s - before_s, within.stop_s + 1)
         if middle:
@@ -180,8 +191,8 @@ def _make_tile(previews: SpanPreviews, decision: Decision, number: int, budget: 
     try:
         made = previews.make(decision, _EXCERPT, middle=True)
         picture = base64.b64encode(crop.encode_jpeg(made.still, 70)).decode()
-        excerpt = base64.b64encode(made.mp4).decode()
-        if len(picture) + len(excerpt) > budget:
+        excerpt = base64.b64encode(made.mp4).decode() or None
+        if excerpt is not None and len(picture) + len(excerpt) > budget:
             excerpt = None
     except MediaError as error:
         fault = str(error)
@@ -193,4 +204,5 @@ def _make_tile(previews: SpanPreviews, decision: Decision, number: int, budget: 
         picture=picture,
         excerpt=excerpt,
         fault=fault,
+        content=previews.content,
     )

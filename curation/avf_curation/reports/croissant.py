@@ -9,13 +9,19 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from avf_shards.format.content import Content
+
 SPECIFICATION = "http://mlcommons.org/croissant/1.0"
 _TERMS = (
     "citeAs column equivalentProperty extract field fileObject fileProperty fileSet format includes isLiveDataset "
     "jsonPath key md5 parentField path recordSet references regex repeated replace samplingRate separator source "
     "subField transform"
 )
-_ENCODINGS = {"json": "application/json", "mp4": "video/mp4", "flac": "audio/flac"}  # members of a shard
+_ENCODINGS: Mapping[Content, Mapping[str, str]] = {
+    "clips": {"json": "application/json", "mp4": "video/mp4", "flac": "audio/flac"},
+    "pictures": {"json": "application/json", "jpg": "image/jpeg", "png": "image/png"},
+}
+"""Members of a shard by what it holds."""
 TEXT, INTEGER, FLOAT = "sc:Text", "sc:Integer", "sc:Float"
 
 
@@ -85,7 +91,7 @@ def shard_file(name: str, address: str, size: int, sha256: str) -> dict[str, Any
     }
 
 
-def member_files(shards: Iterable[str]) -> list[dict[str, Any]]:
+def member_files(shards: Iterable[str], content: Content) -> list[dict[str, Any]]:
     """Return an entry for each kind of member that the shards of these names have."""
     inside = _unwrap([{"@id": shard} for shard in shards])
     return [
@@ -97,7 +103,7 @@ def member_files(shards: Iterable[str]) -> list[dict[str, Any]]:
             "encodingFormat": encoding,
             "includes": f"*.{kind}",
         }
-        for kind, encoding in _ENCODINGS.items()
+        for kind, encoding in _ENCODINGS[content].items()
     ]
 
 

@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from avf_shards.errors import UserError
+from avf_shards.format.content import Content
 from avf_shards.format.corpus import load_corpus
 from avf_shards.format.index import ShardReader
+from avf_shards.format.picture_record import PictureRecord, StoredRecord, read_stored_record
 from avf_shards.format.shard_manifest import read_manifest
-from avf_shards.schema.clip_record import ClipRecord
 from avf_shards.system import durable_io
 from avf_shards.text import count_noun
 
 from avf_curation.reports import croissant
-from avf_curation.stages.checks import STAGES
+from avf_curation.stages.checks import ALL_STAGES, STAGES_OF
 from avf_curation.stages.undecided import undecided_reasons
 
 CARD, CROISSANT = "DATA_CARD.md", "croissant.json"
@@ -36,10 +37,12 @@ PASSED, NOT_MEASURED = "passed", "not measured"
 class SourceCard:
     """Contents of one source."""
 
-    clips: int = 0  # number of clips
+    clips: int = 0  # number of clips, or of pictures
     seconds: float = 0.0  # length of all clips
     languages: Counter[str] = field(default_factory=Counter)  # language -> clips; UNSTATED where a record has none
-    speakers: set[str] = field(default_factory=set)  # ids of the known speakers
+    speakers: set[str] = field(default_factory=set)  # ids of the known speakers, or persons on pictures
+    subsets: Counter[str] = field(default_factory=Counter)  # of pictures: set of the owners' split -> pictures
+    labels: Counter[str] = field(default_factory=Counter)  # of pictures: name of a label -> pictures that have it
     videos: set[str] = field(default_factory=set)  # ids of the videos
     gates: dict[str, Counter[str]] = field(default_factory=dict)  # stage -> PASSED and NOT_MEASURED -> clips
     checks: dict[str, Counter[str]] = field(default_factory=dict)  # "stage/reason operator threshold" -> the same
@@ -62,6 +65,7 @@ class DataCard:
     shards: tuple[tuple[str, str, int], ...]  # file name, SHA-256, bytes
     inputs_sha256: str  # of the inputs of the curation run
     deleted: int  # clips deleted after packing
+    content: Content = "clips"  # what the shards hold
 
 
 def read_card(shards: Path, name: str, licences: Mapping[str, str]) -> DataCard:
@@ -78,7 +82,7 @@ def read_card(shards: Path, name: str, licences: Mapping[str, str]) -> DataCard:
     for entry in manifest.shards:
         with ShardReader(shards / entry.shard) as reader:
             for members in reader.index.by_key().values():
-                record = ClipRecord.from_json(reader.read(members["json"]), members["json"].name)
+                record = read_stored_record(reader.read(members["json"]), members["json"].name)
                 _add_record(sources.setdefault(record.source, SourceCard()), record)
                 backends |= record.backends
                 fingerprints.add(record.fingerprint)
@@ -97,13 +101,18 @@ def read_card(shards: Path, name: str, licences: Mapping[str, str]) -> DataCard:
         shards=listed,
         inputs_sha256=manifest.inputs_sha256,
         deleted=deleted,
+        content=manifest.content,
     )
 
 
-def _add_record(source: SourceCard, record: ClipRecord) -> None:
+def _add_record(source: SourceCard, record: StoredRecord) -> None:
     source.clips += 1
-    source.seconds += record.span.seconds
-    source.languages[record.language or UNSTATED] += 1
+    if isinstance(record, PictureRecord):
+        source.subsets[record.subset or UNSTATED] += 1
+        source.labels.update(list(record.labels.values) if record.labels else ())
+    else:
+        source.seconds += record.span.seconds
+        source.languages[record.language or UNSTATED] += 1
     source.videos.add(record.video_id)
     if record.speaker:
         source.speakers.add(record.speaker)
@@ -128,37 +137,18 @@ def write_card(card: DataCard, out: Path, url: str | None, published: date | Non
 
 def card_markdown(card: DataCard) -> str:
     """Return the card as Markdown."""
-    hours = sum(source.hours for source in card.sources.values())
-    clips = sum(source.clips for source in card.sources.values())
+    noun = "clip" if card.content == "clips" else "picture"
     lines = [
         f"# {_escape_cell(card.name)}",
         "",
-        f"{count_noun(clips, 'clip')} of talking faces, {hours:,.2f} hours, "
-        f"from {count_noun(len(card.sources), 'source')}.",
-        "25 frames per second, 16 kHz audio.",
-        "",
-        "| source | clips | hours | videos | speakers | languages | licence |",
-        "|---|---|---|---|---|---|---|",
+        *(_clip_lines(card) if card.content == "clips" else _picture_lines(card)),
     ]
-    for name, source in sorted(card.sources.items()):
-        languages = ", ".join(
-            f"{_escape_cell(language)} {count:,}" for language, count in source.languages.most_common(5)
-        )
-        speakers = f"{len(source.speakers):,}" if source.speakers else UNSTATED
-        cells = (
-            _escape_cell(name),
-            f"{source.clips:,}",
-            f"{source.hours:,.2f}",
-            f"{len(source.videos):,}",
-            speakers,
-            languages,
-        )
-        lines.append(f"| {' | '.join(cells)} | {_escape_cell(source.licence)} |")
     lines += [
         "",
         "## Gates",
         "",
-        "Clips by the verdict of each gate. Passed: every check of the gate was measured and passed. Not measured: a",
+        f"{noun.capitalize()}s by the verdict of each gate. Passed: every check of the gate was measured and passed. "
+        "Not measured: a",
         "check could not be measured (a clip too short, too little motion), which is neither a pass nor a rejection.",
         "Not judged: the recipe skips the gate, or lets it measure without rejecting.",
         "",
@@ -177,15 +167,57 @@ def card_markdown(card: DataCard) -> str:
     lines += [f"- digest of the curation's settings: {_escape_cell(fingerprint)}" for fingerprint in card.fingerprints]
     lines += [f"- digest of its inputs: {_escape_cell(card.inputs_sha256)}", f"- digest of the corpus: {card.digest}"]
     if card.deleted:
-        lines.append(f"- deleted after packing: {count_noun(card.deleted, 'clip')}")
+        lines.append(f"- deleted after packing: {count_noun(card.deleted, noun)}")
     lines += ["", "| shard | bytes | SHA-256 |", "|---|---|---|"]
     lines += [f"| {_escape_cell(name)} | {size:,} | {_escape_cell(digest)} |" for name, digest, size in card.shards]
     return "\n".join(lines) + "\n"
 
 
+def _clip_lines(card: DataCard) -> list[str]:
+    """Return what the corpus holds in all, and the table of its sources."""
+    hours = sum(source.hours for source in card.sources.values())
+    clips = sum(source.clips for source in card.sources.values())
+    lines = [
+        f"{count_noun(clips, 'clip')} of talking faces, {hours:,.2f} hours, "
+        f"from {count_noun(len(card.sources), 'source')}.",
+        "25 frames per second, 16 kHz audio.",
+        "",
+        "| source | clips | hours | videos | speakers | languages | licence |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, source in sorted(card.sources.items()):
+        speakers = f"{len(source.speakers):,}" if source.speakers else UNSTATED
+        counts = f"{source.clips:,} | {source.hours:,.2f} | {len(source.videos):,} | {speakers}"
+        lines.append(
+            f"| {_escape_cell(name)} | {counts} | {_count_list(source.languages)} | {_escape_cell(source.licence)} |"
+        )
+    return lines
+
+
+def _picture_lines(card: DataCard) -> list[str]:
+    """Return the same of a corpus of pictures."""
+    pictures = sum(source.clips for source in card.sources.values())
+    lines = [
+        f"{count_noun(pictures, 'picture')} of faces, from {count_noun(len(card.sources), 'source')}.",
+        "",
+        "| source | pictures | persons | sets | labels | licence |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, source in sorted(card.sources.items()):
+        persons = f"{len(source.speakers):,}" if source.speakers else UNSTATED
+        cells = (_count_list(source.subsets), _count_list(source.labels) or "none", _escape_cell(source.licence))
+        lines.append(f"| {_escape_cell(name)} | {source.clips:,} | {persons} | {' | '.join(cells)} |")
+    return lines
+
+
+def _count_list(counts: Counter[str]) -> str:
+    """Return the five commonest names with their counts."""
+    return ", ".join(f"{_escape_cell(name)} {count:,}" for name, count in counts.most_common(5))
+
+
 def _gate_table(card: DataCard) -> list[str]:
     lines = ["| gate | source | passed | not measured | not judged |", "|---|---|---|---|---|"]
-    for stage in STAGES:
+    for stage in STAGES_OF[card.content]:
         for name, source in sorted(card.sources.items()):
             counts = source.gates.get(stage, Counter())
             passed, not_measured = counts[PASSED], counts[NOT_MEASURED]
@@ -201,7 +233,7 @@ def count_checks(card: DataCard) -> list[dict[str, Any]]:
         for name, source in card.sources.items()
         for check, counts in source.checks.items()
     ]
-    order = {stage: rank for rank, stage in enumerate(STAGES)}
+    order = {stage: rank for rank, stage in enumerate(ALL_STAGES)}
     return sorted(rows, key=lambda row: (order[row["check"].partition("/")[0]], row["check"], row["source"]))
 
 
@@ -232,24 +264,29 @@ def card_croissant(card: DataCard, url: str | None, published: date | None = Non
         croissant.shard_file(name, f"{url.rstrip('/')}/{name}" if url else name, size, digest)
         for name, digest, size in card.shards
     ]
-    columns = dict.fromkeys(("key", "source", "video_id", "speaker", "language"), croissant.TEXT)
-    columns["seconds"] = croissant.FLOAT
+    is_clips, noun = card.content == "clips", "clip" if card.content == "clips" else "picture"
+    names = ("video_id", "speaker", "language") if is_clips else ("picture_id", "identity", "subset")
+    columns = dict.fromkeys(("key", "source", *names), croissant.TEXT)
+    if is_clips:
+        columns["seconds"] = croissant.FLOAT
     fields = [
-        croissant.field("clips", name, f"`{name}` of the clip's record", kind, f"$.{name}")
+        croissant.field(card.content, name, f"`{name}` of the {noun}'s record", kind, f"$.{name}")
         for name, kind in columns.items()
     ]
     seconds = sum(source.seconds for source in card.sources.values())
     clips = sum(source.clips for source in card.sources.values())
+    length = f" of talking faces, {seconds / 3600:.2f} hours" if is_clips else " of faces"
     about = croissant.Properties(
         name=card.name,
-        description=f"{count_noun(clips, 'clip')} of talking faces, {seconds / 3600:.2f} hours",
+        description=f"{count_noun(clips, noun)}{length}",
         cite_as=UNSTATED,
         licences=sorted({source.licence for source in card.sources.values()}),
         url=url or f"urn:sha256:{card.digest}",
         published=published,
         languages=sorted({name for source in card.sources.values() for name in source.languages} - {UNSTATED}),
     )
-    record_sets = [croissant.record_set("clips", ["key"], fields)]
+    record_sets = [croissant.record_set(card.content, ["key"], fields)]
     if count_checks(card):
         record_sets.append(_checks_record_set(card))
-    return croissant.dataset(about, [*shards, *croissant.member_files(name for name, _, _ in card.shards)], record_sets)
+    members = croissant.member_files((name for name, _, _ in card.shards), card.content)
+    return croissant.dataset(about, [*shards, *members], record_sets)

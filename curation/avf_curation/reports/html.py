@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from avf_shards.pages.render import make_page_environment
-from avf_shards.timeline import format_duration
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -16,7 +15,6 @@ def render_page(template: str, **values: Any) -> str:
         jinja2.UndefinedError: the template uses a name that `values` lacks.
     """
     environment = make_page_environment(TEMPLATES)
-    environment.filters["duration"] = format_duration
     environment.filters["top_reasons"] = _top_reasons
     return environment.get_template(template).render(**values)
 

@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from avf_shards.errors import FaultError, UserError
+from avf_shards.format.content import format_amount, input_noun
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.text import format_wait
 
@@ -90,6 +92,8 @@ def render_live_page(summary: LiveSummary, name: str, nonce: str = "") -> str:
         refresh_s=REFRESH_S,
         nonce=nonce,
         format_wait=format_wait,
+        noun=input_noun(summary.status.progress.content),
+        amount=partial(format_amount, content=summary.status.progress.content),
     )
 
 

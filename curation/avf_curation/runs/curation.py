@@ -17,6 +17,8 @@ from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.events import Event, EventLog
 from avf_curation.execution.limits import DEFAULT_MAX_FAULT_SHARE
 from avf_curation.execution.worker import PipelineStages, WorkerSetup
+from avf_curation.pipeline.picture import check_picture_tools, curate_picture, finish_picture
+from avf_curation.pipeline.picture_unit import decide_pictures
 from avf_curation.pipeline.unit_job import UnitReport
 from avf_curation.recipe import Recipe
 from avf_curation.runs.coordinator import Coordinator
@@ -28,6 +30,10 @@ from avf_curation.runs.unit_log import append_unit
 Engine = Literal["inline", "ray"]
 log = logging.getLogger(__name__)
 _FULL_PIPELINE = PipelineStages()
+_PICTURE_PIPELINE = PipelineStages(
+    screen=curate_picture, refine=finish_picture, decide=decide_pictures, test=check_picture_tools
+)
+_PICTURE_INTERVAL_S = 0.5  # a picture takes milliseconds
 _CLUSTER_INTERVAL_S = 30.0  # 10,000 workers then note their progress 333 times a second
 
 
@@ -50,7 +56,8 @@ class RunOptions:
     follow_symlinks: bool = False  # also take what links name outside the sources' folders
     deny: Denylist = NOTHING_DENIED  # is added to the denylist of the run
     min_free_gb: float = 0.0  # stop before the disk of the run has less
-    stages: PipelineStages = _FULL_PIPELINE  # the work on a video; tests and benchmarks pass cheaper functions
+    #: The work on a unit; tests and benchmarks pass cheaper functions. None: as the content of the run needs.
+    stages: PipelineStages | None = None
 
 
 def curate(
@@ -96,8 +103,8 @@ def curate(
                 identity=run.identity(),
                 device=options.device,
                 fail_unreadable=options.fail_unreadable,
-                progress_interval_s=_CLUSTER_INTERVAL_S if options.cluster.address else 0.0,
-                stages=options.stages,
+                progress_interval_s=_progress_interval_s(recipe, options),
+                stages=options.stages or (_FULL_PIPELINE if recipe.content == "clips" else _PICTURE_PIPELINE),
                 denylist=run.denylist(),
             )
             finished = run.finished_units(plan.attempt)
@@ -117,6 +124,12 @@ def curate(
     finally:
         emit.close()
     return run
+
+
+def _progress_interval_s(recipe: Recipe, options: RunOptions) -> float:
+    if options.cluster.address:
+        return _CLUSTER_INTERVAL_S
+    return 0.0 if recipe.content == "clips" else _PICTURE_INTERVAL_S
 
 
 def _run_units(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from avf_shards.format.content import Content
 from avf_shards.format.file_digests import check_file
 from avf_shards.format.run_folder import PLAN, SKIPPED_INPUTS, RunFolder
 from avf_shards.schema.versions import read_parquet
@@ -27,6 +28,11 @@ class RunPlan:
     def units(self) -> int:
         """Return the number of units."""
         return int(self.table["unit"][-1].as_py()) + 1 if self.table.num_rows else 0
+
+    @property
+    def content(self) -> Content:
+        """What the inputs are."""
+        return "pictures" if "picture" in self.table.column_names else "clips"
 
     def count_videos(self, finished: Collection[int] = ()) -> Counter[str]:
         """Return source -> videos of the units that are not `finished`."""

@@ -41,15 +41,18 @@ PACKAGES = (
     "torchvision",
 )
 
+PICTURE_PACKAGES = ("pillow",)  # of runs of pictures, in addition
+
 
 def run_identity(recipe: Recipe, backends: BackendSelection, sources: list[str], device: str = "cpu") -> RunIdentity:
     """Return the identity of a run with these settings."""
+    packages = PACKAGES if recipe.content == "clips" else (*PACKAGES, *PICTURE_PACKAGES)
     values: dict[str, Any] = {
         "settings": recipe.values,
         "backends": backends.names(),
         "device": device,
         "weights": backends.weight_digests(),
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES} | code_digests(),
+        "versions": {name: importlib.metadata.version(name) for name in packages} | code_digests(recipe.content),
     }
     digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
     return RunIdentity(**values, fingerprint=digest, sources=tuple(sorted(sources)))

@@ -13,7 +13,7 @@ from avf_shards.errors import UserError
 from avf_shards.schema.clip_key import check_source_name, make_video_prefix
 
 from avf_curation.recipe import PlanConfig
-from avf_curation.runs.plan_table import SCHEMA
+from avf_curation.runs.plan_table import SCHEMA, encode_picture_input
 from avf_curation.sources.registry import corpus_reader
 from avf_curation.sources.types import Video, utf8_name
 
@@ -100,6 +100,7 @@ def make_plan(videos: Iterable[Video], config: Mapping[str, PlanConfig]) -> pa.T
         "labels": [None if v.labels is None else json.dumps(v.labels.to_json(), sort_keys=True) for v in ordered],
         "side": [v.side for v in ordered],
         "side_share": [v.side_share for v in ordered],
+        "picture": pa.array([encode_picture_input(v.picture) for v in ordered], pa.string()),
     }
     return pa.table(columns, schema=SCHEMA)
 

@@ -1,19 +1,22 @@
 """The files of a plan: the columns of its tables, and the inputs in their rows."""
 
+import json
 import os
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from avf_shards.errors import FaultError
+from avf_shards.format.picture_record import read_box, read_subset
 from avf_shards.schema.fields import Fields
 from avf_shards.schema.labels import Labels, Origin
 from avf_shards.schema.versions import encode_parquet, read_parquet, translate_parquet_errors, versioned_schema
 from avf_shards.text import load_json
 
-from avf_curation.sources.types import SkippedInput, Video
+from avf_curation.sources.types import PictureInput, RecordPosition, SkippedInput, Video
 
 ORIGIN = pa.struct(
     [("id", pa.string()), ("start_s", pa.float64()), ("stop_s", pa.float64()), ("box", pa.list_(pa.float64()))]
@@ -38,6 +41,7 @@ SCHEMA = versioned_schema(
         ("labels", pa.string()),
         ("side", pa.string()),
         ("side_share", pa.float64()),
+        ("picture", pa.string()),
     ],
     "plan",
 )
@@ -47,12 +51,14 @@ SCHEMA = versioned_schema(
 NOT_NULL = frozenset(["unit", "source", "video_id", "group_id", "path", "size_bytes", "mtime_ns", "own_sound_first"])
 
 
-OPTIONAL = frozenset(["side_share"])
-"""Columns that plans of earlier versions do not have; an input has its default there."""
+OPTIONAL = frozenset(["side_share", "picture"])
+"""Columns that plans of earlier versions do not have, or plans of videos; an input has its default there."""
 
 
 def encode_plan(table: pa.Table) -> bytes:
     """Return a table as the bytes of a Parquet file."""
+    if "picture" in table.column_names and table["picture"].null_count == table.num_rows:
+        table = table.drop_columns(["picture"])  # a plan of videos
     return encode_parquet(table)
 
 
@@ -77,12 +83,32 @@ def _to_video(row: dict[str, Any]) -> Video:
         box = row["origin"]["box"]
         row["origin"] = Origin(**row["origin"] | {"box": None if box is None else tuple(box)})
     if row["labels"] is not None:
-        row["labels"] = Labels.from_json(_parse_labels(row["labels"], f"plan: {row['video_id']}: labels"))
+        row["labels"] = Labels.from_json(_parse_object(row["labels"], f"plan: {row['video_id']}: labels"))
+    if row.get("picture") is not None:
+        row["picture"] = _read_picture(_parse_object(row["picture"], f"plan: {row['video_id']}: picture"))
     return Video(**row)
 
 
-def _parse_labels(text: str, where: str) -> Fields:
-    """Return the fields of labels in JSON. Raises FaultError, which begins with `where`."""
+def encode_picture_input(picture: PictureInput | None) -> str | None:
+    """Return what a plan says of a picture, as JSON; None for a video."""
+    return None if picture is None else json.dumps(asdict(picture), sort_keys=True)
+
+
+def _read_picture(fields: Fields) -> PictureInput:
+    packed = fields.table("packed") if fields.values.get("packed") is not None else None
+    return PictureInput(
+        packed=None
+        if packed is None
+        else RecordPosition(
+            key=packed.integer("key"), position=packed.integer("position"), file_bytes=packed.integer("file_bytes")
+        ),
+        subset=read_subset(fields),
+        box_px=read_box(fields, "box_px"),
+    )
+
+
+def _parse_object(text: str, where: str) -> Fields:
+    """Return the fields of an object in JSON. Raises FaultError, which begins with `where`."""
     try:
         return Fields.from_value(load_json(text), where)
     except ValueError as error:

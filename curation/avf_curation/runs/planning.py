@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from avf_shards.system import durable_io
 from avf_shards.text import count_noun
 
 from avf_curation.detectors.detector_set import BackendSelection
-from avf_curation.pipeline.input_check import size_and_time
+from avf_curation.pipeline.input_check import size_and_time, with_stat
 from avf_curation.recipe import Recipe
 from avf_curation.runs.frozen_plan import RunPlan, planned_videos, read_plan
 from avf_curation.runs.identity import freeze_identity, remember_roots, run_identity
@@ -69,7 +69,9 @@ def plan_run(
         videos: list[Video] = []
         for name, root in sorted(roots.items()):
             config = recipe.settings_for(name).plan
-            videos += list_inputs(name, root, config, skipped, follow_symlinks=choice.follow_symlinks)
+            videos += list_inputs(
+                name, root, config, skipped, content=recipe.content, follow_symlinks=choice.follow_symlinks
+            )
         if not choice.allow_unreadable:
             _refuse_unreadable(skipped)
         _warn_about_links(skipped)
@@ -148,10 +150,9 @@ def plan_retry(run: RunFolder, recipe: Recipe, roots: Mapping[str, Path]) -> Run
 
 def _with_current_stat(video: Video, root: Path) -> Video:
     try:
-        size_bytes, mtime_ns = size_and_time(root / video.path)
+        return with_stat(video, size_and_time(root / video.path))
     except OSError:  # the retry will find out, and fail the video again
         return video
-    return replace(video, size_bytes=size_bytes, mtime_ns=mtime_ns)
 
 
 def _publish_plan(run: RunFolder, attempt: int, table: pa.Table, skipped_inputs: Sequence[SkippedInput]) -> None:

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
+from avf_shards.format.content import Content
 from avf_shards.format.run_folder import RunFolder
 
 from avf_curation.execution.active_units import ActiveUnit, read_active_units
@@ -27,6 +28,7 @@ class Progress:
     videos_done: int  # of the committed units, as are the counts of spans and frames
     videos_in_units: int = 0  # curated, in units that are not committed yet
     active: tuple[ActiveUnit, ...] = ()  # units that workers are at now
+    content: Content = "clips"  # what the run is of
     kept: int  # spans
     rejected: int  # spans
     failed: int  # spans
@@ -118,6 +120,7 @@ class ProgressReader:
             units=plan.units,
             units_done=len(finished),
             videos=plan.table.num_rows,
+            content=plan.content,
             videos_done=videos_done,
             kept=self._counts["kept"],
             rejected=self._counts["rejected"],

@@ -15,10 +15,11 @@ from types import ModuleType
 from typing import Any
 
 from avf_shards.errors import UserError
+from avf_shards.format.content import Content
 from avf_shards.settings.config import Faults
 from avf_shards.system.storage_faults import describe_fault, is_machine_fault
 
-from avf_curation.recipe import PlanConfig, Recipe, load_recipe
+from avf_curation.recipe import PlanConfig, Recipe, has_pictures, load_recipe
 from avf_curation.sources import (
     aff_wild2,
     aff_wild2_aligned,
@@ -49,7 +50,7 @@ from avf_curation.sources.face_track import read_face_track
 from avf_curation.sources.folder import list_folder_videos
 from avf_curation.sources.globs import first_match
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.pictures.registry import PICTURE_CORPORA, picture_reader, refuse_pictures
+from avf_curation.sources.pictures.registry import PICTURE_CORPORA, PLAIN, PictureReader, content_of, picture_reader
 from avf_curation.sources.types import SkippedInput, Video, utf8_name
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,10 @@ _MODULES = (
 )
 #: Unlabelled corpora first. Every other source name is a plain folder, labelled where it holds a labels.csv.
 CORPORA = tuple(make_corpus_reader(module) for module in _MODULES)
-_CORPUS_NAMES = (*(corpus.name for corpus in CORPORA), *(corpus.name for corpus in PICTURE_CORPORA))
+_CORPUS_NAMES = (
+    *(corpus.name for corpus in CORPORA),
+    *(corpus.name for corpus in PICTURE_CORPORA if corpus.name != PLAIN.name),
+)
 
 # Ratio of difflib from which a name counts as a misspelt corpus: "voxceleb" has 0.94 to "voxceleb2", "mer2023" 0.86
 # to "mer2024", and of the plain names in use none has more than 0.8.
@@ -115,6 +119,10 @@ def corpus_reader(source: str) -> CorpusReader | None:
     return None
 
 
+def _list_corpus_names() -> list[str]:
+    return [*(corpus.name for corpus in CORPORA), *(corpus.name for corpus in PICTURE_CORPORA)]
+
+
 def load_recipe_for(sources: Iterable[str], path: Path | None, overrides: Sequence[str]) -> Recipe:
     """Return the recipe of `load_recipe`, whose names of sources are checked against the sources of a run.
 
@@ -123,12 +131,21 @@ def load_recipe_for(sources: Iterable[str], path: Path | None, overrides: Sequen
             is neither a source of the run nor a corpus, so that its settings would never be used.
     """
     given = sorted(sources)
-    return load_recipe(path, overrides, lambda settings, faults: _check_source_names(given, settings.values, faults))
+    recipe = load_recipe(
+        path,
+        overrides,
+        lambda settings, faults: _check_source_names(given, settings.values, faults),
+        content_of(given, recipe_has_pictures=has_pictures(path, overrides)),
+    )
+    videos = [name for name in given if corpus_reader(name) is not None]
+    if recipe.content == "pictures" and videos:
+        raise UserError(f"--source {videos[0]}=...: is a corpus of videos, and the recipe is one of pictures")
+    return recipe
 
 
 def _check_source_names(given: list[str], values: Mapping[str, Any], faults: Faults) -> None:
     """Add to `faults` each name in the tables of a recipe that is neither a `given` source nor a corpus."""
-    choices = [*given, *(corpus.name for corpus in CORPORA)]
+    choices = [*given, *_list_corpus_names()]
     hybrid = values.get("hybrid")
     quotas = hybrid.get("sources") if isinstance(hybrid, Mapping) else None
     known = f"{', '.join(given)} of --source, and the corpora of `avf-curate sources ls`"
@@ -146,7 +163,7 @@ def warn_about_unread_corpora(recipe: Recipe, sources: Iterable[str]) -> None:
     A recipe may name corpora that the run does not read, as the recipe `hybrid` does; but perhaps its settings were
     meant for that source.
     """
-    given, corpora = sorted(sources), [corpus.name for corpus in CORPORA]
+    given, corpora = sorted(sources), _list_corpus_names()
     faults = Faults(recipe.positions)
     quotas = recipe.hybrid.sources if recipe.hybrid else {}
     for table, names in (("sources", recipe.sources), ("hybrid.sources", quotas)):
@@ -178,23 +195,27 @@ def list_inputs(
     config: PlanConfig,
     skipped_inputs: list[SkippedInput],
     *,
+    content: Content = "clips",
     follow_symlinks: bool = False,
 ) -> Iterator[Video]:
     """Yield every input of a source; files and rows that are no input go to `skipped_inputs`.
 
     Args:
+        content: what the run is of; pictures: a plain folder is one of pictures.
         follow_symlinks: also take files to which links lead out of the source's folder.
 
     Raises:
-        UserError: the folder has another layout than the corpus, a file of it cannot be read, the source's name only
-            resembles a corpus, or it is that of a corpus of pictures.
+        UserError: the folder has another layout than the corpus, a file of it cannot be read, or the source's name only
+            resembles a corpus.
     """
-    refuse_pictures(source, root)
     corpus = corpus_reader(source)
+    pictures = picture_reader(source) or (PLAIN if content == "pictures" and corpus is None else None)
     already_skipped = len(skipped_inputs)
     count = 0
     listing = Listing(source, root, skipped_inputs, follow_symlinks=follow_symlinks)
-    if corpus is not None:
+    if pictures is not None:
+        layout, videos = f"pictures of {pictures.name}", _list_picture_inputs(listing, pictures)
+    elif corpus is not None:
         layout, videos = f"the corpus {corpus.name}", corpus.list_videos(listing)
     elif labelled_folder.has_labels(root):
         layout = f"a folder with {labelled_folder.TABLE}"
@@ -213,6 +234,10 @@ def list_inputs(
     kinds = _count_kinds(skipped_inputs[already_skipped:])
     skipped = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items()) or "nothing"
     log.info("%s: %s inputs, skipped %s", source, f"{count:,}", skipped)
+
+
+def _list_picture_inputs(listing: Listing, reader: PictureReader) -> Iterator[Video]:
+    return (picture.to_input(listing.source) for picture in reader.list_pictures(listing))
 
 
 def _translate_faults(listing: Listing, videos: Iterator[Video]) -> Iterator[Video]:

@@ -5,14 +5,33 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
-from avf_shards.schema.labels import Labels, Origin
+from avf_shards.format.picture_record import Subset
+from avf_shards.schema.labels import Box4, Labels, Origin
 
 Side = Literal["left", "right"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordPosition:
+    """Where a picture lies in a file of many."""
+
+    key: int  # of the record
+    position: int  # of the record in the file, in bytes
+    file_bytes: int  # size of the file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureInput:
+    """What is known of an input that is a face picture, beside what every input has."""
+
+    packed: RecordPosition | None = None  # None: the file is the picture
+    subset: Subset | None = None  # of the owners' split
+    box_px: Box4 | None = None  # the owners' face as (left, top, right, bottom), in pixels of their picture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Video:
-    """One input of a run: a video file, or a range of a file that counts as one video."""
+    """One input of a run: a video file, a range of a file that counts as one video, or a face picture."""
 
     source: str  # name of the source, as in --source NAME=DIR
     video_id: str  # stable and unique inside its source; always valid UTF-8
@@ -31,6 +50,8 @@ class Video:
     labels: Labels | None = None  # of a labelled corpus
     side: Side | None = None  # part of the image that shows the person, where two persons are side by side
     side_share: float = 0.5  # share of the image's width that the left part has
+    #: None: a video. A picture in a file of many has its own size, and the time of that file.
+    picture: PictureInput | None = None
 
     def __post_init__(self) -> None:
         if self.start_s is not None and self.labels is not None and self.labels.frames:

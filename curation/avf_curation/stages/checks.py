@@ -1,10 +1,19 @@
 """The names of the stages in the order in which they run."""
 
+from collections.abc import Mapping
+
+from avf_shards.format.content import Content
+
 STAGES = ("scenes", "faces", "silence", "track", "sync", "quality")
+PICTURE_STAGES = ("picture", "faces", "track", "quality")
+ALL_STAGES = ("picture", *STAGES)
+"""The stages of videos and of pictures in an order that is that of either."""
+STAGES_OF: Mapping[Content, tuple[str, ...]] = {"clips": STAGES, "pictures": PICTURE_STAGES}
 
 _SPAN_STAGES = ("scenes", "silence")
 
 _THRESHOLDS = {
+    "picture": "min_side_px",
     "silence": "min_speech_share",
     "faces": "max_no_face_share max_several_share min_face_px max_size_ratio min_inside min_aspect max_aspect",
     "track": "max_lost_share max_rival_share max_step max_blend min_face_px max_padding",

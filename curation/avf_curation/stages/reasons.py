@@ -43,6 +43,9 @@ REASONS: Mapping[str, Reason] = {
         sentence="The sound is missing here, or the file has none; what the shot has beside is decided by itself.",
         score="seconds of the shot without sound",
     ),
+    "picture/too_small": Reason(
+        sentence="The picture is too small.", score="shorter side of the owners' picture in pixels"
+    ),
     "faces/no_face": Reason(
         sentence="No face was found in too many of the sampled frames.", score="share of sampled frames without a face"
     ),

@@ -10,7 +10,10 @@ from avf_shards.cli.options import add_shards_argument
 def add(commands: Any) -> None:
     """Add `ls`."""
     parser = add_command(
-        commands, "ls", _run, help="List the shards with their clips, seconds and megabytes, or the keys of all clips."
+        commands,
+        "ls",
+        _run,
+        help="List the shards with their clips or pictures, seconds and megabytes, or the keys of all.",
     )
     add_shards_argument(parser)
     parser.add_argument("--keys", action="store_true", help="print the key of each clip, one a line")
@@ -27,10 +30,13 @@ def _run(options: argparse.Namespace) -> int:
         keys = [key for sidecar in sidecars for key in load_index(sidecar).by_key()]
         print_answer(options, keys, "\n".join(keys))
         return 0
-    lines = [f"{'shard':<32}{'clips':>8}{'seconds':>11}{'MB':>9}"]
+    is_clips = manifest.content == "clips"
+    lines = [f"{'shard':<32}{manifest.content:>9}{'seconds' if is_clips else '':>10}{'MB':>9}"]
     for entry in manifest.shards:
         clips, seconds = sum(entry.clips.values()) - entry.deleted, sum(entry.seconds.values())
-        lines.append(f"{entry.shard:<32}{clips:>8}{seconds:>11.1f}{entry.bytes / 1e6:>9.1f}")
+        length = f"{seconds:.1f}" if is_clips else ""  # pictures take no time
+        lines.append(f"{entry.shard:<32}{clips:>9}{length:>10}{entry.bytes / 1e6:>9.1f}")
     entries = [entry.as_dict() for entry in manifest.shards]
-    print_answer(options, {"shards": entries, "sources": manifest.sources}, "\n".join(lines))
+    values = {"content": manifest.content, "shards": entries, "sources": manifest.sources}
+    print_answer(options, values, "\n".join(lines))
     return 0

@@ -19,10 +19,10 @@ from avf_shards.format.denied_inputs import InputSpan, is_time_range, shift_span
 from avf_shards.format.denylist import Denial, Denylist, add_to_denylist, read_denylist
 from avf_shards.format.generations import ShardWriter
 from avf_shards.format.index import ShardReader, sidecar_path
+from avf_shards.format.picture_record import PictureRecord, StoredRecord, read_stored_record
 from avf_shards.format.shard_manifest import ShardEntry, ShardManifest, Tombstone, read_manifest
 from avf_shards.format.tar import Member, TarWriter
 from avf_shards.schema.clip_key import key_frames
-from avf_shards.schema.clip_record import ClipRecord
 from avf_shards.system import durable_io
 from avf_shards.system.storage_faults import raise_machine_fault, read_bytes
 from avf_shards.timeline import FRAMES_PER_SECOND
@@ -115,7 +115,7 @@ def refuse_unlisted(shards: Path) -> None:
             raise FaultError(f"{path}: is still there, though the manifest does not list it")
 
 
-_DeniedClip = tuple[tuple[int, str], list[Denial], ClipRecord | None]
+_DeniedClip = tuple[tuple[int, str], list[Denial], StoredRecord | None]
 
 
 def _denied_clips(
@@ -149,7 +149,7 @@ def _denied_clips(
             denials, record = list(denylist.match_key(key)), None
             if asks_records or (denials and reads_records):
                 try:
-                    record = ClipRecord.from_json(reader.read(clips[key]["json"]), key)
+                    record = read_stored_record(reader.read(clips[key]["json"]), key)
                 except (FaultError, KeyError) as error:
                     if not denials and key not in keys:
                         fault = error if isinstance(error, FaultError) else f"{entry.shard}: clip {key} has no record"
@@ -176,8 +176,16 @@ def _open_shard(shards: Path, entry: ShardEntry, on_fault: OnFault) -> ShardRead
         return None
 
 
-def _input_span(record: ClipRecord) -> InputSpan:
+def _input_span(record: StoredRecord) -> InputSpan:
     """Return what a record tells of its input. Of a range it knows the clip's own part of the file alone."""
+    if isinstance(record, PictureRecord):
+        return InputSpan(
+            source=record.source,
+            video_id=record.video_id,
+            speaker=record.speaker,
+            sha256=record.input_sha256,
+            span=record.span,
+        )
     is_range = record.file_sha256 is not None and is_time_range(record.start_s, record.start_s)
     file_span = shift_span(record.span, record.start_s or 0.0) if is_range else None
     return InputSpan(

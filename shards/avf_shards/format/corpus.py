@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from avf_shards.errors import UserError
-from avf_shards.format.shard_manifest import Content, ShardManifest, read_manifest
+from avf_shards.format.content import Content
+from avf_shards.format.shard_manifest import ShardManifest, read_manifest
 
 IntArray = npt.NDArray[np.int64]
 

@@ -44,7 +44,7 @@ class PictureRecord:
     source_width_px: int  # of the owners' picture, upright
     source_height_px: int  # of the owners' picture, upright
     #: Part of the owners' picture that is stored, (left, top, right, bottom) in its pixels; it may reach over the
-    #: border, where the nearest pixel is repeated. None: the owners' bytes are stored as they are.
+    #: border, and is black there. None: the owners' bytes are stored as they are.
     window_px: Box4 | None
     face_px: Box4 | None  # the face, in pixels of the owners' picture; None: no face was looked for
     input_sha256: str  # of the owners' bytes, in hexadecimal digits
@@ -133,13 +133,13 @@ class PictureRecord:
             path=fields.text("path"),
             record=None if values.get("record") is None else fields.integer("record"),
             identity=fields.optional_text("identity"),
-            subset=_read_subset(fields),
+            subset=read_subset(fields),
             width_px=fields.integer("width_px"),
             height_px=fields.integer("height_px"),
             source_width_px=fields.integer("source_width_px"),
             source_height_px=fields.integer("source_height_px"),
-            window_px=_read_box(fields, "window_px"),
-            face_px=_read_box(fields, "face_px"),
+            window_px=read_box(fields, "window_px"),
+            face_px=read_box(fields, "face_px"),
             input_sha256=fields.text("input_sha256"),
             input_bytes=fields.integer("input_bytes"),
             fingerprint=fields.text("fingerprint"),
@@ -200,7 +200,8 @@ def read_stored_picture(files: Mapping[str, bytes], where: str) -> StoredPicture
     return StoredPicture(record=record, data=files[extensions[0]], extension=extensions[0])
 
 
-def _read_subset(fields: Fields) -> Subset | None:
+def read_subset(fields: Fields) -> Subset | None:
+    """Return the field `subset` of an object. Raises FaultError."""
     text = fields.optional_text("subset")
     for subset in _SUBSETS:
         if text == subset:
@@ -210,7 +211,8 @@ def _read_subset(fields: Fields) -> Subset | None:
     return None
 
 
-def _read_box(fields: Fields, name: str) -> Box4 | None:
+def read_box(fields: Fields, name: str) -> Box4 | None:
+    """Return four numbers of an object; None where the field is null or missing. Raises FaultError."""
     if fields.values.get(name) is None:
         return None
     corners = {str(corner): value for corner, value in enumerate(fields.items(name))}

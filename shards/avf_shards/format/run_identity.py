@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from avf_shards.format.content import Content
 from avf_shards.format.manifest import unseal_versioned
 from avf_shards.schema.fields import Fields
 from avf_shards.system.storage_faults import read_bytes
@@ -20,6 +21,11 @@ class RunIdentity:
     weights: dict[str, str]  # model file -> start of its SHA-256
     versions: dict[str, str]  # package -> version; module that decides verdicts or bytes -> start of its SHA-256
     sources: tuple[str, ...]  # names, sorted
+
+    @property
+    def content(self) -> Content:
+        """What the run is of, and so what its shards hold."""
+        return "pictures" if self.settings.get("picture") is not None else "clips"
 
     @property
     def package_versions(self) -> dict[str, str]:

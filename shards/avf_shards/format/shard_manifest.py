@@ -2,16 +2,14 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from avf_shards.errors import FaultError, UserError
+from avf_shards.format.content import Content, read_content
 from avf_shards.format.manifest import MANIFEST, seal, unseal
 from avf_shards.schema.fields import Fields
 from avf_shards.system.storage_faults import read_bytes
 from avf_shards.text import shell_word
-
-Content = Literal["clips", "pictures"]
-"""What shards hold: video clips with sound, or face pictures. No folder of shards holds both."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,16 +141,6 @@ def read_manifest(shards: Path) -> ShardManifest:
             f"{shards}: has no {MANIFEST}; a finished `avf-shards pack RUN --out {shell_word(shards)}` writes it"
         )
     return ShardManifest.from_json(read_bytes(path), str(path))
-
-
-def read_content(fields: Fields) -> Content:
-    """Return what a manifest or a run says that it holds; clips where it says nothing. Raises FaultError."""
-    text = fields.optional_text("content")
-    if text in (None, "clips"):
-        return "clips"
-    if text == "pictures":
-        return "pictures"
-    raise FaultError(f"{fields.where}: content must be clips or pictures, and is {text[:40]!r}")
 
 
 def _file_name(fields: Fields) -> str:

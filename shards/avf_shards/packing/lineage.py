@@ -7,6 +7,7 @@ from typing import Any
 
 from avf_shards.errors import UserError
 from avf_shards.format.index import ShardReader
+from avf_shards.format.picture_record import PictureRecord, StoredRecord, read_stored_record
 from avf_shards.format.shard_manifest import read_manifest
 from avf_shards.schema.clip_key import is_key
 from avf_shards.schema.clip_record import ClipRecord
@@ -45,7 +46,7 @@ class TracedClip:
     """The record of a clip, and the shard that the clip lies in."""
 
     shard: str  # file name
-    record: ClipRecord  # as stored in the shard
+    record: StoredRecord  # as stored in the shard
 
     def as_dict(self) -> dict[str, Any]:
         """Return the values of the record and the shard's name, for JSON."""
@@ -59,23 +60,20 @@ def trace_clips(shards: Path, keys: Iterable[str]) -> list[TracedClip]:
     UserError for a key that is not in the shards, FaultError for a damaged record.
     """
     return [
-        TracedClip(shard=shard, record=ClipRecord.from_json(files["json"], key))
+        TracedClip(shard=shard, record=read_stored_record(files["json"], key))
         for key, (shard, files) in find_clips(shards, keys).items()
     ]
 
 
 def format_lineage(clip: TracedClip) -> str:
     """Return the lineage of one clip as text."""
-    record, span = clip.record, clip.record.span
+    record = clip.record
     lines = [
         record.key,
         f"  shard        {clip.shard}",
         f"  input        {printable(f'{record.source}: {record.path}')}",
         f"  input bytes  {record.input_bytes}, sha256 {record.input_sha256}",
-        f"  video        {printable(f'{record.video_id} (group {record.group_id})')}",
-        f"  span         frames [{span.start_frame}, {span.stop_frame}) = {span.seconds:.2f} s",
-        f"  window       {record.window_px:.0f} px of the source -> {record.size_px} px",
-        f"  sound        moved by {record.av_offset_ms} ms",
+        *(_picture_lines(record) if isinstance(record, PictureRecord) else _clip_lines(record)),
         f"  fingerprint  {record.fingerprint}",
         "  backends     " + ", ".join(f"{stage}={name}" for stage, name in sorted(record.backends.items())),
         f"  {'check':<32}{'score':>10}    {'threshold':>10}",
@@ -84,3 +82,24 @@ def format_lineage(clip: TracedClip) -> str:
         score = "cannot tell" if check.score is None else f"{check.score:.4g}"
         lines.append(f"  {f'{check.stage}/{check.reason}':<32}{score:>11} {check.operator} {check.threshold:>10.4g}")
     return "\n".join(lines)
+
+
+def _clip_lines(record: ClipRecord) -> list[str]:
+    span = record.span
+    return [
+        f"  video        {printable(f'{record.video_id} (group {record.group_id})')}",
+        f"  span         frames [{span.start_frame}, {span.stop_frame}) = {span.seconds:.2f} s",
+        f"  window       {record.window_px:.0f} px of the source -> {record.size_px} px",
+        f"  sound        moved by {record.av_offset_ms} ms",
+    ]
+
+
+def _picture_lines(record: PictureRecord) -> list[str]:
+    stored = f"{record.source_width_px} x {record.source_height_px} px"
+    if record.window_px is not None:
+        left, top, right, bottom = record.window_px
+        cut = f"[{left:g}, {right:g}) x [{top:g}, {bottom:g})"
+        stored = f"{cut} of {stored} -> {record.width_px} x {record.height_px} px"
+    packed = [] if record.record is None else [f"  record       {record.record}"]
+    person = f", person {record.identity}" if record.identity else ""
+    return [*packed, f"  picture      {printable(f'{record.picture_id}{person}')}", f"  stored       {stored}"]

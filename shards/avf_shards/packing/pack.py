@@ -104,6 +104,7 @@ def pack_shards(
             selection_sha256=hashlib.sha256(decisions).hexdigest(),
             shards=tuple(listed),
             sources={source: asdict(counts) for source, counts in result.sources.items()},
+            content=run.identity().content,
         )
         _refuse_changed_run(run, before, shards)
         if not (shards / MANIFEST).is_file():

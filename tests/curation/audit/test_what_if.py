@@ -11,7 +11,7 @@ from avf_curation.audit.calibrate import propose_thresholds
 from avf_curation.audit.what_if import parse_request, what_if_batches
 from avf_curation.cli.main import main
 from avf_curation.recipe import load_recipe
-from avf_curation.stages import faces, quality, silence, sync, tracking
+from avf_curation.stages import faces, picture, quality, silence, sync, tracking
 from avf_curation.stages.checks import THRESHOLD_SETTINGS, decides_spans
 from avf_curation.stages.faces import FacesScores
 from avf_curation.stages.quality import QualityScores
@@ -195,6 +195,9 @@ def test_every_stage_names_the_setting_that_its_threshold_comes_from() -> None:
         checks += sync.decide(heard_by, settings.sync)
     blank = QualityScores(sharpness=99.0, frozen_s=0.0, black_share=0.0, bars=0.0, overlay_px=None)
     checks += [*quality.decide(blank, settings.quality), quality.decide_pooled(None, settings.quality)]
+    settings = replace(settings, picture=picture.PictureConfig(store="face", min_side_px=48))
+    assert settings.picture is not None
+    checks += picture.decide(picture.PictureScores(width_px=99, height_px=99), settings.picture)
     later = {check.setting for check in checks}
     assert later == THRESHOLD_SETTINGS
     assert not any(map(decides_spans, THRESHOLD_SETTINGS))

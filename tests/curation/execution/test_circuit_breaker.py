@@ -30,7 +30,7 @@ TRIED: Counter[str] = Counter()  # name of a video -> tries
 def curate_on_a_broken_machine(video: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
     if video.path in BROKEN:
         failure = classify_failure("track", RuntimeError("cannot cache function: no locator available"))
-        return VideoOutcomes(video=video, outcomes=(fail_video(failure),))
+        return VideoOutcomes(video=video, outcomes=(fail_video(video, failure),))
     return stub_curate(video, root, settings, tools)
 
 

@@ -114,7 +114,7 @@ def fail_each_in_its_way(video: Video, root: Path, settings: object, tools: obje
 
 
 def _failed(video: Video, cause: FailureCause) -> VideoOutcomes:
-    return VideoOutcomes(video=video, outcomes=(fail_video(cause),))
+    return VideoOutcomes(video=video, outcomes=(fail_video(video, cause),))
 
 
 def test_each_reason_and_each_failure_leads_to_its_explanation(tmp_path: Path) -> None:

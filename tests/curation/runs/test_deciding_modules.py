@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from avf_curation.recipe import load_recipe
 from avf_curation.runs import identity
-from avf_curation.runs.deciding_modules import code_digests
+from avf_curation.runs.deciding_modules import PICTURE_MODULES, code_digests
 from avf_shards.errors import UserError
+from avf_shards.format.content import Content
 from avf_shards.format.run_folder import RunFolder
 from support.curation_runs import EMBEDDED
 
@@ -19,6 +20,7 @@ WITHOUT_INFLUENCE = {
     "avf_curation/execution/worker.py",
     "avf_shards/cli/logging_setup.py",
     "avf_shards/errors.py",
+    "avf_shards/format/content.py",
     "avf_shards/format/file_digests.py",
     "avf_shards/format/index.py",
     "avf_shards/format/manifest.py",
@@ -35,6 +37,12 @@ WITHOUT_INFLUENCE = {
     "avf_shards/system/temporary_folder.py",
     "avf_shards/text.py",
 }
+# Beside these, in the worker of videos: they read what is known of pictures, and a video has none.
+OF_PICTURES = {f"{package}/{name}" for package, names in PICTURE_MODULES.items() for name in names}
+IMPORTS: dict[Content, str] = {
+    "clips": "",
+    "pictures": "import avf_curation.pipeline.picture_unit, avf_curation.pipeline.picture",
+}
 PROGRAM = """
 import sys
 import avf_curation.execution.isolated, avf_curation.execution.worker, avf_curation.pipeline.unit
@@ -49,12 +57,19 @@ for name, module in sorted(sys.modules.items()):
 """
 
 
-def test_every_module_of_a_worker_is_part_of_the_fingerprint() -> None:
+@pytest.mark.parametrize("content", ["clips", "pictures"])
+def test_every_module_of_a_worker_is_part_of_the_fingerprint(content: Content) -> None:
+    program = IMPORTS[content] + PROGRAM
     imported = set(
-        subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True).stdout.split()
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     )
     assert "avf_curation/media/decode.py" in imported
-    assert imported - set(code_digests()) - WITHOUT_INFLUENCE == set()
+    without = WITHOUT_INFLUENCE | (OF_PICTURES if content == "clips" else set())
+    assert imported - set(code_digests(content)) - without == set()
+
+
+def test_runs_of_videos_go_on_where_modules_of_pictures_change() -> None:
+    assert set(code_digests("pictures")) - set(code_digests("clips")) == OF_PICTURES
 
 
 def test_a_run_of_other_code_is_refused_by_the_name_of_the_module(tmp_path: Path) -> None:
@@ -70,5 +85,5 @@ def test_other_code_gives_another_fingerprint(monkeypatch: pytest.MonkeyPatch) -
     recipe = load_recipe(None)
     before = identity.run_identity(recipe, EMBEDDED, ["s"]).fingerprint
     changed = code_digests() | {"avf_curation/stages/silence.py": "0123456789abcdef"}
-    monkeypatch.setattr(identity, "code_digests", lambda: changed)
+    monkeypatch.setattr(identity, "code_digests", lambda content: changed)
     assert identity.run_identity(recipe, EMBEDDED, ["s"]).fingerprint != before

@@ -121,7 +121,7 @@ def test_after_a_retry_the_figures_are_those_of_the_whole_run(tmp_path: Path) ->
         def curate_video(video: Video, *others: Any) -> VideoOutcomes:
             if video.path in broken:
                 cause = FailureCause(stage="scenes", error="damaged", message="broken")
-                return VideoOutcomes(video=video, outcomes=(fail_video(cause),))
+                return VideoOutcomes(video=video, outcomes=(fail_video(video, cause),))
             return stub_curate(video, *others)
 
         options = RunOptions(engine="inline", stages=single_step(curate_video), retry_failed=retry)

@@ -22,7 +22,10 @@ def test_pictures_of_persons_are_read(tmp_path: Path) -> None:
     }
     positions = write_records(tmp_path, records)
     pictures, skipped = read_pictures("casia_webface", tmp_path)
-    assert {name: (picture.record, picture.identity, picture.size_bytes) for name, picture in pictures.items()} == {
+    assert {
+        name: (picture.packed and picture.packed.key, picture.identity, picture.size_bytes)
+        for name, picture in pictures.items()
+    } == {
         "1": (1, "5", len(JPEG)),
         "2": (2, "5", len(JPEG)),
         "3": (3, "9", len(CUT)),

@@ -1,4 +1,4 @@
-"""Corpora of face pictures as their owners lay them out: what they hold, what they lack, and no plan of them yet."""
+"""Corpora of face pictures as their owners lay them out: what they hold, what they lack, and their plan."""
 
 import json
 import struct
@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from avf_curation.cli.main import main
+from avf_curation.runs.planning import plan_run
 from avf_curation.sources.pictures.label_maps import AFFECTNET, RAF_DB
 from avf_curation.sources.pictures.registry import PICTURE_CORPORA
-from avf_curation.sources.registry import CORPORA, corpus_reader
+from avf_curation.sources.registry import CORPORA, corpus_reader, load_recipe_for
 from avf_shards.errors import UserError
 from support import picture_corpora
 from support.corpora import write_file
+from support.curation_runs import EMBEDDED
 from support.picture_corpora import JPEG, encode_npy, read_pictures
 
 MAKE: dict[str, Callable[[Path], Path]] = {
@@ -204,15 +206,30 @@ def _folder(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", MAKE)
-def test_pictures_are_not_planned(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pictures_are_planned_with_what_their_owners_say(name: str, tmp_path: Path) -> None:
     root = MAKE[name](_folder(tmp_path / "in"))
-    for command in (["plan"], ["run"]):
-        assert main([*command, "--source", f"{name}={root}", "--out", str(tmp_path / "run")]) == 2
-        assert "is a corpus of pictures, which are not curated yet" in capsys.readouterr().err
-        assert not (tmp_path / "run" / "attempt-1").exists()
+    pictures, _ = read_pictures(name, root)
+    recipe = load_recipe_for([name], None, [])
+    plan = plan_run(recipe, EMBEDDED, {name: root}, tmp_path / "run")
+    inputs = {video.video_id: video for job in plan.jobs(set()) for video in job.videos}
+    assert plan.content == "pictures"
+    assert inputs == {picture_id: picture.to_input(name) for picture_id, picture in pictures.items()}
+    assert all(video.picture is not None for video in inputs.values())
+    assert {video.speaker for video in inputs.values()} == {picture.identity for picture in pictures.values()}
 
 
-@pytest.mark.parametrize("name", [corpus.name for corpus in PICTURE_CORPORA])
+def test_pictures_and_videos_are_not_of_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a", "b"):
+        _folder(tmp_path / name)
+    words = ["plan", "--source", f"celeba={tmp_path / 'a'}", "--out", str(tmp_path / "run")]
+    assert main([*words, "--source", f"talks={tmp_path / 'b'}"]) == 2
+    assert "holds pictures, and a run has pictures alone or none; curate talks into another" in capsys.readouterr().err
+    assert main([*words, "--source", f"voxceleb2={tmp_path / 'b'}", "--recipe", "pictures"]) == 2
+    assert "--source voxceleb2=...: is a corpus of videos" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", [corpus.name for corpus in PICTURE_CORPORA if corpus.name != "pictures"])
 def test_another_layout_is_refused_with_one_sentence(name: str, tmp_path: Path) -> None:
     write_file(tmp_path, "holiday/1.jpg", JPEG)
     with pytest.raises(UserError, match=f"^--source {name}="):

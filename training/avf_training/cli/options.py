@@ -12,7 +12,7 @@ from avf_shards.cli.common import local_path, output_file, output_folder, set_co
 from avf_shards.errors import UserError
 
 if TYPE_CHECKING:
-    from avf_shards.format.shard_manifest import Content
+    from avf_shards.format.content import Content
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 _HIP = re.compile(r"^hip\b[^=\n]*= *['\"]", re.MULTILINE)  # in torch/version.py of a build for AMD; else it is None

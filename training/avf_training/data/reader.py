@@ -10,11 +10,12 @@ from typing import TypeVar
 import numpy as np
 from avf_shards.errors import DeletedClipError, FaultError, UserError
 from avf_shards.format import index
+from avf_shards.format.content import Content
 from avf_shards.format.corpus import Corpus, list_corpus, require_content
 from avf_shards.format.index import ShardIndex
 from avf_shards.format.manifest import MANIFEST
 from avf_shards.format.picture_record import PICTURE_EXTENSIONS, StoredPicture, read_stored_picture
-from avf_shards.format.shard_manifest import Content, ShardManifest
+from avf_shards.format.shard_manifest import ShardManifest
 from avf_shards.format.tar import BLOCK, Member, check_member
 
 from avf_training.data.storage import LocalFolder, RemoteFolder, StorageConfig, open_storage

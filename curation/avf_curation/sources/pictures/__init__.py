@@ -1,1 +1,1 @@
-"""Corpora of face pictures as their owners lay them out. They are listed and checked; pictures are not curated yet."""
+"""Corpora of face pictures as their owners lay them out, and folders of a user's own pictures."""

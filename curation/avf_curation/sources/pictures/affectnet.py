@@ -123,8 +123,7 @@ def _parse_row(
         return None
     return Picture(
         picture_id=name,
-        path=file.path,
-        size_bytes=file.size_bytes,
+        **file.stat_fields,
         subset=subset,
         box_px=_parse_box(fields),
         labels=Labels(values=values),
@@ -168,8 +167,7 @@ def _list_set(listing: Listing, folder: str, subset: Subset) -> Iterator[Picture
         if values is not None:
             yield Picture(
                 picture_id=f"{subset}/{stem}",
-                path=file.path,
-                size_bytes=file.size_bytes,
+                **file.stat_fields,
                 subset=subset,
                 labels=Labels(values=values),
             )

@@ -32,7 +32,7 @@ def list_pictures(listing: Listing) -> Iterator[Picture]:
         subset = subsets.pop(stem, None) if subsets is not None else None
         if subsets is not None and subset is None:
             listing.skip("unlisted", file.path, "the owners' split has no such line: the picture is in no set")
-        yield Picture(picture_id=stem, path=file.path, size_bytes=file.size_bytes, subset=subset)
+        yield Picture(picture_id=stem, **file.stat_fields, subset=subset)
     for stem in sorted(subsets or ()):
         listing.skip("missing", f"{folder}/{stem}.jpg", "in the owners' split, but no such picture")
 

@@ -8,6 +8,7 @@ from avf_shards.system.storage_faults import raise_machine_fault
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.pictures.mxnet_records import RecordError, RecordFile, read_index
 from avf_curation.sources.pictures.types import Picture
+from avf_curation.sources.types import RecordPosition
 
 _PICTURE = r"(?i)(?!\.).+\.(jpg|jpeg|png|bmp)"
 _RECORDS, _INDEX = "train.rec", "train.idx"
@@ -40,8 +41,7 @@ def list_identities(listing: Listing, folders: tuple[str, ...], pattern: str, ex
                     count += 1
                     yield Picture(
                         picture_id=f"{person.name}/{file.name}",
-                        path=file.path,
-                        size_bytes=file.size_bytes,
+                        **file.stat_fields,
                         identity=person.name,
                     )
                 if not count:
@@ -99,4 +99,11 @@ def _read_record(listing: Listing, file: RecordFile, path: str, where: str, entr
         reason = f"its label {label:g} is no person's number" if head.is_picture else "holds neither a JPEG nor a PNG"
         listing.skip("bad_row", where, f"record {key}: {reason}")
         return None
-    return Picture(picture_id=str(key), path=path, size_bytes=head.size_bytes, record=key, identity=str(int(label)))
+    return Picture(
+        picture_id=str(key),
+        path=path,
+        size_bytes=head.size_bytes,
+        mtime_ns=file.mtime_ns,
+        packed=RecordPosition(key=key, position=position, file_bytes=file.size_bytes),
+        identity=str(int(label)),
+    )

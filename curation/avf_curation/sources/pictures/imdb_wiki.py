@@ -60,8 +60,7 @@ def _list_part(listing: Listing, part: str, table: str) -> Iterator[Picture]:
                 file = files[name]
                 yield Picture(
                     picture_id=f"{part}/{name}",
-                    path=file.path,
-                    size_bytes=file.size_bytes,
+                    **file.stat_fields,
                     box_px=None if row["box"] is None else tuple(row["box"]),
                 )
             listed.add(name)

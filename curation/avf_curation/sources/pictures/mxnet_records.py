@@ -5,7 +5,7 @@ part of a longer one. Its payload is a header (flag, label, two ids), `flag` mor
 Nothing in a file is believed before it is compared with the size of the file.
 """
 
-import io
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -63,7 +63,8 @@ class RecordFile:
 
     def __init__(self, path: Path) -> None:
         self._file: BinaryIO = open(path, "rb", opener=open_plain)  # noqa: SIM115  closed by `close`
-        self.size_bytes = self._file.seek(0, io.SEEK_END)
+        stat = os.fstat(self._file.fileno())
+        self.size_bytes, self.mtime_ns = stat.st_size, stat.st_mtime_ns
 
     def close(self) -> None:
         """Close the file."""

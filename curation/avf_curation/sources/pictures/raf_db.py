@@ -48,8 +48,7 @@ def list_pictures(listing: Listing) -> Iterator[Picture]:
             listed[stem] = number
             yield Picture(
                 picture_id=stem,
-                path=files[stem].path,
-                size_bytes=files[stem].size_bytes,
+                **files[stem].stat_fields,
                 subset=_SUBSETS[stem.partition("_")[0]],
                 labels=Labels(values=name_expression(RAF_DB, int(fields[1]))),
             )

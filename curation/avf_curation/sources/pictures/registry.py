@@ -1,16 +1,25 @@
 """The corpora of face pictures, the reader that a source's name selects, and what a copy of one lacks."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 from avf_shards.errors import UserError
+from avf_shards.format.content import Content
 from avf_shards.system.storage_faults import describe_fault, is_machine_fault
 
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.pictures import affectnet, casia_webface, celeba, imdb_wiki, raf_db, webface260m
+from avf_curation.sources.pictures import (
+    affectnet,
+    casia_webface,
+    celeba,
+    folder,
+    imdb_wiki,
+    raf_db,
+    webface260m,
+)
 from avf_curation.sources.pictures.types import Picture, PictureCounts
 from avf_curation.sources.types import SkippedInput
 
@@ -38,7 +47,7 @@ def _make_reader(module: ModuleType) -> PictureReader:
     )
 
 
-_MODULES = (affectnet, raf_db, casia_webface, celeba, imdb_wiki, webface260m)
+_MODULES = (affectnet, raf_db, casia_webface, celeba, imdb_wiki, webface260m, folder)
 PICTURE_CORPORA = tuple(_make_reader(module) for module in _MODULES)
 
 
@@ -47,13 +56,24 @@ def picture_reader(source: str) -> PictureReader | None:
     return next((corpus for corpus in PICTURE_CORPORA if corpus.name == source), None)
 
 
-def refuse_pictures(source: str, root: Path) -> None:
-    """Raise UserError for a corpus of pictures, where a command needs videos."""
-    if picture_reader(source) is not None:
+PLAIN = _make_reader(folder)
+"""Reader of a folder that is no corpus."""
+
+
+def content_of(sources: Iterable[str], *, recipe_has_pictures: bool) -> Content:
+    """Return what a run of sources of these names is of: shards hold videos or pictures, and a run has one recipe.
+
+    Raises UserError for a corpus of pictures beside a source that is not known to hold pictures.
+    """
+    names = sorted(sources)
+    pictures = [name for name in names if picture_reader(name) is not None]
+    others = ", ".join(name for name in names if name not in pictures)
+    if pictures and others and not recipe_has_pictures:
         raise UserError(
-            f"--source {source}={root}: {source} is a corpus of pictures, which are not curated yet; "
-            f"`avf-curate sources check {source}={root}` says what the copy holds and lacks"
+            f"--source {pictures[0]}=...: holds pictures, and a run has pictures alone or none; curate {others} into "
+            f"another folder, or say with --recipe pictures that {others} holds pictures too"
         )
+    return "pictures" if pictures or recipe_has_pictures else "clips"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from avf_shards.format.picture_record import Subset
 from avf_shards.schema.labels import Box4, Labels
 
+from avf_curation.sources.types import PictureInput, RecordPosition, Video
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
@@ -13,11 +15,26 @@ class Picture:
     picture_id: str  # unique inside its source
     path: str  # below the source's folder
     size_bytes: int  # of the picture
-    record: int | None = None  # key of the record in a packed file; None: `path` is the picture
+    mtime_ns: int  # of the file
+    packed: RecordPosition | None = None  # None: `path` is the picture
     identity: str | None = None  # id that the corpus gives the person
     subset: Subset | None = None  # of the owners' split
     box_px: Box4 | None = None  # the owners' face as (left, top, right, bottom)
     labels: Labels | None = None  # of a labelled corpus
+
+    def to_input(self, source: str) -> Video:
+        """Return the picture as an input of a run. Pictures of one person are a group, and so share a unit."""
+        return Video(
+            source=source,
+            video_id=self.picture_id,
+            group_id=self.identity or self.picture_id,
+            path=self.path,
+            size_bytes=self.size_bytes,
+            mtime_ns=self.mtime_ns,
+            speaker=self.identity,
+            labels=self.labels,
+            picture=PictureInput(packed=self.packed, subset=self.subset, box_px=self.box_px),
+        )
 
 
 @dataclass(kw_only=True)

@@ -1,0 +1,154 @@
+"""A folder of a user's own pictures: each JPEG, PNG, BMP and TIFF below it, with labels where a labels.csv names them.
+
+    file,identity,set,expression,valence,arousal,AU1,AU12
+    anna/smile.jpg,anna,train,Happiness,0.6,0.3,0,1
+
+`file` is relative to the folder, and every other column is optional; one that is not named above is a label too. An
+empty cell is no label. An expression of ABAW is one whatever its letters' case.
+"""
+
+import csv
+import io
+import math
+import os
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from avf_shards.errors import UserError
+from avf_shards.format.picture_record import Subset
+from avf_shards.schema.labels import Labels
+from avf_shards.system.storage_faults import read_text
+
+from avf_curation.sources.frame_annotations import EXPRESSIONS
+from avf_curation.sources.listing import ListedFile, Listing
+from avf_curation.sources.pictures.types import Picture
+from avf_curation.sources.types import utf8_name
+
+NAME = "pictures"
+ABOUT = "A folder of your own face pictures, with or without a labels.csv. No corpus: any folder is laid out like this."
+LABELLED = True
+OWNERS_COUNT = None
+LAYOUT = "any/folder/a.jpg, and a labels.csv (file,identity,set,expression,valence,arousal,AU1,...) or none"
+TABLE = "labels.csv"
+_PICTURE = re.compile(r".+\.(jpg|jpeg|png|bmp|tif|tiff)", re.IGNORECASE)
+_SUBSETS: tuple[Subset, ...] = ("train", "validation", "test")
+_ABAW = {name.lower(): name for name in EXPRESSIONS}
+_UNIT = re.compile(r"AU[0-9]{1,2}")
+_NO_LABELS = ("file", "identity", "set")
+
+
+def list_pictures(listing: Listing) -> Iterator[Picture]:
+    """Yield every picture below the folder. Raises UserError for a labels.csv that is no table of files."""
+    rows = _read_rows(listing) if listing.has_file(TABLE) else None
+    for file in _walk(listing):
+        name = utf8_name(file.path)
+        number, row = (rows or {}).pop(name, (0, {}))
+        if rows is not None and not row:
+            listing.skip("unlisted", file.path, f"{TABLE} has no such row: the picture has no labels")
+        where = f"{TABLE}: row {number}"
+        yield Picture(
+            picture_id=name,
+            **file.stat_fields,
+            identity=row.get("identity") or None,
+            subset=_parse_subset(listing, where, row.get("set", "")),
+            labels=_parse_labels(listing, where, row),
+        )
+    for name in sorted(rows or {}):
+        listing.skip("missing", f"{TABLE}: {name}", "no such picture")
+
+
+def _walk(listing: Listing) -> Iterator[ListedFile]:
+    """Yield the pictures, folder by folder in the order of names; a folder that links lead into is read once."""
+    stack, seen = [""], {_identify(listing, "")}
+    while stack:
+        folders = []
+        for entry in listing.list_entries(stack.pop(), r"(?!\.).+", "picture"):
+            if entry.is_folder:
+                identity = _identify(listing, entry.path)
+                if identity in seen:
+                    listing.skip("unexpected", entry.path, "leads to a folder that is read already")
+                else:
+                    seen.add(identity)
+                    folders.append(entry.path)
+            elif _PICTURE.fullmatch(entry.name):
+                yield entry
+            elif entry.path != TABLE:
+                listing.skip("unexpected", entry.path, "is no picture by its name (.jpg, .png, .bmp, .tif)")
+        stack.extend(reversed(folders))
+
+
+def _identify(listing: Listing, folder: str) -> tuple[int, int]:
+    try:
+        stat = os.stat(listing.root / folder)
+    except OSError:  # listing it names the error
+        return 0, 0
+    return stat.st_dev, stat.st_ino
+
+
+def _read_rows(listing: Listing) -> dict[str, tuple[int, dict[str, str]]]:
+    """Return file -> number of the row, as a spreadsheet counts, and its cells."""
+    where = f"--source {listing.source}={listing.root}: {TABLE}"
+    rows: dict[str, tuple[int, dict[str, str]]] = {}
+    try:
+        reader = csv.DictReader(io.StringIO(read_text(listing.locate(TABLE), "utf-8-sig")), strict=True)
+        names = [name.strip() for name in reader.fieldnames or ()]
+        if "file" not in names or len(set(names)) < len(names):
+            raise UserError(f"{where} needs a column `file` and no column twice; it has {', '.join(names) or 'none'}")
+        for number, values in enumerate(reader, 2):
+            place = f"{TABLE}: row {number}"
+            if None in values:
+                listing.skip("bad_row", place, "more fields than columns")
+                continue
+            row = {name: (value or "").strip() for name, value in zip(names, values.values(), strict=False)}
+            name = str(PurePosixPath(row["file"])) if row["file"] else ""
+            if not name:
+                listing.skip("bad_row", place, "no file")
+            elif name in rows:
+                listing.skip("duplicate", place, f"{name} was listed before, in row {rows[name][0]}")
+            else:
+                rows[name] = number, row
+    except UnicodeDecodeError:
+        raise UserError(f"{where} is not UTF-8; save the table as UTF-8") from None
+    except csv.Error as error:
+        raise UserError(f"{where} is no CSV table ({error})") from None
+    return rows
+
+
+def _parse_subset(listing: Listing, where: str, text: str) -> Subset | None:
+    for subset in _SUBSETS:
+        if text.lower() == subset:
+            return subset
+    if text:
+        listing.skip("bad_row", where, f"set {text[:40]!r} is none of {', '.join(_SUBSETS)}: the picture is in none")
+    return None
+
+
+def _parse_labels(listing: Listing, where: str, row: dict[str, str]) -> Labels | None:
+    """Return the labels of a row; a value that cannot be one is noted, and the picture keeps the others."""
+    values = {}
+    for name, text in row.items():
+        if not text or name in _NO_LABELS:
+            continue
+        fault = _describe_fault(name, text)
+        if fault is None:
+            values[name] = text
+        else:
+            listing.skip("bad_row", where, f"{name} {text[:40]!r} is {fault}: the picture has none")
+    abaw = _ABAW.get(values.get("expression", "").lower())
+    if abaw is not None:
+        values.setdefault("abaw_expression", abaw)
+    return Labels(values=values) if values else None
+
+
+def _describe_fault(name: str, text: str) -> str | None:
+    """Return why a cell is no label, or None where it is one."""
+    if _UNIT.fullmatch(name):
+        return None if text in ("0", "1") else "neither 0 nor 1"
+    if name not in ("valence", "arousal"):
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        return "no number"
+    return None if math.isfinite(value) and -1 <= value <= 1 else "not from -1 to 1"
