@@ -15,6 +15,7 @@ from avf_shards.packing.selection import Selection, SourceSelection
 from avf_training.config.finetune import FinetuneRecipe
 from avf_training.config.pretrain import PretrainRecipe
 from avf_training.framewise.models.image_sizes import ImageViTConfig
+from avf_training.framewise.pictures.finetune_recipe import ImageFinetuneRecipe
 from avf_training.framewise.pictures.pretrain_recipe import ImagePretrainRecipe
 from avf_training.framewise.training.frame_recipe import ElmRecipe, FrameRecipe
 from avf_training.models.config import ModelConfig
@@ -69,6 +70,7 @@ def write_training_recipes() -> str:
         ("Pre-training", PretrainRecipe),
         ("Post-pre-training and fine-tuning", FinetuneRecipe),
         ("Image MAE", ImagePretrainRecipe),
+        ("Extractors from image MAE", ImageFinetuneRecipe),
         ("Sequence models on tracks", FrameRecipe),
         ("Kernel machines (`elm`)", ElmRecipe),
         ("Studies", Study),
@@ -78,7 +80,7 @@ def write_training_recipes() -> str:
         ("Fields of an image model's size (`variant`)", ImageViTConfig),
     ):
         parts.append(f"## {title}\n\n{_class_table(cls)}")
-    for folder in ("", "posttrain", "finetune", "pretrain_images", "frames", "study"):
+    for folder in ("", "posttrain", "finetune", "pretrain_images", "finetune_images", "frames", "study"):
         parts.append(f"## Recipes of {folder or 'pretrain'}")
         for path in sorted((TRAINING / folder).glob("*.yaml")):
             parts.append(f"### {folder or 'pretrain'}: {path.stem}\n\n```yaml\n{path.read_text('utf-8').rstrip()}\n```")

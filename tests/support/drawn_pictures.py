@@ -1,17 +1,20 @@
 """Small pictures with a shape on a plain ground, in picture shards, and short runs of image models on them."""
 
+import csv
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
+from avf_curation.demo.frame_corpus import FrameCorpus, write_frame_corpus
 from avf_shards.format.picture_record import StoredPicture, Subset
 from avf_training.framewise.pictures.pretrain_recipe import load_image_recipe
 from avf_training.framewise.pictures.pretraining import ImagePretrainingData, run_image_pretraining
+from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from support.picture_shards import make_picture
+from support.picture_shards import make_picture, write_picture_shards
 
 #: A model of image MAE that learns a step in milliseconds.
 TINY = (
@@ -53,3 +56,22 @@ def read_weights(run: Path) -> dict[str, Tensor]:
 def same_bits(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
     """Return whether two models have the same tensors, bit for bit."""
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def write_drawn_people(shards: Path, *, train: int, validation: int, pictures: int, tight_px: int = 116) -> None:
+    """Write labelled face pictures of drawn people as shards, cropped around the face; nobody is in both sets."""
+    folder = shards.with_name(f"{shards.name}-drawn")
+    people = FrameCorpus(filmed={}, pictured={"train": train, "validation": validation}, pictures=pictures)
+    write_frame_corpus(folder, people)
+    stored = []
+    with (folder / "pictures/labels.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            person, name = row["file"].removesuffix(".jpg").split("/")
+            image = np.asarray(Image.open(folder / "pictures" / row["file"]))
+            border = (len(image) - tight_px) // 2
+            tight = np.ascontiguousarray(image[border:-border, border:-border])
+            labels = {name: value for name, value in row.items() if name not in ("file", "subject", "identity", "set")}
+            labels["abaw_expression"] = labels["expression"]
+            subset: Subset = "train" if row["set"] == "train" else "validation"
+            stored.append(make_picture(f"{person}-{name}", tight, labels=labels, identity=person, subset=subset))
+    write_picture_shards(shards, stored, 256)

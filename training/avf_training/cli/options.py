@@ -106,12 +106,12 @@ def add_shards_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_picture_shards_argument(parser: argparse.ArgumentParser) -> None:
+def add_picture_shards_argument(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """Add folders of picture shards as the first words."""
     parser.add_argument(
         "shards",
         metavar="SHARDS",
-        nargs="+",
+        nargs="+" if required else "*",
         help="folder of packed picture shards, or its address (https://, s3://); several are one corpus",
     )
 

@@ -8,7 +8,7 @@ the papers, and `last` shows how much the selection matters.
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -138,32 +138,45 @@ class BestCheckpointTracker:
                 log.info("epoch %g: best %s %.2f %% of protocol %s so far", epoch, self.metric, 100 * value, protocol)
         if self.context.rank == 0:
             row = EpochScores(step=step, epoch=epoch, scores=scores)
-            lines = "".join(f"{each.to_json()}\n" for each in (*rows, row))
-            durable_io.replace_file(self.out / VALIDATION, lines.encode())
+            write_validation(self.out, (*rows, row))
         decide_on_rank_0(self._publish_models)
         return reported, None
 
     def _save(self, protocol: SelectionProtocol, step: int, tensors: dict[str, Tensor]) -> None:
         if self.context.rank == 0:
-            folder = self.out / NEXT_BEST / f"{protocol}-{step}"
-            durable_io.remove(folder)
-            self.model.save_pretrained(folder, tensors)
+            self.model.save_pretrained(stage_best_model(self.out, protocol, step), tensors)
 
     def _publish_models(self) -> None:
-        """Move the models whose rows are written into RUN/best, and remove those without a row.
+        publish_best_models(self.out, self.parts)
 
-        The row comes first: a step without one is scored again, perhaps lower, and the best model until then is needed.
-        """
-        if not (self.out / NEXT_BEST).is_dir():
-            return
-        steps = {row.step for row in read_validation(self.out)}
-        for folder in sorted((self.out / NEXT_BEST).iterdir()):
-            protocol, _, step = folder.name.rpartition("-")
-            if protocol in self.parts and step.isdigit() and int(step) in steps:
-                durable_io.make_folder(self.out / BEST)
-                durable_io.remove(self.out / BEST / protocol)
-                durable_io.publish_folder(folder, self.out / BEST / protocol)
-        durable_io.remove(self.out / NEXT_BEST)
+
+def stage_best_model(out: Path, protocol: str, step: int) -> Path:
+    """Return the folder to write the model of `step` to until its row is written, without an earlier one."""
+    folder = out / NEXT_BEST / f"{protocol}-{step}"
+    durable_io.remove(folder)
+    return folder
+
+
+def write_validation(out: Path, rows: Sequence[EpochScores]) -> None:
+    """Write RUN/validation.jsonl with all rows."""
+    durable_io.replace_file(out / VALIDATION, "".join(f"{each.to_json()}\n" for each in rows).encode())
+
+
+def publish_best_models(out: Path, protocols: Container[str]) -> None:
+    """Move the models whose rows are written into RUN/best, and remove those without a row.
+
+    The row comes first: a step without one is scored again, perhaps lower, and the best model until then is needed.
+    """
+    if not (out / NEXT_BEST).is_dir():
+        return
+    steps = {row.step for row in read_validation(out)}
+    for folder in sorted((out / NEXT_BEST).iterdir()):
+        protocol, _, step = folder.name.rpartition("-")
+        if protocol in protocols and step.isdigit() and int(step) in steps:
+            durable_io.make_folder(out / BEST)
+            durable_io.remove(out / BEST / protocol)
+            durable_io.publish_folder(folder, out / BEST / protocol)
+    durable_io.remove(out / NEXT_BEST)
 
 
 def _number(score: float | None) -> float:

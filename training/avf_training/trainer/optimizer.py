@@ -12,7 +12,7 @@ from torch import nn
 from avf_training.trainer.optim_config import DecayRule, OptimConfig
 from avf_training.trainer.weight_average import AveragingAdamW
 
-_TOKENS = ("mask_token", "region_tokens")
+_TOKENS = ("mask_token", "region_tokens", "cls_token", "pos_embed")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,218 @@
+"""Fine-tuning of image models: labels of every origin, splits without leaks, resuming, extraction, and refusals."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from avf_shards.errors import UserError
+from avf_training.cli.main import main
+from avf_training.data.storage import StorageConfig
+from avf_training.finetuning.model_selection import read_validation
+from avf_training.framewise.labels.label_track import LabelTrack, write_label_track
+from avf_training.framewise.labels.tasks import find_task
+from avf_training.framewise.models.image_files import read_image_model
+from avf_training.framewise.pictures.finetune_recipe import load_image_finetune_recipe
+from avf_training.framewise.pictures.finetuning import finetune_images
+from avf_training.framewise.pictures.frame_folders import read_labelled_frames
+from avf_training.framewise.pictures.labelled import LabelledPictures
+from avf_training.framewise.pictures.shard_labels import read_labelled_shards
+from avf_training.framewise.pictures.split import split_pictures
+from avf_training.framewise.tracks.identity import TrackSubject
+from avf_training.framewise.tracks.loading import load_extractor
+from PIL import Image
+from support.drawn_pictures import disc_picture, draw_disc, pretrain_images, read_weights, same_bits
+from support.picture_shards import write_picture_shards
+
+QUICK = ("batch=8", "micro_batch=4", "epochs=3", "workers=0", "threads=1", "checkpoint_keep=9", "optim.warmup_epochs=1")
+VA, EXPR, AU = find_task("va"), find_task("expr"), find_task("au")
+
+
+def make_labels(number: int) -> dict[str, str]:
+    draw = np.random.default_rng(1000 + number)
+    units = {f"AU{unit}": str(int(draw.integers(2))) for unit in (1, 2, 4, 6, 7, 10, 12, 15, 23, 24)}
+    expression = ("Neutral", "Anger", "Happiness")[number % 3]
+    return (
+        {"valence": f"{draw.uniform(-1, 1):.3f}", "arousal": "-2" if number == 5 else f"{draw.uniform(-1, 1):.3f}"}
+        | units
+        | {
+            "abaw_expression": expression,
+            "expression": expression.lower(),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """32 discs of eight persons, of whom two are the owners' validation set and one their test set."""
+    folder = tmp_path_factory.mktemp("labelled") / "shards"
+    sets = ("validation", "validation", "test", *5 * ("train",))
+    pictures = [
+        disc_picture(number, labels=make_labels(number), person=f"p{number % 8}", subset=sets[number % 8])
+        for number in range(32)
+    ]
+    write_picture_shards(folder, pictures, 8)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pretrained(labelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("pretrained") / "run"
+    pretrain_images(labelled, out, "eval_every=0")
+    return out
+
+
+def finetune(shards: Path, start: Path, out: Path, *settings: str, task: str = "va") -> int:
+    recipe = load_image_finetune_recipe("image_features_small", (*QUICK, *settings))
+    return finetune_images(recipe, read_labelled_shards([shards], find_task(task), StorageConfig()), start, out)
+
+
+@pytest.mark.parametrize("task", ["va", "expr", "au"])
+def test_each_task_gives_a_model_that_extract_loads(
+    labelled: Path, pretrained: Path, tmp_path: Path, task: str
+) -> None:
+    out = tmp_path / "run"
+    assert finetune(labelled, pretrained, out, task=task) == 7
+    rows = read_validation(out)
+    assert [row.step for row in rows] == [1, 3, 5]
+    assert find_task(task).metric in rows[0].scores["validation"]
+    saved = read_image_model(out / "best/validation")
+    assert (saved.kind, saved.values["task"]) == ("image_features", task)
+    extractor = load_extractor("vit", out)
+    assert extractor.identity.digest == load_extractor("vit", out / "best/validation").identity.digest
+    assert json.loads(extractor.identity.settings)["pooling"] == "mean"
+
+
+def test_a_stopped_run_goes_on_with_the_same_bits(labelled: Path, pretrained: Path, tmp_path: Path) -> None:
+    finetune(labelled, pretrained, tmp_path / "whole")
+    out = tmp_path / "stopped"
+    shutil.copytree(tmp_path / "whole", out)
+    shutil.rmtree(out / "model")
+    for step in (4, 6, 7):
+        shutil.rmtree(out / f"checkpoints/step-{step:08d}")
+    lines = (out / "validation.jsonl").read_text().splitlines(keepends=True)
+    (out / "validation.jsonl").write_text(lines[0])
+    assert finetune(labelled, pretrained, out, "workers=1") == 7
+    assert same_bits(read_weights(out), read_weights(tmp_path / "whole"))
+    assert (out / "validation.jsonl").read_text() == "".join(lines)
+
+
+def test_a_run_starts_from_the_encoder_and_leaves_the_rest_of_mae(
+    labelled: Path, pretrained: Path, tmp_path: Path
+) -> None:
+    finetune(labelled, pretrained, tmp_path / "run", "optim.base_lr=0", "optim.min_lr=0", "optim.weight_decay=0")
+    before, after = read_weights(pretrained), read_weights(tmp_path / "run")
+    shared = before.keys() & after.keys()
+    assert {"cls_token", "pos_embed", "patch_embed.proj.weight", "blocks.1.mlp.fc2.bias"} <= shared
+    assert all(torch.equal(before[name], after[name]) for name in shared)
+    assert after.keys() - before.keys() == {"fc_norm.weight", "fc_norm.bias", "head.weight", "head.bias"}
+
+
+def test_labels_are_the_challenges_and_what_is_unknown_is_no_label(labelled: Path) -> None:
+    expressions = read_labelled_shards([labelled], EXPR, StorageConfig())
+    named = {EXPR.classes[int(value)] for value in expressions.values_NK[:, 0]}
+    assert named == {"Neutral", "Anger", "Happiness"}
+    dimensions = read_labelled_shards([labelled], VA, StorageConfig())
+    assert np.isnan(dimensions.values_NK[:, 1]).sum() == 1  # an arousal of -2 is none
+    units = read_labelled_shards([labelled], AU, StorageConfig())
+    assert np.isnan(units.values_NK[:, 10:]).all()  # AU25 and AU26 are not coded in this corpus
+    assert np.isfinite(units.values_NK[:, :10]).all()
+
+
+def test_owners_sets_decide_and_nobody_is_in_both(labelled: Path) -> None:
+    pictures = read_labelled_shards([labelled], VA, StorageConfig())
+    split = split_pictures(pictures, 0.1)
+    train, scored = ({pictures.pictures[row].group for row in rows} for rows in (split.train, split.validation))
+    assert scored == {"pictures/p0", "pictures/p1"}
+    assert train == {f"pictures/p{number}" for number in range(3, 8)}
+
+
+def test_persons_are_held_out_where_owners_made_no_sets(tmp_path: Path) -> None:
+    write_picture_shards(
+        tmp_path / "shards", [disc_picture(n, labels=make_labels(n), person=f"p{n % 10}") for n in range(30)]
+    )
+    pictures = read_labelled_shards([tmp_path / "shards"], EXPR, StorageConfig())
+    split = split_pictures(pictures, 0.2)
+    train, scored = ({pictures.pictures[row].group for row in rows} for rows in (split.train, split.validation))
+    assert len(scored) == 2
+    assert not train & scored
+    assert len(split.train) + len(split.validation) == 30
+
+
+def write_video_frames(folder: Path, labels: Path) -> None:
+    """Write two videos of six frames, the third without a picture; the fourth frame has no label."""
+    for video, split in (("one", "train"), ("two", "validation")):
+        (folder / video).mkdir(parents=True)
+        for frame in (1, 2, 4, 5, 6):
+            Image.fromarray(draw_disc(frame)).save(folder / video / f"{frame:05d}.jpg")
+        frames_N = np.arange(1, 7)
+        values_NK = np.stack([frames_N / 10, -frames_N / 10], 1).astype(np.float32)
+        values_NK[3] = np.nan
+        track = LabelTrack(
+            subject=TrackSubject(source="wild", video_id=video),
+            task=VA,
+            split=split,  # type: ignore[arg-type]  # a plain string of the loop
+            group=video,
+            person=None,
+            scene=None,
+            fps=30.0,
+            frames_N=frames_N,
+            times_s_N=(frames_N - 1) / 30,
+            values_NK=values_NK,
+        )
+        write_label_track(labels, track)
+
+
+def test_frames_of_videos_are_joined_with_their_labels_by_number(tmp_path: Path) -> None:
+    write_video_frames(tmp_path / "frames", tmp_path / "labels")
+    (pictures,) = read_labelled_frames(tmp_path / "frames", tmp_path / "labels", VA)
+    assert [each.key for each in pictures.pictures[:4]] == ["one/00001", "one/00002", "one/00005", "one/00006"]
+    assert pictures.values_NK[:4, 0].tolist() == pytest.approx([0.1, 0.2, 0.5, 0.6])
+    files = pictures.read(6)
+    assert files["picture"] == (tmp_path / "frames/two/00005.jpg").read_bytes()
+    assert np.frombuffer(files["labels"], np.float32).tolist() == pytest.approx([0.5, -0.5])
+
+
+def test_pictures_of_shards_and_frames_of_videos_are_trained_on_together(
+    labelled: Path, pretrained: Path, tmp_path: Path
+) -> None:
+    write_video_frames(tmp_path / "frames", tmp_path / "labels")
+    shards = read_labelled_shards([labelled], VA, StorageConfig())
+    joined = LabelledPictures.join([shards, *read_labelled_frames(tmp_path / "frames", tmp_path / "labels", VA)])
+    last = joined.pictures[-1]
+    assert joined.key(last.number) == "two/00006"
+    assert np.frombuffer(joined.read(last.number)["labels"], np.float32).tolist() == pytest.approx([0.6, -0.6])
+    assert joined.key(joined.pictures[0].number) == shards.pictures[0].key
+    recipe = load_image_finetune_recipe("image_features_small", QUICK)
+    assert finetune_images(recipe, joined, pretrained, tmp_path / "run") == 9
+
+
+def test_mistakes_are_told_in_words(
+    labelled: Path, pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_picture_shards(tmp_path / "plain", [disc_picture(number) for number in range(4)])
+    common = ["--from", str(pretrained), "--recipe", "image_features_small", "--out", str(tmp_path / "run")]
+    assert main(["finetune-images", str(tmp_path / "plain"), "--task", "au", *common]) == 2
+    assert "none of 4 pictures has a label of --task au" in capsys.readouterr().err
+    assert main(["finetune-images", "--task", "au", *common]) == 2
+    assert "no pictures are given" in capsys.readouterr().err
+    assert main(["finetune-images", str(labelled), "--task", "va", *common, "--labels", str(tmp_path)]) == 2
+    assert "--pictures DIR and --labels LABELS belong together" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_refuses_another_recipe_and_another_kind_of_model(
+    labelled: Path, pretrained: Path, tmp_path: Path
+) -> None:
+    finetune(labelled, pretrained, tmp_path / "run")
+    with pytest.raises(UserError, match=r"(?s)holds a run with other settings.*layer_decay"):
+        finetune(labelled, pretrained, tmp_path / "run", "layer_decay=0.5")
+    with pytest.raises(UserError, match="has learned from labels of pictures that are to be scored here"):
+        finetune(labelled, tmp_path / "run", tmp_path / "second")
+    folder = tmp_path / "classifier"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"schema_version": 1, "kind": "classifier", "model": {}}')
+    with pytest.raises(UserError, match=r"holds a fine-tuned model \(classifier\); name a model of"):
+        finetune(labelled, folder, tmp_path / "third")

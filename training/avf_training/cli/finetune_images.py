@@ -1,0 +1,111 @@
+"""avf-train finetune-images: fine-tune an image model to an extractor of features."""
+
+import argparse
+from typing import Any
+
+from avf_shards.cli.common import add_command, local_path, output_folder
+from avf_shards.cli.logging_setup import show_progress
+from avf_shards.errors import UserError
+
+from avf_training.cli.options import (
+    RECIPES,
+    add_cache_option,
+    add_device_option,
+    add_picture_shards_argument,
+    add_recipe_option,
+    require_files,
+    require_shards,
+    resolve_device,
+)
+
+EXAMPLES = """\
+examples:
+  avf-train finetune-images AFFECTNET --task va --from PRETRAINED --recipe image_features --out RUN
+  avf-train finetune-images --pictures CROPPED_ALIGNED --labels LABELS --task au --from mae_pretrain_vit_base.pth \\
+      --recipe image_features --out RUN
+  avf-train extract SHARDS --extractor vit --weights RUN --out TRACKS
+"""
+_DETAILS = """\
+Pictures are those of shards, and frames of videos whose labels `frame-labels` wrote; both may be given.
+A run that was stopped continues when the same command is started again, with any number of ranks.
+The model of the best epoch is in RUN/best/validation, and --weights RUN takes it."""
+
+
+def add(commands: Any) -> None:
+    """Add `finetune_images`."""
+    parser = add_command(
+        commands,
+        "finetune-images",
+        _run,
+        help="Fine-tune an image model on labelled face pictures, to an extractor of features.",
+        details=_DETAILS,
+        epilog=EXAMPLES,
+    )
+    add_picture_shards_argument(parser, required=False)
+    parser.add_argument(
+        "--task",
+        choices=("va", "expr", "au"),
+        required=True,
+        help="labels that are learned: valence and arousal, expressions, or action units",
+    )
+    parser.add_argument(
+        "--from",
+        dest="start",
+        metavar="MODEL",
+        type=local_path,
+        required=True,
+        help="run or model of pretrain-images or finetune-images, or a checkpoint of MAE (.pth)",
+    )
+    add_recipe_option(parser, RECIPES / "finetune_images", "epochs=20")
+    parser.add_argument(
+        "--out", metavar="RUN", type=output_folder, required=True, help="folder of the run; made if missing"
+    )
+    parser.add_argument(
+        "--pictures",
+        metavar="DIR",
+        type=local_path,
+        help="folder with a folder of numbered face pictures for each video, VIDEO/00001.jpg (with --labels)",
+    )
+    parser.add_argument(
+        "--labels", metavar="LABELS", type=local_path, help="labels of the frames of --pictures, of `frame-labels`"
+    )
+    add_device_option(parser)
+    add_cache_option(parser)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from avf_training.data.storage import StorageConfig
+    from avf_training.distributed.environment import torchrun_environment
+    from avf_training.framewise.pictures.finetune_recipe import load_image_finetune_recipe
+
+    recipe = load_image_finetune_recipe(options.recipe, options.set)
+    if (options.pictures is None) != (options.labels is None):
+        raise UserError("--pictures DIR and --labels LABELS belong together; give both or none")
+    if not options.shards and options.pictures is None:
+        raise UserError("no pictures are given; name folders of picture shards, or --pictures DIR with --labels LABELS")
+    require_files(options.start, *(path for path in (options.pictures, options.labels) if path is not None))
+    require_shards(options.shards, "pictures")
+    rank = torchrun_environment().rank
+    if rank == 0:
+        show_progress("loading the model")
+    # After what is refused quickly: this loads torch.
+    from avf_training.finetuning.model_selection import read_validation, select_epoch
+    from avf_training.framewise.labels.tasks import find_task
+    from avf_training.framewise.pictures.finetuning import finetune_images
+    from avf_training.framewise.pictures.frame_folders import read_labelled_frames
+    from avf_training.framewise.pictures.labelled import LabelledPictures
+    from avf_training.framewise.pictures.shard_labels import read_labelled_shards
+
+    task = find_task(options.task)
+    parts = [read_labelled_shards(options.shards, task, StorageConfig(cache=options.cache))] if options.shards else []
+    if options.pictures is not None:
+        parts += read_labelled_frames(options.pictures, options.labels, task)
+    device = resolve_device(options.device)
+    step = finetune_images(recipe, LabelledPictures.join(parts), options.start, options.out, device=device)
+    if rank == 0:
+        print(f"{options.out}: step {step}")
+        best = select_epoch(read_validation(options.out), "validation", task.metric)
+        if best is not None:
+            print(f"  best     {task.metric} {best[1]:.3f}, step {best[0] + 1}: {options.out / 'best/validation'}")
+        print(f"  curve    {options.out / 'curve.png'}")
+    return 0
