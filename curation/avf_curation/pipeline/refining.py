@@ -7,7 +7,7 @@ import numpy as np
 from avf_shards.timeline import FRAMES_PER_SECOND, Span
 from scipy.signal import medfilt
 
-from avf_curation.detectors import envelope_sync, face_blend, overlay, still_picture
+from avf_curation.detectors import burnt_in_text, envelope_sync, face_blend, overlay, still_picture
 from avf_curation.detectors.detector_set import Detectors
 from avf_curation.media import crop, encode
 from avf_curation.media.decode import MediaFile
@@ -198,6 +198,7 @@ def score_quality(
     # In a short span the background stays where it is as a watermark does.
     long_enough = detector_frames.span.seconds >= config.watermark_min_s
     watermark = overlay.find_overlay(frames) if long_enough else None
+    text = burnt_in_text.find_burnt_in_text(frames, FRAMES_PER_SECOND / config.every)
     is_still = still_picture.is_still_picture(grey_THW, config.still_level)
     scores = quality.QualityScores(
         sharpness=float(np.median([crop.sharpness(frame) for frame in grey_THW[:: config.every]])),
@@ -205,6 +206,8 @@ def score_quality(
         black_share=quality.black_share(grey_THW, config.black_level),
         bars=quality.bars_in_window(frames, scale, track.window),
         overlay_px=None if watermark is None else float(watermark.edge_px),
+        subtitle_px=float(text.subtitle_px),
+        ticker_share=text.ticker_share,
     )
     third = len(frames) // 3  # frames at a third and two thirds are different even where a shot hardly moves
     return scores, (frames[third], frames[-1 - third])

@@ -41,6 +41,8 @@ class QualityConfig:
     black_level: float  # mean grey level
     max_bars: float  # share of the crop covered by bars, black or of another colour
     max_overlay_px: float  # edge pixels of a watermark in a frame of side_px
+    max_subtitle_px: float  # edge pixels of a line of text that comes or goes, in a frame of side_px
+    max_ticker_share: float  # share of the time in which a strip of the picture moves by itself
     watermark_min_s: float  # shorter shots have too little motion to part a watermark from the background
     pool_min_shots: int  # spans of a group needed before their frames are pooled
 
@@ -61,6 +63,8 @@ class QualityScores:
     black_share: float  # share of black frames
     bars: float  # share of the crop covered by bars
     overlay_px: float | None  # edge pixels of the strongest overlay; None where too little moves to tell
+    subtitle_px: float = 0.0  # edge pixels of the largest line of text that comes or goes
+    ticker_share: float = 0.0  # of the time, in which a strip moves along its rows and the scene does not
 
     def record(self) -> dict[str, Any]:
         """Return the measurements as the ledger stores them."""
@@ -68,7 +72,7 @@ class QualityScores:
 
 
 def decide(scores: QualityScores, config: QualityConfig) -> tuple[Check, ...]:
-    """Check a span by itself: sharp, moving, lit, without bars and without a watermark."""
+    """Check a span by itself: sharp, moving, lit, without bars, without burnt-in text and without a watermark."""
     return (
         Check(
             stage=STAGE,
@@ -101,6 +105,22 @@ def decide(scores: QualityScores, config: QualityConfig) -> tuple[Check, ...]:
             operator="<=",
             threshold=config.max_bars,
             setting="quality.max_bars",
+        ),
+        Check(
+            stage=STAGE,
+            reason="subtitles",
+            score=scores.subtitle_px,
+            operator="<=",
+            threshold=config.max_subtitle_px,
+            setting="quality.max_subtitle_px",
+        ),
+        Check(
+            stage=STAGE,
+            reason="ticker",
+            score=scores.ticker_share,
+            operator="<=",
+            threshold=config.max_ticker_share,
+            setting="quality.max_ticker_share",
         ),
         Check(
             stage=STAGE,

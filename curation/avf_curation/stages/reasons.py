@@ -121,6 +121,14 @@ REASONS: Mapping[str, Reason] = {
     ),
     "quality/black": Reason(sentence="The picture is black for a part of the span.", score="share of black frames"),
     "quality/letterbox": Reason(sentence="Black bars cover a part of the crop.", score="share of the crop under bars"),
+    "quality/subtitles": Reason(
+        sentence="Lines of text that are burnt into the picture come and go at its lower border.",
+        score="edge pixels of the largest line that comes or goes",
+    ),
+    "quality/ticker": Reason(
+        sentence="Text runs along a border of the picture.",
+        score="share of the time in which a strip moves along its rows and the scene does not",
+    ),
     "quality/watermark": Reason(
         sentence="A logo or text stays at one place while everything else moves.",
         score="edge pixels that stay, within the span",

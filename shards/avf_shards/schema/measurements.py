@@ -85,6 +85,8 @@ class QualityMeasurements:
     bars: float | None = None  # share of the crop covered by bars, black or of another colour
     overlay_px: float | None = None  # edge pixels of a watermark in this span
     overlay_pooled_px: float | None = None  # the same over all spans of the group
+    subtitle_px: float | None = None  # edge pixels of the largest line of text that comes or goes
+    ticker_share: float | None = None  # of the time, in which a strip moves along its rows and the scene does not
     would_reject: tuple[str, ...] = ()  # reasons of failed checks, where the recipe only measures the stage
 
 
@@ -107,7 +109,7 @@ class Measurements:
     silence: SilenceMeasurements | None = None  # speech and level
     track: TrackMeasurements | None = None  # the face over time
     sync: SyncMeasurements | None = None  # lips against sound
-    quality: QualityMeasurements | None = None  # sharpness, frozen and black frames, bars, watermark
+    quality: QualityMeasurements | None = None  # sharpness, frozen and black frames, bars, watermark, text
 
     @classmethod
     def from_stages(cls, stages: Mapping[str, Mapping[str, Any]]) -> "Measurements":
