@@ -336,6 +336,18 @@ CONTENTS: dict[FileKind, Contents] = {
             "protocols": "protocol -> clips, people (or sessions) and scores: of each fold, mean, deviation, pooled, interval",
         },
     ),
+    "speech result": Contents(
+        about="The result of avf-train train-speech: the epoch with the best score on validation windows.",
+        keys={
+            "task": "va, expr or both",
+            "version": "V1, V2 or V3",
+            "protocol": "ours or authors_code",
+            "differences": "of the 32 options: number, option, value, and whose choice it is",
+            "windows": "number of windows for training and for validation",
+            "skipped": "a sentence for each labelled video without sound or voice",
+            "best": "step, scores, and the folder of the model",
+        },
+    ),
     "test result": Contents(
         about="The result of fine-tuning: scores by each of the three protocols.",
         keys={

@@ -47,6 +47,7 @@ FileKind = Literal[
     "skipped inputs",
     "source folders",
     "source totals",
+    "speech result",
     "step metrics",
     "study results",
     "test result",
@@ -88,6 +89,7 @@ VERSIONS: Mapping[FileKind, int] = {
     "skipped inputs": 1,  # RUN/attempt-N/plan/skipped_inputs.parquet
     "source folders": 1,  # RUN/log/sources.json
     "source totals": 1,  # RUN/log/estimate.json of the run of a sample
+    "speech result": 1,  # RUN/result.json of avf-train train-speech
     "step metrics": 1,  # rows of RUN/metrics.jsonl
     "study results": 1,  # OUT/study.json
     "test result": 1,  # RUN/result.json of post-pre-training and fine-tuning

@@ -30,6 +30,7 @@ from avf_training.cli import (
     submission,
     tracks,
     train_frames,
+    train_speech,
 )
 
 COMMANDS = (
@@ -52,6 +53,7 @@ COMMANDS = (
     extract,
     tracks,
     frame_labels,
+    train_speech,
     frame_folds,
     train_frames,
     predict_frames,

@@ -62,7 +62,7 @@ def add(commands: Any) -> None:
         help="numbers that tracks store; float16 takes half the space (default: %(default)s)",
     )
     _add_input_kinds(parser)
-    _add_separator(parser)
+    add_separator_options(parser)
     add_device_option(parser)
     parser.add_argument(
         "--ray",
@@ -99,12 +99,12 @@ def _add_input_kinds(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_separator(parser: argparse.ArgumentParser) -> None:
+def add_separator_options(parser: argparse.ArgumentParser) -> None:
     """Add the command that leaves the voice of whole files."""
     parser.add_argument(
         "--separator",
         metavar="COMMAND",
-        help="with --sound: a command that leaves the voice, such as 'demucs-vocals {input} {output}', both WAV files",
+        help="of whole files: a command that leaves the voice, as 'demucs-vocals {input} {output}', both WAV files",
     )
     parser.add_argument(
         "--separator-version", metavar="TEXT", help="version of that command and its weights, which tracks record"
@@ -130,7 +130,7 @@ def _run(options: argparse.Namespace) -> int:
 
     check_extractor(options.extractor, options.pictures is not None, options.sound is not None)
     _check_ray(options)
-    _separator(options)
+    parse_separator(options)
     if options.pictures is None and options.sound is None:
         require_input(options.input)
     check_weights(options.extractor, given=options.weights is not None)
@@ -200,19 +200,19 @@ def _make_extraction(options: argparse.Namespace, device: str | None = None) -> 
     from avf_training.framewise.tracks.loading import load_extractor
 
     extractor = load_extractor(options.extractor, options.weights, device or resolve_device(options.device))
-    separator = _separator(options)
+    separator = parse_separator(options)
     if separator is not None:
         extractor.identity = extractor.identity.add_settings(separator.settings)
     return TrackExtraction(extractor, options.out, options.values)
 
 
-def _separator(options: argparse.Namespace) -> "VocalSeparator | None":
+def parse_separator(options: argparse.Namespace) -> "VocalSeparator | None":
     """Return the command of --separator. Raises UserError, also for one beside another input than --sound."""
     from avf_training.framewise.tracks.vocal_separator import VocalSeparator
 
     if options.separator is None:
         return None
-    if options.sound is None:
+    if getattr(options, "sound", True) is None:
         raise UserError("--separator works with --sound, which hears whole files")
     return VocalSeparator.parse(options.separator, options.separator_version)
 
@@ -231,7 +231,7 @@ def _list_files(options: argparse.Namespace, source: str, on_fault: Callable[[st
     rates = rates_of_videos(options.fps)
     if options.pictures:
         return picture_inputs(options.input, source, rates, on_fault)
-    return sound_inputs(options.input, source, rates, on_fault, _separator(options))
+    return sound_inputs(options.input, source, rates, on_fault, parse_separator(options))
 
 
 def frame_rates(text: str) -> float | Path:

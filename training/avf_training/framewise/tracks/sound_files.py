@@ -45,6 +45,22 @@ class SoundFootage:
         return self.wave_S
 
 
+def list_sound_files(folder: Path, on_fault: Callable[[str], None]) -> dict[str, Path]:
+    """Return the files with sound in `folder` and below by their video, the name without ending.
+
+    Raises UserError where there is none. Of two files of one video `on_fault` gets a sentence, and the first counts.
+    """
+    files = sorted(each for each in folder.rglob("*") if each.suffix.lower() in _ENDINGS and each.is_file())
+    if not files:
+        raise UserError(f"{folder}: holds no file of video or sound ({', '.join(sorted(_ENDINGS))})")
+    by_video: dict[str, Path] = {}
+    for file in files:
+        other = by_video.setdefault(file.stem, file)
+        if other != file:
+            on_fault(f"{file}: is the video {file.stem}, as {other} is; leave one of them")
+    return by_video
+
+
 def sound_inputs(
     folder: Path,
     source: str,
@@ -56,15 +72,7 @@ def sound_inputs(
 
     Raises UserError where there is none. Arguments as of `picture_inputs`; `separator` leaves the voice alone.
     """
-    files = sorted(each for each in folder.rglob("*") if each.suffix.lower() in _ENDINGS and each.is_file())
-    if not files:
-        raise UserError(f"{folder}: holds no file of video or sound ({', '.join(sorted(_ENDINGS))})")
-    seen: dict[str, Path] = {}
-    for file in files:
-        other = seen.setdefault(file.stem, file)
-        if other != file:
-            on_fault(f"{file}: is the video {file.stem}, as {other} is; leave one of them")
-            continue
+    for file in list_sound_files(folder, on_fault).values():
         try:
             fps = fps_of(file.stem)
         except UserError as error:

@@ -123,14 +123,16 @@ class VGGishExtractor:
 
 def load_speech_encoder(name: str, weights: Path, device: torch.device) -> SpeechExtractor:
     """Return wav2vec 2.0 or HuBERT; base sizes, or those of config.json in a folder. Raises UserError."""
-    encoder = load_huggingface(build_speech_encoder(_speech_config(weights, BASE)), read_tensors(weights), str(weights))
+    encoder = load_huggingface(
+        build_speech_encoder(read_speech_config(weights, BASE)), read_tensors(weights), str(weights)
+    )
     settings: dict[str, str | int] = {"layer": "last", "chunk_samples": CHUNK_SAMPLES, "normalized": False}
     return SpeechExtractor(encoder, ExtractorIdentity.from_settings(name, settings, digest_weights(weights)), device)
 
 
 def load_acoustic_model(name: str, weights: Path, device: torch.device) -> AcousticExtractor:
     """Return one of SUN's models, in the authors' names. Raises UserError."""
-    config = _speech_config(weights, PDEM)
+    config = read_speech_config(weights, PDEM)
     sequence: SequencePart = "recurrent" if name == "pdem_v1" else "attention"
     model = SpeechModel(build_speech_encoder(config), SpeechHead("va", sequence, width=config.width))
     load_authors_tensors(model, read_tensors(weights), str(weights))
@@ -164,7 +166,7 @@ def _widths(tensors: Mapping[str, Tensor], part: str, layers: tuple[int, ...], w
     return tuple(len(tensors[name]) for name in names)
 
 
-def _speech_config(weights: Path, default: SpeechEncoderConfig) -> SpeechEncoderConfig:
+def read_speech_config(weights: Path, default: SpeechEncoderConfig) -> SpeechEncoderConfig:
     """Return the sizes in config.json as Hugging Face writes it; `default` where there is none."""
     fields = read_sizes(weights)
     if fields is None:
