@@ -35,15 +35,24 @@ _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
+class DemoRun:
+    """How corpora of a demo are curated and packed."""
+
+    sources: tuple[str, ...]  # folders below OUT/corpus
+    recipe: str  # a recipe of the package, or a file that `Demo.files` puts into OUT
+    shards: Mapping[str, Selection]  # folder below OUT -> the clips or pictures that are packed into it
+    folder: str = "run"  # below OUT
+    report: str = "report.html"  # the audit page, below OUT
+
+
+@dataclass(frozen=True, kw_only=True)
 class Demo:
-    """The corpora of a demo, and how they are curated and packed."""
+    """The corpora of a demo, and what is done with them."""
 
     about: str  # words for the corpora, for the log
-    sources: tuple[str, ...]  # folders below OUT/corpus
     write_corpora: Callable[[Path, int], None]  # into the folder OUT/corpus, with so many processes
-    recipe: str  # a recipe of the package, or a file that `files` puts into OUT
+    runs: tuple[DemoRun, ...]  # in this order
     files: Mapping[str, str]  # name -> text of further files in OUT
-    shards: Mapping[str, Selection]  # folder below OUT -> the clips that are packed into it
     next_steps: tuple[str, ...]  # commands to try next; {out} stands for OUT
     results: Mapping[str, str] = field(default_factory=dict)  # words -> path below OUT, printed at the end
 
@@ -51,16 +60,15 @@ class Demo:
 def unlabelled_demo() -> Demo:
     """Return the demo of six small sources with every case that the pipeline must distinguish."""
     training = {name: SourceSelection() for name in SOURCES if name != VALIDATION_SOURCE}
+    shards = {
+        "shards": Selection(clips_per_shard=8, sources=training),
+        "validation": Selection(sources={VALIDATION_SOURCE: SourceSelection()}),
+    }
     return Demo(
         about="six small sources",
-        sources=SOURCES,
         write_corpora=write_corpus,
-        recipe="demo.yaml",
+        runs=(DemoRun(sources=SOURCES, recipe="demo.yaml", shards=shards),),
         files={"demo.yaml": RECIPE},
-        shards={
-            "shards": Selection(clips_per_shard=8, sources=training),
-            "validation": Selection(sources={VALIDATION_SOURCE: SourceSelection()}),
-        },
         next_steps=("avf-shards ls {out}/shards --keys", "avf-shards lineage {out}/shards KEY"),
         results={"recipe": "demo.yaml", "validation shards": "validation"},
     )
@@ -74,29 +82,38 @@ def labelled_demo(casts: tuple[Cast, ...] = (ACTORS, CROWD)) -> Demo:
         for cast in casts:
             write_cast(cast, folder / cast.name, processes)
 
+    sources = tuple(cast.name for cast in casts)
     return Demo(
         about=f"{len(casts)} labelled corpora",
-        sources=tuple(cast.name for cast in casts),
         write_corpora=write_casts,
-        recipe="labelled",
+        runs=(DemoRun(sources=sources, recipe="labelled", shards={"shards": Selection(clips_per_shard=32)}),),
         files={f"{cast.name}.yaml": dataset_row(cast) for cast in casts},
-        shards={"shards": Selection(clips_per_shard=32)},
         next_steps=("cd {out}", "avf-train study it_learns --shards shards --unlabelled shards --out study"),
         results={"data-set row": f"{casts[0].name}.yaml"},
     )
 
 
 def frames_demo(people: FrameCorpus = DRAWN_PEOPLE) -> Demo:
-    """Return the demo of drawn people with the truth of every frame: their videos; their pictures lie beside them."""
+    """Return the demo of drawn people with the truth of every frame: their videos, and pictures of other people."""
     return Demo(
         about="videos and face pictures with labels of every frame",
-        sources=("videos",),
         write_corpora=partial(write_people, people),
-        recipe="labelled",
+        runs=(
+            DemoRun(sources=("videos",), recipe="labelled", shards={"shards": Selection(clips_per_shard=16)}),
+            DemoRun(
+                sources=("pictures",),
+                recipe="pictures",
+                shards={"pictures": Selection(clips_per_shard=256)},
+                folder="picture-run",
+                report="pictures.html",
+            ),
+        ),
         files={},
-        shards={"shards": Selection(clips_per_shard=16)},
-        next_steps=("avf-curate sources check videos={out}/corpus/videos",),
-        results={"face pictures": "corpus/pictures", "labels of frames": "corpus/videos/labels.csv"},
+        next_steps=(
+            "avf-train frame-labels {out}/shards --out {out}/labels",
+            "avf-train pretrain-images {out}/pictures --recipe image_mae_tiny --out {out}/mae",
+        ),
+        results={"picture shards": "pictures", "labels of frames": "corpus/videos/labels.csv"},
     )
 
 
@@ -123,28 +140,10 @@ def run_demo(out: Path, engine: Engine, workers: int, demo: Demo) -> int:
     demo.write_corpora(corpus, workers if engine == "ray" else 1)
     for name, text in demo.files.items():
         (out / name).write_text(text, "utf-8")
-    recipe = load_recipe(out / demo.recipe if demo.recipe in demo.files else Path(demo.recipe))
-    # The embedded backends, whatever weights are installed: the corpus' expected verdicts hold for them alone.
-    backends = resolve_backends(recipe, out / "no-weights")
-    _LOG.info("curating with %s, %s", engine, count_noun(workers, "worker"))
-    options = RunOptions(engine=engine, cluster=ClusterConfig(workers=workers))
-    sources = {name: corpus / name for name in demo.sources}
-    with ProgressBar() as bar:
-        run = curate(recipe, backends, sources, out / "run", options, on_progress=bar)
-    summary = summarize_run(run)
-    with forgive_closed_output():
-        print_audit(make_console(), summary)
-    _LOG.info("packing shards")
-    faults = []
-    for name, selection in demo.shards.items():
-        pack_shards(run, out / name, selection)
-        faults += verify_shards(out / name)
-    for fault in faults:
-        _LOG.error("%s", fault)
-    report = out / "report.html"
-    write_audit_report(run, summary, report)
-    if not faults:
+    ended = [_run_part(part, demo, out, engine, workers) for part in demo.runs]
+    if all(ended):
         _LOG.info("done in %.0f s; every shard verified", time.monotonic() - start)
+    report = out / demo.runs[0].report
     results = {"raw video": "corpus", "run and ledger": "run", "shards": "shards", "audit report": report.name}
     with forgive_closed_output():
         for label, path in {**results, **demo.results}.items():
@@ -153,4 +152,28 @@ def run_demo(out: Path, engine: Engine, workers: int, demo: Demo) -> int:
         print("what was kept and dropped in each source, and why. Then try:")
         for command in demo.next_steps:
             print(f"  {command.format(out=out)}")
-    return 1 if faults or summary.accounting_errors else 0
+    return 0 if all(ended) else 1
+
+
+def _run_part(part: DemoRun, demo: Demo, out: Path, engine: Engine, workers: int) -> bool:
+    """Curate, pack and verify corpora of a demo, and write their audit page; return whether all is right."""
+    recipe = load_recipe(out / part.recipe if part.recipe in demo.files else Path(part.recipe))
+    # The embedded backends, whatever weights are installed: the corpus' expected verdicts hold for them alone.
+    backends = resolve_backends(recipe, out / "no-weights")
+    _LOG.info("curating with %s, %s", engine, count_noun(workers, "worker"))
+    options = RunOptions(engine=engine, cluster=ClusterConfig(workers=workers))
+    sources = {name: out / "corpus" / name for name in part.sources}
+    with ProgressBar() as bar:
+        run = curate(recipe, backends, sources, out / part.folder, options, on_progress=bar)
+    summary = summarize_run(run)
+    with forgive_closed_output():
+        print_audit(make_console(), summary)
+    _LOG.info("packing shards")
+    faults = []
+    for name, selection in part.shards.items():
+        pack_shards(run, out / name, selection)
+        faults += verify_shards(out / name)
+    for fault in faults:
+        _LOG.error("%s", fault)
+    write_audit_report(run, summary, out / part.report)
+    return not faults and not summary.accounting_errors

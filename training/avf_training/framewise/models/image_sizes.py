@@ -49,8 +49,11 @@ IMAGE_PRESETS = {
     "b": ImageViTConfig(width=768, depth=12, heads=12),
     "l": ImageViTConfig(width=1024, depth=24, heads=16),
     "h": ImageViTConfig(width=1280, depth=32, heads=16, patch_px=14),
+    "tiny": ImageViTConfig(
+        width=96, depth=3, heads=4, patch_px=16, size_px=64, decoder_width=64, decoder_depth=1, decoder_heads=4
+    ),
     "small": ImageViTConfig(
         width=96, depth=4, heads=4, patch_px=8, size_px=64, decoder_width=48, decoder_depth=2, decoder_heads=4
     ),
 }
-"""ViT-B/16, ViT-L/16 and ViT-H/14, and one for two cores."""
+"""ViT-B/16, ViT-L/16 and ViT-H/14, and two for two cores: in minutes, and in an hour."""
