@@ -212,6 +212,8 @@ CONTENTS: dict[FileKind, Contents] = {
             "validation": "likewise",
             "skipped": "a sentence for each labelled video that was not used",
             "absent_classes": "classes that no training frame has",
+            "tracks_without_labels": "files of tracks of persons without labels",
+            "trained_on": "train, or all: validation videos too, whose score then is of videos that were seen",
             "best": "score, valence, arousal -> metric, score, step (from 0), folder",
             "elm": "of a kernel machine: windows, kernel, exact, and the scores of each kernel and C",
         },

@@ -255,3 +255,33 @@ def test_folds_keep_groups_together_and_need_no_sets(corpus: tuple[Path, Path], 
         assert train((tracks, labels), run, "va", "kernel_elm", f"fold={fold}") == 0
         held_out.append(json.loads((run / "result.json").read_text())["validation"]["videos"])
     assert set(held_out) <= {1, 2}, "the two videos of a group are on one side"
+
+
+def test_all_labelled_videos_may_be_trained_on_and_the_last_step_is_taken(
+    corpus: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tracks, labels = copy_corpus(corpus, tmp_path)
+    write_planted_track(tracks, "looks", "nobody")
+    assert train((tracks, labels), tmp_path / "run", "va", "temporal_v5", "epochs=2", "train_on=all") == 0
+    printed = capsys.readouterr().out
+    assert "of videos that were trained on" in printed
+    assert "1 track has no labels" in printed
+    result = json.loads((tmp_path / "run/result.json").read_text())
+    assert (result["training"]["videos"], result["validation"]["videos"]) == (9, 3)
+    assert result["best"].keys() == {"score"}
+    assert result["best"]["score"]["folder"] == "model"
+    assert result["tracks_without_labels"] == ["lab/nobody.parquet"]
+    assert predict((tracks, labels), tmp_path / "run", tmp_path / "predictions") == 0
+    assert train((tracks, labels), tmp_path / "two", "va", "temporal_v5", "fold=1", "train_on=all") == 2
+    assert "train_on all leaves no video to choose by" in capsys.readouterr().err
+
+
+def test_a_scene_may_be_trained_on_alone(corpus: tuple[Path, Path], tmp_path: Path) -> None:
+    tracks, labels = copy_corpus(corpus, tmp_path)
+    for track in list(list_label_tracks(labels, "va")):
+        label_path(labels, track.task, track.subject).unlink()
+        scene = "reaction" if track.subject.video_id in ("t0", "t1", "v0") else "other"
+        write_label_track(labels, replace(track, scene=scene))
+    assert train((tracks, labels), tmp_path / "run", "va", "kernel_elm", "scene=reaction") == 0
+    result = json.loads((tmp_path / "run/result.json").read_text())
+    assert (result["training"]["videos"], result["validation"]["videos"]) == (2, 1)

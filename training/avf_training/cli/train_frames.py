@@ -7,6 +7,7 @@ from typing import Any
 from avf_shards.cli.common import add_command, local_path, output_folder
 from avf_shards.cli.logging_setup import show_progress
 from avf_shards.errors import UserError
+from avf_shards.text import count_noun
 
 from avf_training.cli.options import add_device_option, add_recipe_option, resolve_device
 from avf_training.config.pretrain import FOLDER
@@ -60,9 +61,13 @@ def _run(options: argparse.Namespace) -> int:
     result = json.loads(path.read_text("utf-8"))
     print(f"{options.out}: {result['model']}, {result['task']}, protocol {result['protocol']}")
     for name, best in result["best"].items():
-        print(f"  {name:<9}{best['metric']} {best['score']:.4f}  {options.out / best['folder']}")
+        seen = " of videos that were trained on" if result["trained_on"] == "all" else ""
+        print(f"  {name:<9}{best['metric']} {best['score']:.4f}{seen}  {options.out / best['folder']}")
     for absent in result["absent_classes"]:
         print(f"  no training frame of {absent}")
     if result["skipped"]:
-        print(f"  {len(result['skipped'])} labelled videos were left out; {path} names them")
+        print(f"  {count_noun(len(result['skipped']), 'labelled video')} left out; {path} names them")
+    if result["tracks_without_labels"]:
+        count = len(result["tracks_without_labels"])
+        print(f"  {count_noun(count, 'track')} {'has' if count == 1 else 'have'} no labels")
     return 0

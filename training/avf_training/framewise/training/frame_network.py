@@ -43,8 +43,9 @@ class FrameModelSpec:
 
     @property
     def selects_apart(self) -> bool:
-        """Return whether valence and arousal come from epochs of their own; a kernel machine has no epochs."""
-        return self.task.name == "va" and self.recipe.select == "apart" and self.recipe.model != "kernel_elm"
+        """Return whether valence and arousal come from epochs of their own; a kernel machine, for one, has none."""
+        has_epochs = self.recipe.model != "kernel_elm" and self.recipe.train_on == "train"
+        return self.task.name == "va" and self.recipe.select == "apart" and has_epochs
 
     def to_json(self) -> dict[str, Any]:
         """Return the values for config.json."""

@@ -79,6 +79,9 @@ class FrameRecipe:
     hidden: tuple[int, int, int] = (256, 128, 64)  # widths of the fusion transformer
     joining: Literal["concat", "mean", "mean_std"] = "mean_std"  # of the two streams of cross-attention
     elm: ElmRecipe = field(default_factory=ElmRecipe)  # of kernel_elm
+    # `all`: validation videos are trained on too, as for a model whose predictions go into an ensemble; then the last
+    # step is taken, as no score of a video never seen can choose one.
+    train_on: Literal["train", "all"] = "train"
     fold: int | None = None  # of five grouped folds of training and validation videos; None: the owners' sets
     fold_seed: int = 0  # by which they are drawn
     scene: Literal["reaction", "other"] | None = None  # train on videos of this scene alone; None: on all
@@ -106,6 +109,10 @@ class FrameRecipe:
             (self.patience is not None and self.patience < 1, f"patience {self.patience} must be at least 1, or null"),
             (self.rate <= 0, f"rate {self.rate} must be above 0"),
             (not 0 <= self.lowest_rate <= self.rate, f"lowest_rate {self.lowest_rate} must lie between 0 and rate"),
+            (
+                self.train_on == "all" and (self.fold is not None or self.model == "kernel_elm"),
+                "train_on all leaves no video to choose by: it needs a model of epochs, and no fold",
+            ),
             (self.fold is not None and not 1 <= self.fold <= 5, f"fold {self.fold} must be 1 to 5, or null"),
             (not self.elm.penalties or min(self.elm.penalties) <= 0, "elm.penalties must be numbers above 0"),
             (not self.elm.kernels or not self.elm.functionals, "elm.kernels and elm.functionals must name one"),

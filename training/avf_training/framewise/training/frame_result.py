@@ -13,12 +13,17 @@ from avf_training.framewise.protocol import ProtocolOptions, list_differences
 from avf_training.framewise.training.frame_network import FrameModelSpec
 from avf_training.framewise.training.frame_selection import WHOLE, FrameSelection
 from avf_training.framewise.training.labelled_videos import LabelledVideo, LabelledVideos
-from avf_training.trainer.run_folder import RESULT
+from avf_training.trainer.run_folder import MODEL, RESULT
 
 
 def describe_run(spec: FrameModelSpec, videos: LabelledVideos, selection: FrameSelection) -> dict[str, Any]:
     """Return what a finished run says of itself. Raises UserError where no epoch has a score."""
-    rows, best = selection.rows(), {}
+    rows = selection.rows()
+    if spec.recipe.train_on == "all" and rows:
+        last, metric = rows[-1], selection.names[WHOLE]
+        entry = {"metric": metric, "score": last[metric], "step": last["step"], "folder": MODEL}
+        return common_result(spec, videos) | {"best": {WHOLE: entry}}
+    best = {}
     for name, metric in selection.names.items():
         chosen = selection.best(rows, name)
         if chosen is not None:
@@ -48,6 +53,8 @@ def common_result(spec: FrameModelSpec, videos: LabelledVideos) -> dict[str, Any
         "validation": _describe_set(videos.validation),
         "skipped": list(videos.skipped),
         "absent_classes": list(videos.absent),
+        "tracks_without_labels": list(videos.unlabelled),
+        "trained_on": spec.recipe.train_on,
     }
 
 

@@ -4,7 +4,7 @@ Shapes: N frames, D values of a stream, K label columns.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +58,12 @@ class JoinedTracksReader:
 
         for path in paths:
             yield read_track(path).subject
+
+    def unlabelled(self, labelled: Iterable[TrackSubject]) -> tuple[str, ...]:
+        """Return the names of tracks by the first extractor that are of none of these persons, SOURCE/VIDEO.parquet."""
+        right = {self._folder.path(self.visual[0], subject) for subject in labelled}
+        others = [path for path in self._folder.files() if path.parents[1].name == self.visual[0] and path not in right]
+        return tuple(f"{path.parent.name}/{path.name}" for path in others)
 
     def read(self, subject: TrackSubject) -> JoinedTracks:
         """Return the tracks of a person.

@@ -38,6 +38,7 @@ class LabelledVideos:
     skipped: tuple[str, ...]  # a sentence for each labelled video that is not used
     class_counts: tuple[int, ...]  # valid training frames of each class, or with each action unit on; () for va
     absent: tuple[str, ...]  # classes that no training frame has
+    unlabelled: tuple[str, ...]  # files of tracks whose person has no label of the task
 
 
 def read_labelled_videos(
@@ -76,7 +77,8 @@ def read_labelled_videos(
     for name, videos in zip(("training", "validation"), pairs, strict=True):
         if not videos:
             raise UserError(f"{labels}: no {name} video of {task.name} has labels and tracks")
-    _warn_shared_groups(*pairs)
+    if recipe.train_on == "train":
+        _warn_shared_groups(*pairs)
     counts = _count(task, pairs[0])
     absent = tuple(name for name, count in zip(task.classes, counts, strict=False) if not count)
     if absent:
@@ -87,6 +89,7 @@ def read_labelled_videos(
         skipped=tuple(skipped),
         class_counts=counts,
         absent=absent,
+        unlabelled=reader.unlabelled(each.subject for each in every),
     )
 
 
@@ -110,6 +113,8 @@ def _choose_sets(every: Sequence[LabelTrack], recipe: FrameRecipe) -> tuple[list
         held_out = set(grouped_folds(frames, seed=recipe.fold_seed).folds[recipe.fold - 1])
         training = [each for each in known if each.group not in held_out]
         validation = [each for each in known if each.group in held_out]
+    if recipe.train_on == "all":
+        training = [*training, *validation]
     if recipe.scene is not None:
         training = [each for each in training if each.scene == recipe.scene]
         validation = [each for each in validation if each.scene == recipe.scene]
