@@ -13,7 +13,7 @@ import pytest
 from avf_shards.system.child_process import child_environment
 from avf_training.trainer.checkpoint import Checkpoints
 from support.clips import make_flashing_shards
-from support.training_runs import pretrain_command, start_training, wait_for_lines
+from support.training_runs import SHALLOW, pretrain_command, start_training, wait_for_lines
 from support.waiting import wait_until
 
 LONG = ("steps=100000", "checkpoint_every=100000", "workers=2")
@@ -82,7 +82,7 @@ def test_workers_of_every_start_method_work_and_end_with_the_trainer(shards: Pat
 
 def test_a_run_saves_and_ends_with_a_launcher_that_was_killed(shards: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    command = [sys.executable, *pretrain_command(shards, out, *LONG)]
+    command = [sys.executable, *pretrain_command(shards, out, SHALLOW, *LONG)]
     code = (
         "import subprocess, sys; from avf_shards.system.child_process import child_environment as environment; "
         "subprocess.run(sys.argv[1:], env=environment())"

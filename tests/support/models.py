@@ -49,8 +49,8 @@ def random_masks(config: ModelConfig, clips: int = 2, seed: int = 0, masks: Mask
     return Masks.stack([masker.sample(random) for _ in range(clips)])
 
 
-def save_pretrained_model(folder: Path, seed: int) -> Path:
-    """Save a `nano` of random weights as pre-training leaves a model, and return its folder."""
+def save_pretrained_model(folder: Path, seed: int, config: ModelConfig | None = None) -> Path:
+    """Save a model of random weights, a `nano` by default, as pre-training leaves one, and return its folder."""
     torch.manual_seed(seed)
-    MaskedAutoencoder(preset("nano")).save_pretrained(folder)
+    MaskedAutoencoder(config or preset("nano")).save_pretrained(folder)
     return folder

@@ -18,8 +18,19 @@ from avf_training.tasks.task import Task, fold_task
 from support.labelled import make_dataset, make_label_rows, make_labelled_shards
 from support.models import save_pretrained_model, tiny_config
 from support.stopped_runs import StoppedError, stop_at_evaluation
+from support.training_runs import SHALLOW
 
-SETS = ("batch=4", "micro_batch=4", "workers=0", "epochs=2", "threads=1", "validation_share=0.2", "score_test=false")
+SETS = (
+    SHALLOW,
+    "batch=4",
+    "micro_batch=4",
+    "workers=0",
+    "epochs=2",
+    "threads=1",
+    "validation_share=0.2",
+    "score_test=false",
+)
+MODEL = load_finetune_recipe("finetune", "nano", [SHALLOW]).model_config()
 SETS_LORA = (*SETS, "lora.rank=3", "lora.alpha=6", "drop_path=0.3", "optim.base_lr=0.02")
 
 
@@ -32,7 +43,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> LabelledShards:
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model as pre-training leaves it."""
-    return save_pretrained_model(tmp_path_factory.mktemp("start") / "mae", seed=5)
+    return save_pretrained_model(tmp_path_factory.mktemp("start") / "mae", seed=5, config=MODEL)
 
 
 def make_run(shards: LabelledShards, *settings: str) -> tuple[FinetuneRecipe, Task]:
@@ -92,7 +103,7 @@ def test_adapters_are_saved_alone_and_read_with_their_base(
     (base / "model.safetensors").unlink()
     with pytest.raises(UserError, match=r"holds adapters to .*base, where no saved model is; put it back there"):
         Classifier.from_pretrained(run / "model")
-    save_pretrained_model(tmp_path / "other", seed=6)
+    save_pretrained_model(tmp_path / "other", seed=6, config=MODEL)
     (tmp_path / "other/model.safetensors").rename(base / "model.safetensors")
     with pytest.raises(UserError, match="which has other weights now"):
         Classifier.from_pretrained(run / "model")

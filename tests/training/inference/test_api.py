@@ -25,8 +25,12 @@ from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.tasks.task import fold_task
 from support.labelled import LABELS, make_dataset, make_label_rows, make_labelled_shards
 from support.models import random_batch, tiny_config
+from support.training_runs import SHALLOW
 
-SETS = ["batch=6", "micro_batch=6", "workers=0", "epochs=30", "threads=1", "validation_share=0", "evaluate_every=30"]
+SETS = [
+    *(SHALLOW, "batch=6", "micro_batch=6", "workers=0", "epochs=18", "threads=1"),
+    *("validation_share=0", "evaluate_every=18"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,11 @@ from avf_training.tasks.catalog import Dataset, find_dataset
 from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.tasks.new_dataset import infer_dataset
 from support.labelled import make_label_rows, make_labelled_shards
+from support.training_runs import SHALLOW
 
 ONE_EPOCH = [
     word
-    for setting in ("epochs=1", "batch=4", "micro_batch=4", "workers=0", "threads=1")
+    for setting in (SHALLOW, "epochs=1", "batch=4", "micro_batch=4", "workers=0", "threads=1")
     for word in ("--set", setting)
 ]
 
