@@ -237,6 +237,8 @@ def load_inputs(options: argparse.Namespace) -> Any:
     named = read_source_names(options.recipe, options.set) if options.include or options.exclude else []
     sources = parse_sources(options.source)
     recipe = load_recipe_for(sources, options.recipe, [*options.set, *score_all, *_glob_settings(options, named)])
+    if recipe.content == "pictures" and getattr(options, "refiners", 0):
+        raise UserError("--refiners: a picture is decoded once, so a run of pictures has one pool; use --workers alone")
     warn_about_unread_corpora(recipe, sources)
     backends = resolve_backends(recipe, weights_folder(options))
     warn_about_unused_settings(recipe, sources, backends.names())

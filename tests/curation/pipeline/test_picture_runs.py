@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,20 +15,26 @@ import numpy as np
 import pytest
 from avf_curation.audit.funnel import summarize_run
 from avf_curation.cli.main import main
+from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.runs.curation import RunOptions, curate
+from avf_shards.cli.main import main as shards_main
 from avf_shards.deletion.requests import DeletionRequest
 from avf_shards.errors import UserError
+from avf_shards.format.corpus import load_corpus
 from avf_shards.format.picture_record import PictureRecord, StoredPicture, read_stored_picture
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.format.shard_manifest import read_manifest
 from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
 from avf_shards.packing.verify import verify_shards
+from avf_shards.sampling.mixture import Mixture
+from avf_shards.sampling.stream_order import StreamOrder
 from avf_shards.schema.ledger import Decision, table_to_decisions
 from avf_shards.timeline import Span
 from avf_training.data.reader import ClipReader, read_corpus
 from avf_training.data.storage import StorageConfig
 from PIL import Image
+from support import picture_corpora
 from support.bombs import write_png
 from support.crash_points import exit_status_in_child
 from support.face_pictures import (
@@ -38,7 +45,7 @@ from support.face_pictures import (
     load_picture_recipe,
     write_face,
 )
-from support.picture_corpora import make_record, write_records
+from support.picture_corpora import make_record, read_pictures, write_records
 from support.shard_folders import read_clips
 from support.takedowns import delete_clips, take_down
 from support.trees import file_digests
@@ -191,6 +198,48 @@ def test_corpora_that_their_owners_aligned_are_stored_as_they_are(tmp_path: Path
         assert {check.stage for check in stored.record.checks} == {"picture", "quality"}
 
 
+@pytest.mark.parametrize(
+    ("source", "pictures", "labels"),
+    [
+        ("affectnet_full", 4, {"expression", "abaw_expression", "valence", "arousal"}),
+        ("affectnet_2021", 3, {"expression", "abaw_expression", "valence", "arousal"}),
+        ("raf_db", 2, {"expression", "abaw_expression"}),
+        ("casia_webface", 2, set()),
+        ("celeba", 4, set()),
+        ("imdb_wiki", 1, set()),
+        ("webface260m", 3, set()),
+    ],
+)
+def test_each_corpus_becomes_shards(
+    source: str, pictures: int, labels: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trees are those of `sources check`, with pictures that decode; each picture has other bytes."""
+    numbers = iter(range(1000))
+    write = picture_corpora.write_file
+
+    def write_pictures(root: Path, name: str, content: str | bytes) -> None:
+        write(root, name, encode_face(1, smile=next(numbers) / 50) if content == picture_corpora.JPEG else content)
+
+    monkeypatch.setattr(picture_corpora, "write_file", write_pictures)
+    make: Callable[[Path], Path] = getattr(picture_corpora, source)
+    (tmp_path / "in").mkdir()
+    root, name = make(tmp_path / "in"), source.removesuffix("_full").removesuffix("_2021")
+    listed = read_pictures(name, root)[0]
+    run = curate_pictures(root, tmp_path / "run", *WHOLE, source=name)
+    decisions = decisions_of(run)
+    assert decisions.keys() == listed.keys()
+    assert summarize_run(run).accounting_errors == ()
+    stored = pack(run, tmp_path / "shards")
+    kept = {name for name, decision in decisions.items() if decision.status == "kept"}
+    assert stored.keys() == kept
+    assert len(stored) >= pictures
+    for picture_id, picture in stored.items():
+        record, known = picture.record, listed[picture_id]
+        assert (record.identity, record.subset, record.labels) == (known.identity, known.subset, known.labels)
+        assert picture.data == (root / known.path).read_bytes() or known.packed is not None
+    assert {label for each in stored.values() if each.record.labels for label in each.record.labels.values} == labels
+
+
 def test_a_picture_on_its_side_is_stored_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[274] = 6
@@ -339,6 +388,33 @@ def test_commands_speak_of_pictures(
     for command in (("review", "--out"), ("export", "--fiftyone")):
         assert main([command[0], root, command[1], str(tmp_path / "new")]) == 2
         assert "is a run of pictures, and this command shows videos" in capsys.readouterr().err
+
+
+def test_pictures_have_one_pool(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_face(tmp_path / "in", "a.jpg", 1)
+    words = ["run", "--source", f"pictures={tmp_path / 'in'}", "--out", str(tmp_path / "run"), "--refiners", "1"]
+    assert main(words) == 2
+    assert "a run of pictures has one pool" in capsys.readouterr().err
+
+
+def test_the_order_of_the_stream_has_every_picture_once(
+    run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pack(run, tmp_path / "shards")
+    capsys.readouterr()
+    assert shards_main(["order", str(tmp_path / "shards"), "--batch", "1"]) == 0
+    assert "2 steps of 1 from epoch 0" in capsys.readouterr().out
+    order = StreamOrder(load_corpus(tmp_path / "shards"), Mixture(), 0)
+    assert sorted(order.clips_between(0, 2)[0].tolist()) == [0, 1]
+
+
+@pytest.mark.slow
+def test_ray_writes_the_same_bytes(folder: Path, run: RunFolder, tmp_path: Path) -> None:
+    recipe = load_picture_recipe(["pictures"])
+    options = RunOptions(cluster=ClusterConfig(workers=2))
+    other = curate(recipe, EMBEDDED_PICTURES, {"pictures": folder}, tmp_path / "run", options)
+    for name in ("attempt-0/ledger", "attempt-0/units", "run"):
+        assert file_digests(other.root / name) == file_digests(run.root / name)
 
 
 def test_a_crop_without_a_search_for_faces_is_refused() -> None:
