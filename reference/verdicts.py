@@ -40,7 +40,9 @@ def default_checks() -> list[Check]:
     dark = quality.QualityScores(sharpness=0.0, frozen_s=0.0, black_share=0.0, bars=0.0, overlay_px=None)
     (track,) = tracking.measure(9, _one_face, 90, 90, defaults.track)
     return [
-        *picture.decide(picture.PictureScores(width_px=1, height_px=1), pictures),
+        *picture.decide(
+            picture.PictureScores(width_px=1, height_px=1, owners_score=1, owners_second_score=1), pictures
+        ),
         *scenes.decide(scenes.ScenesScores(length_s=1, cut_off_s=0, no_picture_s=0, no_sound_s=0), defaults.scenes),
         *faces.decide(no_face, defaults.faces),
         *silence.decide(silence.Stretch(span=Span(0, 1), speech=True, level_dbfs=0.0), defaults.silence),

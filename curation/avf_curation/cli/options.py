@@ -237,7 +237,7 @@ def load_inputs(options: argparse.Namespace) -> Any:
     named = read_source_names(options.recipe, options.set) if options.include or options.exclude else []
     sources = parse_sources(options.source)
     recipe = load_recipe_for(sources, options.recipe, [*options.set, *score_all, *_glob_settings(options, named)])
-    if recipe.content == "pictures" and getattr(options, "refiners", 0):
+    if recipe.content == "pictures" and vars(options).get("refiners"):
         raise UserError("--refiners: a picture is decoded once, so a run of pictures has one pool; use --workers alone")
     warn_about_unread_corpora(recipe, sources)
     backends = resolve_backends(recipe, weights_folder(options))

@@ -62,7 +62,13 @@ def _decide(video: Video, data: bytes, settings: SourceSettings, detectors: Dete
     measures_on = gates.scores_past_rejection(video.source, video.video_id)
     with detectors.clock.stage("decode"):
         decoded = decode_picture_file(data, settings.media.max_pixels)
-    size = picture.PictureScores(width_px=decoded.width_px, height_px=decoded.height_px)
+    seen = known.owners_faces
+    size = picture.PictureScores(
+        width_px=decoded.width_px,
+        height_px=decoded.height_px,
+        owners_score=None if seen is None else seen.score or 0.0,
+        owners_second_score=None if seen is None else seen.second_score or 0.0,
+    )
     candidate = Candidate(span=PICTURE_SPAN)
     candidate = candidate.with_stage(picture.STAGE, size.record(), picture.decide(size, config))
     face, window, stored_HWC = None, None, None

@@ -16,7 +16,7 @@ from avf_shards.schema.labels import Labels, Origin
 from avf_shards.schema.versions import encode_parquet, read_parquet, translate_parquet_errors, versioned_schema
 from avf_shards.text import load_json
 
-from avf_curation.sources.types import PictureInput, RecordPosition, SkippedInput, Video
+from avf_curation.sources.types import OwnersFaces, PictureInput, RecordPosition, SkippedInput, Video
 
 ORIGIN = pa.struct(
     [("id", pa.string()), ("start_s", pa.float64()), ("stop_s", pa.float64()), ("box", pa.list_(pa.float64()))]
@@ -95,6 +95,7 @@ def encode_picture_input(picture: PictureInput | None) -> str | None:
 
 
 def _read_picture(fields: Fields) -> PictureInput:
+    faces = fields.table("owners_faces") if fields.values.get("owners_faces") is not None else None
     packed = fields.table("packed") if fields.values.get("packed") is not None else None
     return PictureInput(
         packed=None
@@ -104,6 +105,9 @@ def _read_picture(fields: Fields) -> PictureInput:
         ),
         subset=read_subset(fields),
         box_px=read_box(fields, "box_px"),
+        owners_faces=None
+        if faces is None
+        else OwnersFaces(score=faces.optional_number("score"), second_score=faces.optional_number("second_score")),
     )
 
 

@@ -21,12 +21,21 @@ class RecordPosition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwnersFaces:
+    """What the owners' detector says of the faces of a picture, in its own unit; more is surer."""
+
+    score: float | None  # of the face; None: it saw none
+    second_score: float | None  # of a second face; None: it saw no second one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PictureInput:
     """What is known of an input that is a face picture, beside what every input has."""
 
     packed: RecordPosition | None = None  # None: the file is the picture
     subset: Subset | None = None  # of the owners' split
     box_px: Box4 | None = None  # the owners' face as (left, top, right, bottom), in pixels of their picture
+    owners_faces: OwnersFaces | None = None  # None: the owners do not say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,6 +46,12 @@ REASONS: Mapping[str, Reason] = {
     "picture/too_small": Reason(
         sentence="The picture is too small.", score="shorter side of the owners' picture in pixels"
     ),
+    "picture/owners_no_face": Reason(
+        sentence="The owners' detector saw no face, or is not sure of it.", score="score of the owners' detector"
+    ),
+    "picture/owners_second_face": Reason(
+        sentence="The owners' detector saw a second face.", score="score of the owners' detector, 0 without such a face"
+    ),
     "faces/no_face": Reason(
         sentence="No face was found in too many of the sampled frames.", score="share of sampled frames without a face"
     ),

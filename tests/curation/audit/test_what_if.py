@@ -195,9 +195,14 @@ def test_every_stage_names_the_setting_that_its_threshold_comes_from() -> None:
         checks += sync.decide(heard_by, settings.sync)
     blank = QualityScores(sharpness=99.0, frozen_s=0.0, black_share=0.0, bars=0.0, overlay_px=None)
     checks += [*quality.decide(blank, settings.quality), quality.decide_pooled(None, settings.quality)]
-    settings = replace(settings, picture=picture.PictureConfig(store="face", min_side_px=48))
+    settings = replace(
+        settings,
+        picture=picture.PictureConfig(store="face", min_side_px=48, min_owners_score=1.0, max_owners_second_score=0.0),
+    )
     assert settings.picture is not None
-    checks += picture.decide(picture.PictureScores(width_px=99, height_px=99), settings.picture)
+    checks += picture.decide(
+        picture.PictureScores(width_px=99, height_px=99, owners_score=2.0, owners_second_score=0.0), settings.picture
+    )
     later = {check.setting for check in checks}
     assert later == THRESHOLD_SETTINGS
     assert not any(map(decides_spans, THRESHOLD_SETTINGS))

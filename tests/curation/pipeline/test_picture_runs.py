@@ -237,6 +237,13 @@ def test_each_corpus_becomes_shards(
         record, known = picture.record, listed[picture_id]
         assert (record.identity, record.subset, record.labels) == (known.identity, known.subset, known.labels)
         assert picture.data == (root / known.path).read_bytes() or known.packed is not None
+    if name == "imdb_wiki":
+        assert {picture_id: decision.reason for picture_id, decision in decisions.items()} == {
+            "wiki/00/a.jpg": None,
+            "wiki/00/b.jpg": "owners_no_face",
+            "wiki/01/c.jpg": "owners_second_face",
+            "wiki/01/d.jpg": "owners_no_face",
+        }
     assert {label for each in stored.values() if each.record.labels for label in each.record.labels.values} == labels
 
 

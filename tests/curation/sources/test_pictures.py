@@ -12,6 +12,7 @@ from avf_curation.runs.planning import plan_run
 from avf_curation.sources.pictures.label_maps import AFFECTNET, RAF_DB
 from avf_curation.sources.pictures.registry import PICTURE_CORPORA
 from avf_curation.sources.registry import CORPORA, corpus_reader, load_recipe_for
+from avf_curation.sources.types import OwnersFaces
 from avf_shards.errors import UserError
 from support import picture_corpora
 from support.corpora import write_file
@@ -145,13 +146,15 @@ def test_celeba(tmp_path: Path) -> None:
     }
 
 
-def test_imdb_wiki_takes_pictures_of_one_face(tmp_path: Path) -> None:
+def test_imdb_wiki_has_what_the_owners_detector_saw(tmp_path: Path) -> None:
     pictures, skipped = read_pictures("imdb_wiki", picture_corpora.imdb_wiki(tmp_path))
-    assert {name: picture.box_px for name, picture in pictures.items()} == {"wiki/00/a.jpg": (1, 2, 30, 40)}
+    assert {name: (picture.owners_faces, picture.box_px) for name, picture in pictures.items()} == {
+        "wiki/00/a.jpg": (OwnersFaces(score=3.5, second_score=None), (1, 2, 30, 40)),
+        "wiki/00/b.jpg": (OwnersFaces(score=None, second_score=None), None),
+        "wiki/01/c.jpg": (OwnersFaces(score=4.0, second_score=2.0), (1, 2, 30, 40)),
+        "wiki/01/d.jpg": (OwnersFaces(score=0.5, second_score=None), (1, 2, 30, 40)),
+    }
     assert skipped == {
-        "wiki_crop/00/b.jpg": ("excluded", "no face"),
-        "wiki_crop/01/c.jpg": ("excluded", "a second face"),
-        "wiki_crop/01/d.jpg": ("excluded", "face score 0.5 is below 1"),
         "wiki_crop/wiki.mat: entry 5": ("missing", "no picture '01/gone.jpg' in wiki_crop/"),
         "wiki_crop/01/spare.jpg": ("unlisted", "wiki_crop/wiki.mat has no such entry"),
     }
@@ -197,7 +200,8 @@ def test_check_counts_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main(["sources", "check", *arguments, "--json", "-"]) == 0
     reports = {report["source"]: report for report in json.loads(capsys.readouterr().out)}
     assert reports["celeba"]["subsets"] == {"test": 1, "train": 1, "validation": 1}
-    assert reports["imdb_wiki"]["kinds"] == {"excluded": 3, "missing": 1, "unlisted": 1}
+    assert reports["imdb_wiki"]["kinds"] == {"missing": 1, "unlisted": 1}
+    assert reports["imdb_wiki"]["numbers"] == {"face score": 3, "second face score": 1}
 
 
 def _folder(path: Path) -> Path:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import Any
 
 from avf_shards.errors import UserError
 
@@ -10,22 +9,22 @@ from avf_curation.sources.listing import ListedFile, Listing
 from avf_curation.sources.pictures.mat_process import read_mat
 from avf_curation.sources.pictures.types import Picture
 from avf_curation.sources.table_process import TableError
+from avf_curation.sources.types import OwnersFaces
 
 NAME = "imdb_wiki"
 ABOUT = (
-    "IMDB-WIKI: cropped face pictures of IMDb and Wikipedia; those in which the owners' detector saw no face, or a "
-    "second one, are left out and counted. Used without labels."
+    "IMDB-WIKI: cropped face pictures of IMDb and Wikipedia, with what the owners' detector saw: a run rejects those "
+    "without a face, or with a second one. Used without labels."
 )
 LABELLED = False
 OWNERS_COUNT = 523_051
 LAYOUT = "imdb_crop/00/nm0000100_rm46373120_1955-1-6_2003.jpg with imdb.mat, wiki_crop/ with wiki.mat"
-MIN_FACE_SCORE = 1.0  # of the owners' detector; without a face it is -inf
 _PARTS = ("imdb", "wiki")
 _PICTURE = r"(?i)(?!\.).+\.(jpg|jpeg|png)"
 
 
 def list_pictures(listing: Listing) -> Iterator[Picture]:
-    """Yield every picture with one face. Raises UserError where neither part is there, or a table cannot be read."""
+    """Yield every picture. Raises UserError where neither part is there, or a table cannot be read."""
     parts = [part for part in _PARTS if listing.has_folder(f"{part}_crop")]
     if not parts:
         raise UserError(
@@ -49,19 +48,17 @@ def _list_part(listing: Listing, part: str, table: str) -> Iterator[Picture]:
     try:
         for number, row in enumerate(read_mat(listing.locate(table), part), 1):
             where, name = f"{table}: entry {number}", str(PurePosixPath(row["path"]))
-            fault = _describe_faces(row)
             if name in listed:
                 listing.skip("duplicate", where, f"{name} was listed before")
             elif name not in files:
                 listing.skip("missing", where, f"no picture {name[:120]!r} in {part}_crop/")
-            elif fault is not None:
-                listing.skip("excluded", files[name].path, fault)
             else:
                 file = files[name]
                 yield Picture(
                     picture_id=f"{part}/{name}",
                     **file.stat_fields,
-                    box_px=None if row["box"] is None else tuple(row["box"]),
+                    box_px=None if row["box"] is None or row["score"] is None else tuple(row["box"]),
+                    owners_faces=OwnersFaces(score=row["score"], second_score=row["second"]),
                 )
             listed.add(name)
     except TableError as error:
@@ -70,12 +67,3 @@ def _list_part(listing: Listing, part: str, table: str) -> Iterator[Picture]:
         ) from None
     for name in sorted(files.keys() - listed):
         listing.skip("unlisted", files[name].path, f"{table} has no such entry")
-
-
-def _describe_faces(row: dict[str, Any]) -> str | None:
-    """Return why a picture is left out by what the owners' detector saw; None where it saw one face."""
-    if row["score"] is None:
-        return "no face"
-    if row["score"] < MIN_FACE_SCORE:
-        return f"face score {row['score']:g} is below {MIN_FACE_SCORE:g}"
-    return None if row["second"] is None else "a second face"

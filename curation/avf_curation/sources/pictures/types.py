@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from avf_shards.format.picture_record import Subset
 from avf_shards.schema.labels import Box4, Labels
 
-from avf_curation.sources.types import PictureInput, RecordPosition, Video
+from avf_curation.sources.types import OwnersFaces, PictureInput, RecordPosition, Video
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +21,7 @@ class Picture:
     subset: Subset | None = None  # of the owners' split
     box_px: Box4 | None = None  # the owners' face as (left, top, right, bottom)
     labels: Labels | None = None  # of a labelled corpus
+    owners_faces: OwnersFaces | None = None  # what the owners' detector saw
 
     def to_input(self, source: str) -> Video:
         """Return the picture as an input of a run. Pictures of one person are a group, and so share a unit."""
@@ -33,7 +34,9 @@ class Picture:
             mtime_ns=self.mtime_ns,
             speaker=self.identity,
             labels=self.labels,
-            picture=PictureInput(packed=self.packed, subset=self.subset, box_px=self.box_px),
+            picture=PictureInput(
+                packed=self.packed, subset=self.subset, box_px=self.box_px, owners_faces=self.owners_faces
+            ),
         )
 
 
@@ -56,6 +59,10 @@ class PictureCounts:
             self.identities.add(picture.identity)
         if picture.subset is not None:
             self.subsets[picture.subset] = self.subsets.get(picture.subset, 0) + 1
+        faces = picture.owners_faces
+        for name, score in (("face score", faces and faces.score), ("second face score", faces and faces.second_score)):
+            if score is not None:
+                self.numbers[name] = self.numbers.get(name, 0) + 1
         for name, value in picture.labels.values.items() if picture.labels else ():
             if name in ("valence", "arousal"):
                 self.numbers[name] = self.numbers.get(name, 0) + 1
