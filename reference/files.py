@@ -35,6 +35,8 @@ from avf_training.framewise.combination.record import EnsembleRecord, FittingRec
 from avf_training.framewise.ensemble.fold_table import FoldRow, FoldTable
 from avf_training.framewise.labels.label_track import label_schema
 from avf_training.framewise.labels.tasks import TASKS_OF_FRAMES
+from avf_training.framewise.report.page import FrameReport, ReportedModel
+from avf_training.framewise.report.tables import ProtocolLine, ReportedOutput, ReportedVideo
 from avf_training.framewise.tracks.feature_track import track_schema
 from avf_training.inference.embeddings import features_schema
 from avf_training.inference.feature_kinds import KINDS, LAYER_KINDS
@@ -176,6 +178,11 @@ CONTENTS: dict[FileKind, Contents] = {
         parts=(MemberRecord, VideoRecord, FittingRecord),
     ),
     "frame folds": Contents(about="Which labelled videos are in which fold.", rows=FoldTable, parts=(FoldRow,)),
+    "frame report": Contents(
+        about="The numbers of the page of a frame-level task.",
+        rows=FrameReport,
+        parts=(ReportedModel, ReportedOutput, ReportedVideo, ProtocolLine),
+    ),
     "features": Contents(
         about="A row for each window of each clip.",
         schema=features_schema((*KINDS, *LAYER_KINDS)),

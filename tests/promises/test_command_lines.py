@@ -314,6 +314,7 @@ REFUSALS = (
     ("avf-train", "tracks nono", "no such folder of tracks"),
     ("avf-train", "frame-folds nono --task va --out folds.json", "nono: no labels of va"),
     ("avf-train", "ensemble-frames nono.yaml --predictions P --out OUT", "nono.yaml: no such file"),
+    ("avf-train", "report-frames --task va --predictions nono --labels L --out OUT", "nono: holds no predictions"),
     ("avf-train", "submission --task joy --predictions P --sample s.txt --out o.txt", "choose from va, expr, au"),
     ("avf-train", "submission --task va --predictions P --sample nono.txt --out o.txt", "nono.txt: no such file"),
     ("avf-train", "reconstruct notes.txt --out figure.png", "notes.txt: holds no video"),

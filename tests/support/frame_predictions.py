@@ -66,13 +66,13 @@ def make_vectors(task: str, truth_NK: Floats, noise: float, seed: int) -> Floats
 
 
 def make_prediction(
-    name: str, task: str, video: str, vectors_ND: Any, *, frames_N: Any = None, fps: float = 30.0
+    name: str, task: str, video: str, vectors_ND: Any, *, frames_N: Any = None, fps: float = 30.0, **settings: str
 ) -> FeatureTrack:
-    """A model's vectors of a video, of the frames from 1 on or of those given."""
+    """A model's vectors of a video, of the frames from 1 on or of those given; `settings` are further ones of it."""
     frames_N = np.arange(1, len(vectors_ND) + 1) if frames_N is None else np.asarray(frames_N)
     return FeatureTrack(
         subject=TrackSubject(source=SOURCE, video_id=video),
-        extractor=ExtractorIdentity.from_settings(name, {"task": task}, f"{sum(map(ord, name)):064x}"),
+        extractor=ExtractorIdentity.from_settings(name, {"task": task, **settings}, f"{sum(map(ord, name)):064x}"),
         fps=fps,
         inputs_sha256="cd" * 32,
         frames_N=frames_N,
@@ -82,11 +82,17 @@ def make_prediction(
 
 
 def write_predictions(
-    folder: Path, name: str, task: str, vectors: dict[str, Any], *, frames: dict[str, Any] | None = None
+    folder: Path,
+    name: str,
+    task: str,
+    vectors: dict[str, Any],
+    *,
+    frames: dict[str, Any] | None = None,
+    settings: dict[str, str] | None = None,
 ) -> None:
     """Write a model's vectors of each video, of the frames from 1 on or of those given."""
     for video, vectors_ND in vectors.items():
-        track = make_prediction(name, task, video, vectors_ND, frames_N=(frames or {}).get(video))
+        track = make_prediction(name, task, video, vectors_ND, frames_N=(frames or {}).get(video), **(settings or {}))
         write_track(TrackFolder(folder).path(name, track.subject), track)
 
 

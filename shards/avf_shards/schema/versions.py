@@ -30,6 +30,7 @@ FileKind = Literal[
     "fold results",
     "frame ensemble",
     "frame folds",
+    "frame report",
     "frame result",
     "label track",
     "learned clips",
@@ -72,6 +73,7 @@ VERSIONS: Mapping[FileKind, int] = {
     "fold results": 1,  # OUT/folds.json of avf-train finetune --fold all
     "frame ensemble": 1,  # OUT/NAME/ensemble.json of avf-train ensemble-frames
     "frame folds": 1,  # JSON file of avf-train frame-folds
+    "frame report": 1,  # OUT/TASK.json of avf-train report-frames
     "frame result": 1,  # RUN/result.json of avf-train train-frames
     "label track": 1,  # TASK/SOURCE/VIDEO.parquet of avf-train frame-labels
     "learned clips": 1,  # learned.parquet of a training run and of a saved model

@@ -71,7 +71,7 @@ class FittedForests:
 Fitted = FittedWeights | FittedForests
 
 
-def score_rows(task: FrameLabelTask, truth_NK: npt.NDArray[np.float32], likelihoods_ND: Floats) -> float:
+def score_fitting_rows(task: FrameLabelTask, truth_NK: npt.NDArray[np.float32], likelihoods_ND: Floats) -> float:
     """Return the challenge's score of frames; nan where undefined."""
     value = score_statistics(task, count_frames(task, truth_NK, likelihoods_ND))[MEAN].value
     return float("nan") if value is None else value
@@ -84,7 +84,7 @@ def fit_weights(plan: EnsemblePlan, rows: FittingRows) -> FittedWeights:
     def choose(part: FittingRows) -> tuple[Floats, float]:
         fusion = fit_dirichlet_fusion(
             part.likelihoods_MND,
-            lambda likelihoods_ND: score_rows(task, part.truth_NK, likelihoods_ND),
+            lambda likelihoods_ND: score_fitting_rows(task, part.truth_NK, likelihoods_ND),
             matrices=method.matrices,
             seed=method.seed,
         )
@@ -95,7 +95,7 @@ def fit_weights(plan: EnsemblePlan, rows: FittingRows) -> FittedWeights:
     for part_N in _group_folds(rows.groups_N):
         others_MD, _ = choose(rows.take(~part_N))
         left_out[part_N] = fuse_models(rows.likelihoods_MND[:, part_N], others_MD)
-    grouped = None if np.isnan(left_out).any() else score_rows(task, rows.truth_NK, left_out)
+    grouped = None if np.isnan(left_out).any() else score_fitting_rows(task, rows.truth_NK, left_out)
     return FittedWeights(weights_MD=weights_MD, score=score, left_out=grouped)
 
 

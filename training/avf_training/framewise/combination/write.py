@@ -71,8 +71,9 @@ def write_ensemble(run: EnsembleRun, out: Path, on_video: OnVideo) -> EnsembleRe
                 counts.raw.setdefault(position, []).append(run.count(video, aligned, raw_ND))
                 counts.smoothed.setdefault(position, []).append(run.count(video, aligned, smoothed_ND))
     record = _describe_run(run, choice, fitting, counts, videos)
-    durable_io.make_folder(out / identity.name)
-    write_record(TrackFolder(out).path(identity.name, track.subject).parents[1], record)
+    folder = TrackFolder(out).folder_of(identity.name)
+    durable_io.make_folder(folder)
+    write_record(folder, record)
     return record
 
 

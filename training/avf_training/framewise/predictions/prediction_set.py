@@ -39,7 +39,9 @@ def choose_name(folder: Path, name: str | None) -> str:
     names = TrackFolder(folder).extractors()
     if name is None and len(names) == 1:
         return names[0]
-    known = ", ".join(names) or "none"
+    if not names:
+        raise UserError(f"{folder}: holds no predictions; `avf-train predict-frames` writes NAME/SOURCE/VIDEO.parquet")
+    known = ", ".join(names)
     if name is None:
         raise UserError(f"{folder}: holds predictions of {known}; choose one with --name")
     if name not in names:

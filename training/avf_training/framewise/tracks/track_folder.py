@@ -37,6 +37,10 @@ class TrackFolder:
         name = f"{_file_name(subject.video_id)}{person}{ENDING}"
         return self.folder / _file_name(extractor) / _file_name(subject.source) / name
 
+    def folder_of(self, extractor: str) -> Path:
+        """Return the folder of an extractor's tracks."""
+        return self.folder / _file_name(extractor)
+
     def read(
         self,
         extractor: str,

@@ -1,0 +1,199 @@
+"""The report of a task: OUT/TASK.html, one file that needs no other, and OUT/TASK.json with the same numbers."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from avf_shards.errors import UserError
+from avf_shards.pages.render import make_page_environment
+from avf_shards.schema.versions import stamp
+from avf_shards.system import durable_io
+
+from avf_training.evaluation.intervals import MIN_UNITS
+from avf_training.framewise.combination.record import EnsembleRecord
+from avf_training.framewise.labels.label_track import LabelTrack
+from avf_training.framewise.labels.tasks import FrameLabelTask
+from avf_training.framewise.predictions.frame_statistics import MEAN
+from avf_training.framewise.predictions.prediction_set import PredictionSet
+from avf_training.framewise.report.curves import FrameChart, chart_video
+from avf_training.framewise.report.scored_model import ScoredModel, choose_for_member, choose_videos, score_model
+from avf_training.framewise.report.tables import (
+    ProtocolLine,
+    ReportedOutput,
+    ReportedVideo,
+    describe_confusion,
+    describe_outputs,
+    describe_videos,
+    format_score,
+    list_protocol,
+    list_score_rows,
+    published_rows,
+)
+from avf_training.framewise.tracks.identity import TrackSubject
+
+MOST_CURVES = 24  # videos that are drawn where none is named
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportedModel:
+    """A row of the table of scores."""
+
+    name: str
+    digest: str  # of the model
+    videos: int  # that it is scored on
+    frames: int  # valid labels that the scores are of
+    scores: Mapping[str, Any]  # output or mean -> CCC or F1; null where undefined
+    intervals: Mapping[str, Any]  # output or mean -> ends of the 95 % interval over people; null where there is none
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameReport:
+    """The numbers of the page."""
+
+    task: str
+    name: str  # of the predictions that are reported
+    chosen: str  # which videos are scored, in words
+    behind_last: str  # labels behind the last prediction: repeat or leave_out
+    models: tuple[ReportedModel, ...]  # the reported one first
+    outputs: tuple[ReportedOutput, ...]  # of the reported model
+    confusion: list[list[int]] | None  # of expressions, rows by truth
+    videos: tuple[ReportedVideo, ...]  # of the reported model
+    without_predictions: tuple[str, ...]  # labelled persons of videos that it has no prediction of
+    without_labels: tuple[str, ...]  # persons of videos that it predicts and nobody labelled
+    protocol: tuple[ProtocolLine, ...]  # all 32 items
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportInputs:
+    """What a report is made of."""
+
+    task: FrameLabelTask
+    sets: Sequence[PredictionSet]  # the reported one first, then others to compare with
+    labels: Mapping[TrackSubject, LabelTrack]
+    record: EnsembleRecord | None  # of the reported predictions, where they are an ensemble's
+    split: str | None = None  # set of the owners, or all; None: what is new to the model, as far as that is known
+    curves: Sequence[str] = ()  # video ids to draw; empty: evenly spread over the scores
+
+
+def write_frame_report(inputs: ReportInputs, out: Path) -> tuple[FrameReport, Path]:
+    """Write the page and its numbers, and return the numbers and the path of the page.
+
+    Raises UserError where no video can be scored, or a video to draw is not among them.
+    """
+    task, main = inputs.task, inputs.sets[0]
+    chosen_text, chosen = choose_videos(inputs.labels, main.tracks.keys(), inputs.record, inputs.split)
+    by_authors = inputs.record is not None and inputs.record.plan.get("protocol") == "authors_code"
+    models = []
+    for each in inputs.sets:
+        videos = chosen if each is main else choose_for_member(inputs.record, each.name, chosen)
+        scored = score_model(each, inputs.labels, videos, "leave_out" if by_authors else "repeat")
+        if scored is not None:
+            models.append(scored)
+    report = FrameReport(
+        task=task.name,
+        name=main.name,
+        chosen=chosen_text,
+        behind_last="leave_out" if by_authors else "repeat",
+        models=tuple(_describe_model(task, model) for model in models),
+        outputs=tuple(describe_outputs(task, models[0])),
+        confusion=describe_confusion(task, models[0]),
+        videos=tuple(describe_videos(task, models[0], inputs.record)),
+        without_predictions=tuple(str(each) for each in inputs.labels if each not in main.tracks),
+        without_labels=tuple(str(each) for each in main.tracks if each not in inputs.labels),
+        protocol=tuple(list_protocol(inputs.record, inputs.sets)),
+    )
+    page = _render(inputs, report, models)
+    durable_io.make_folder(out)
+    text = json.dumps(stamp(asdict(report), "frame report"), indent=1, sort_keys=True, allow_nan=False)
+    durable_io.replace_file(out / f"{task.name}.json", (text + "\n").encode())
+    durable_io.replace_file(out / f"{task.name}.html", page.encode())
+    return report, out / f"{task.name}.html"
+
+
+def _describe_model(task: FrameLabelTask, model: ScoredModel) -> ReportedModel:
+    return ReportedModel(
+        name=model.name,
+        digest=model.digest,
+        videos=len(model.videos),
+        frames=model.frames(task),
+        scores={name: scored.score.value for name, scored in model.scores.items()},
+        intervals={name: scored.interval.as_list() for name, scored in model.scores.items()},
+    )
+
+
+def _render(inputs: ReportInputs, report: FrameReport, models: Sequence[ScoredModel]) -> str:
+    task = inputs.task
+    environment = make_page_environment(Path(__file__).parent / "templates")
+    environment.filters["score"] = lambda value: format_score(task, value)
+    filled = {
+        name: sum(getattr(video, name) for video in report.videos)
+        for name in ("scored_frames", "repeated", "left_out", "unlabelled")
+    }
+    return environment.get_template("frames.html").render(
+        report=report,
+        task=task,
+        record=inputs.record,
+        unit="CCC" if task.name == "va" else "F1, percent",
+        columns=["mean", *task.classes],
+        rows=list_score_rows(task, models),
+        published=published_rows(task),
+        confusion=_shaded(report.confusion),
+        width=_describe_width(inputs.record),
+        widths=sorted(inputs.record.width_scores.items(), key=lambda pair: float(pair[0])) if inputs.record else [],
+        filled=filled,
+        interpolated=None if inputs.record is None else sum(video.interpolated or 0 for video in report.videos),
+        curves=_draw_curves(inputs, report, models),
+        min_units=MIN_UNITS,
+    )
+
+
+def _describe_width(record: EnsembleRecord | None) -> str:
+    """Return the width of an ensemble's smoothing in words."""
+    if record is None or record.width is None:
+        return "half a second by the protocol"
+    return f"sigma {record.width:g} frames" if record.width_unit == "sigma_frames" else f"{record.width:g} s"
+
+
+def _shaded(confusion: list[list[int]] | None) -> list[list[dict[str, Any]]]:
+    """Return each cell with its count and its share of the true class in percent."""
+    return [
+        [{"count": count, "percent": round(100 * count / max(1, sum(row)))} for count in row] for row in confusion or []
+    ]
+
+
+def _draw_curves(inputs: ReportInputs, report: FrameReport, models: Sequence[ScoredModel]) -> list[dict[str, Any]]:
+    """Return the charts of each video that is drawn, and its row of the report."""
+    subjects = {TrackSubject(source=each.source, video_id=each.video, person=each.person): each
+                for each in report.videos}  # fmt: skip
+    drawn = []
+    for subject in _choose_curves(list(subjects), [each.score for each in subjects.values()], inputs.curves):
+        videos = {model.name: model.videos[subject] for model in models if subject in model.videos}
+        charts: list[FrameChart] = chart_video(inputs.task, videos)
+        drawn.append({"title": str(subject), "video": subjects[subject], "charts": charts})
+    return drawn
+
+
+def _choose_curves(
+    subjects: Sequence[TrackSubject], scores: Sequence[float | None], named: Sequence[str]
+) -> list[TrackSubject]:
+    """Return the videos to draw: those named, or from the worst to the best evenly spread."""
+    unknown = sorted(set(named) - {subject.video_id for subject in subjects})
+    if unknown:
+        raise UserError(f"--video {unknown[0]}: is not among the scored videos; they are in the table of the page")
+    if named:
+        return [subject for subject in subjects if subject.video_id in named]
+    order = sorted(range(len(subjects)), key=lambda row: (scores[row] is None, scores[row] or 0.0))
+    count = min(MOST_CURVES, len(order))
+    spread = [order[number * (len(order) - 1) // max(1, count - 1)] for number in range(count)]
+    return [subjects[row] for row in spread]
+
+
+def summarize(report: FrameReport, task: FrameLabelTask) -> list[str]:
+    """Return the lines that the command prints."""
+    lines = [f"{'':<24}{'videos':>8}{'frames':>12}{task.metric:>12}"]
+    for model in report.models:
+        score = format_score(task, model.scores[MEAN])
+        lines.append(f"{model.name:<24}{model.videos:>8}{model.frames:>12,}{score:>12}")
+    return lines
