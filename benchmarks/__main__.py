@@ -17,6 +17,7 @@ NAMES = (
     "engines",
     "scale",
     "envelope",
+    "gates",
     "silence",
     "speech",
     "encoding",

@@ -1,0 +1,179 @@
+"""How often each gate is right: a run's decisions beside a table of what is true of spans of its files.
+
+A span of which something is wrong counts as rejected by a gate where spans that failed the gate's check cover at least
+half of it; a span that is in order, where they cover more than 0.4 s of it: a cut out part may begin and end a little
+beside the fault.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from avf_shards.errors import UserError
+from avf_shards.schema.estimate import Estimate
+from avf_shards.timeline import FRAMES_PER_SECOND
+
+from avf_curation.audit.confidence import wilson_interval
+from avf_curation.stages.reasons import REASONS
+
+COLUMNS = ("file", "start_s", "stop_s", "gate", "truth")
+LEDGER_COLUMNS = ("video_id", "path", "start_frame", "stop_frame", "checks")
+Outcome = Literal["rejected", "passed", "undecided", "not asked"]
+_BESIDE_FRAMES = 10  # of a span that is in order, which a cut out part beside it may cover
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledSpan:
+    """What is true of a part of a file for one gate."""
+
+    file: str  # path below the source's folder, as the ledger has it
+    start_frame: int  # first frame at 25 frames a second
+    stop_frame: int  # frame behind the last one
+    gate: str  # "stage/reason"
+    is_bad: bool  # the gate has to reject it
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateVerdict:
+    """What a gate said of a span of which the truth is known."""
+
+    gate: str  # "stage/reason"
+    is_bad: bool  # the gate has to reject it
+    outcome: Outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateFigures:
+    """How often one gate was right."""
+
+    gate: str  # "stage/reason"
+    bad: int  # spans that it has to reject
+    good: int  # spans that it must not reject
+    rejected_bad: int
+    rejected_good: int
+    undecided: int  # spans for which the gate had no score
+    not_asked: int  # spans that an earlier stage rejected, or that are not in the run: in no figure
+    precision: Estimate  # share of its rejections that are right, with its Wilson interval
+    recall: Estimate  # share of the bad spans that it rejects; what is undecided counts as passed
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the values that --json prints."""
+        return asdict(self)
+
+
+def read_labelled_spans(path: Path) -> list[LabelledSpan]:
+    """Read a CSV with the columns file, start_s, stop_s, gate and truth (`good` or `bad`). Raises UserError."""
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as a CSV in UTF-8 ({error}); save it as one") from None
+    reader = csv.DictReader(io.StringIO(text))
+    missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+    if missing:
+        raise UserError(
+            f"{path}: lacks the columns {', '.join(missing)}; the first line has to name {','.join(COLUMNS)}"
+        )
+    spans = [_read_row(row, f"{path}, line {reader.line_num}") for row in reader]
+    if not spans:
+        raise UserError(f"{path}: has no rows; add one for each span of which you know the truth")
+    return spans
+
+
+def _read_row(row: Mapping[str, str | None], where: str) -> LabelledSpan:
+    gate, truth = (row["gate"] or "").strip(), (row["truth"] or "").strip()
+    if gate not in REASONS:
+        raise UserError(
+            f"{where}: gate {gate!r} is none; write STAGE/REASON, such as quality/watermark or scenes/dissolve"
+        )
+    if truth not in ("good", "bad"):
+        raise UserError(f"{where}: truth {truth!r} must be good or bad")
+    frames = []
+    for name in ("start_s", "stop_s"):
+        try:
+            frames.append(round(float(row[name] or "") * FRAMES_PER_SECOND))
+        except (ValueError, OverflowError):
+            raise UserError(f"{where}: {name} {row[name]!r} must be a number of seconds") from None
+    if not 0 <= frames[0] < frames[1]:
+        raise UserError(f"{where}: start_s {row['start_s']} must not be negative, and before stop_s {row['stop_s']}")
+    return LabelledSpan(
+        file=(row["file"] or "").strip(), start_frame=frames[0], stop_frame=frames[1], gate=gate, is_bad=truth == "bad"
+    )
+
+
+def judge_gates(table: pa.Table, spans: Sequence[LabelledSpan]) -> list[GateVerdict]:
+    """Return what a run's gates said of each labelled span.
+
+    Args:
+        table: of the ledger, with LEDGER_COLUMNS.
+
+    Raises:
+        UserError: the run has none of the files.
+    """
+    names = sorted({span.file for span in spans})
+    is_named = pc.or_(pc.is_in(table["path"], pa.array(names)), pc.is_in(table["video_id"], pa.array(names)))
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for row in table.filter(is_named).select(list(LEDGER_COLUMNS)).to_pylist():
+        for name in {row["path"], row["video_id"]}:
+            rows.setdefault(name, []).append(row)
+    if not rows:
+        raise UserError(
+            f"{names[0]}: the run has no such file, nor any other of the table; name files as `explain` does"
+        )
+    return [
+        GateVerdict(gate=span.gate, is_bad=span.is_bad, outcome=_judge(rows.get(span.file, []), span)) for span in spans
+    ]
+
+
+def _judge(rows: Iterable[Mapping[str, Any]], span: LabelledSpan) -> Outcome:
+    """Return what the rows of a ledger say of a labelled span of their file."""
+    failed = asked = measured = 0
+    for row in rows:
+        frames = min(row["stop_frame"], span.stop_frame) - max(row["start_frame"], span.start_frame)
+        checks = [check for check in row["checks"] if f"{check['stage']}/{check['reason']}" == span.gate]
+        if frames <= 0 or not checks:
+            continue
+        asked += frames
+        check = checks[0]
+        if check["score"] is None:
+            continue
+        measured += frames
+        holds = (
+            check["score"] <= check["threshold"] if check["operator"] == "<=" else check["score"] >= check["threshold"]
+        )
+        failed += 0 if holds else frames
+    if failed * 2 >= span.stop_frame - span.start_frame if span.is_bad else failed > _BESIDE_FRAMES:
+        return "rejected"
+    if not asked:
+        return "not asked"
+    return "passed" if measured else "undecided"
+
+
+def summarize_gates(verdicts: Iterable[GateVerdict]) -> list[GateFigures]:
+    """Return the figures of each gate, in the order of the stages."""
+    by_gate: dict[str, list[GateVerdict]] = {}
+    for verdict in verdicts:
+        by_gate.setdefault(verdict.gate, []).append(verdict)
+    figures = []
+    for gate in sorted(by_gate, key=list(REASONS).index):
+        told = [verdict for verdict in by_gate[gate] if verdict.outcome != "not asked"]
+        bad = sum(verdict.is_bad for verdict in told)
+        rejected = [verdict.is_bad for verdict in told if verdict.outcome == "rejected"]
+        figures.append(
+            GateFigures(
+                gate=gate,
+                bad=bad,
+                good=len(told) - bad,
+                rejected_bad=sum(rejected),
+                rejected_good=len(rejected) - sum(rejected),
+                undecided=sum(verdict.outcome == "undecided" for verdict in told),
+                not_asked=len(by_gate[gate]) - len(told),
+                precision=wilson_interval(sum(rejected), len(rejected)),
+                recall=wilson_interval(sum(rejected), bad),
+            )
+        )
+    return figures
