@@ -42,6 +42,7 @@ NAMES = (
     "start_up",
     "takedown_search",
     "research_costs",
+    "framewise",
 )
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
