@@ -208,10 +208,10 @@ def _make_extraction(options: argparse.Namespace, device: str | None = None) -> 
 
 def parse_separator(options: argparse.Namespace) -> "VocalSeparator | None":
     """Return the command of --separator. Raises UserError, also for one beside another input than --sound."""
-    from avf_training.framewise.tracks.vocal_separator import VocalSeparator
-
     if options.separator is None:
         return None
+    from avf_training.framewise.tracks.vocal_separator import VocalSeparator  # it loads FFmpeg
+
     if getattr(options, "sound", True) is None:
         raise UserError("--separator works with --sound, which hears whole files")
     return VocalSeparator.parse(options.separator, options.separator_version)

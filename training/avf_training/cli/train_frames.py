@@ -9,8 +9,7 @@ from avf_shards.cli.logging_setup import show_progress
 from avf_shards.errors import UserError
 from avf_shards.text import count_noun
 
-from avf_training.cli.options import add_device_option, add_recipe_option, resolve_device
-from avf_training.config.pretrain import FOLDER
+from avf_training.cli.options import RECIPES, add_device_option, add_recipe_option, resolve_device
 
 _DETAILS = """\
 The SUN team's temporal models v1 and v3 to v8, their audio-visual cross-attention and kernel machine, and NetEase's
@@ -33,7 +32,7 @@ def add(commands: Any) -> None:
         "--labels", metavar="LABELS", type=local_path, required=True, help="folder that `avf-train frame-labels` wrote"
     )
     parser.add_argument("--task", choices=("va", "expr", "au"), required=True, help="what is predicted")
-    add_recipe_option(parser, FOLDER / "frames", "visual=[vit]")
+    add_recipe_option(parser, RECIPES / "frames", "visual=[vit]")
     parser.add_argument("--model", metavar="NAME", help="model in place of the recipe's, as temporal_v5")
     parser.add_argument("--out", metavar="RUN", type=output_folder, required=True, help="folder of the run")
     add_device_option(parser)

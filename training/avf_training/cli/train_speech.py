@@ -11,8 +11,7 @@ from avf_shards.errors import UserError
 from avf_shards.text import count_noun
 
 from avf_training.cli.extract import add_separator_options, parse_separator
-from avf_training.cli.options import add_device_option, add_recipe_option, require_files, resolve_device
-from avf_training.config.pretrain import FOLDER
+from avf_training.cli.options import RECIPES, add_device_option, add_recipe_option, require_files, resolve_device
 
 log = logging.getLogger(__name__)
 _DETAILS = """\
@@ -50,7 +49,7 @@ def add(commands: Any) -> None:
         required=True,
         help="weights of the speech encoder: a file or folder of Hugging Face, such as audEERING's PDEM",
     )
-    add_recipe_option(parser, FOLDER / "speech", "batch=8")
+    add_recipe_option(parser, RECIPES / "speech", "batch=8")
     parser.add_argument("--out", metavar="RUN", type=output_folder, required=True, help="folder of the run")
     add_separator_options(parser)
     add_device_option(parser)
