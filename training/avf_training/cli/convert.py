@@ -14,8 +14,9 @@ def add(commands: Any) -> None:
         commands,
         "convert",
         _run,
-        help="Convert a checkpoint of the authors to a model folder of avf-train, or a model folder to their format.",
-        epilog="example:\n  avf-train convert checkpoint.pth --out MODEL",
+        help="Convert a checkpoint of the authors or of MAE to a model folder of avf-train, or the reverse.",
+        epilog="examples:\n  avf-train convert checkpoint.pth --out MODEL\n"
+        "  avf-train convert mae_pretrain_vit_base.pth --out MODEL",
     )
     parser.add_argument(
         "source",
@@ -49,14 +50,32 @@ def _run(options: argparse.Namespace) -> int:
         read_authors_checkpoint,
         read_model_config,
     )
+    from avf_training.framewise.models.image_files import (
+        is_image_model,
+        is_of_mae,
+        read_image_model,
+        recognize_image_model,
+        save_image_model,
+        write_mae_checkpoint,
+    )
     from avf_training.models.presets import preset
 
     if options.source.is_dir():
+        if is_image_model(options.source):
+            count = write_mae_checkpoint(read_image_model(options.source), options.out)
+            print(f"{options.out}: {count} tensors in MAE's names")
+            return 0
         count = convert_to_authors(options.source, options.out)
         print(f"{options.out}: {count} tensors under the authors' names")
         return 0
+    tensors = read_authors_checkpoint(options.source)
+    if is_of_mae(tensors):
+        image = recognize_image_model(tensors, options.source)
+        save_image_model(options.out, image.kind, image.config, image.tensors)
+        print(f"{options.out}: {image.kind} of width {image.config.width}, {len(image.tensors)} tensors")
+        return 0
     config = preset(options.preset) if options.preset else read_model_config(options.config) if options.config else None
-    model = convert_state_dict(read_authors_checkpoint(options.source), config)
+    model = convert_state_dict(tensors, config)
     model.save(options.out)
     outputs = f", {model.outputs} outputs" if model.outputs else ""
     print(f"{options.out}: {model.kind} {model.config.name}{outputs}, {len(model.tensors)} tensors")

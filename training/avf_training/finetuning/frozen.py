@@ -22,6 +22,7 @@ from avf_training.finetuning.initialization import inherit_learned, load_start
 from avf_training.models.classifier import Classifier, weighted_layers
 from avf_training.models.config import Modalities, ModelConfig, Precision
 from avf_training.models.pretrained import initialize_encoders, load_model_folder, parse_saved_config
+from avf_training.models.saved_config import refuse_image_model
 from avf_training.tasks.task import Task
 from avf_training.trainer.saved_model import start_model
 
@@ -59,6 +60,7 @@ def saved_modalities(saved: Path) -> Modalities:
     """Return the modalities of a saved model or of that of a run. Raises UserError."""
     folder = start_model(saved)
     values, _ = load_model_folder(folder)
+    refuse_image_model(values, saved)
     return parse_saved_config(values["model"], folder).modalities
 
 
@@ -73,6 +75,7 @@ def probe_saved_model(
     inherit_learned(saved, task)
     folder = start_model(saved)
     values, _ = load_model_folder(folder)
+    refuse_image_model(values, saved)
     if values["kind"] == "classifier":
         model = Classifier.from_pretrained(folder)
     else:

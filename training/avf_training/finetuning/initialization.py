@@ -8,7 +8,7 @@ from avf_shards.format.tar import sha256_file
 from torch import nn
 
 from avf_training.models.pretrained import initialize_encoders, load_model_folder
-from avf_training.models.saved_config import WEIGHTS
+from avf_training.models.saved_config import WEIGHTS, refuse_image_model
 from avf_training.tasks.hybrid import MAX_VALIDATION_SHARE
 from avf_training.tasks.learned_clips import LEARNED, LearnedClips, read_learned
 from avf_training.tasks.task import Task
@@ -91,6 +91,7 @@ def load_start(model: nn.Module, start: Path) -> list[str]:
     Raises UserError when the saved model is of another size, naming the first tensor that does not fit.
     """
     values, tensors = load_model_folder(start_model(start))
+    refuse_image_model(values, start)
     state = model.state_dict()
     for name, tensor in tensors.items():
         # The authors save one running statistic for all units; a model may have one for each.

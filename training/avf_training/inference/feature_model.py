@@ -24,6 +24,7 @@ from avf_training.finetuning.initialization import load_start
 from avf_training.models.classifier import Classifier, weighted_layers
 from avf_training.models.encoder import Encoder
 from avf_training.models.pretrained import load_model_folder, parse_saved_config
+from avf_training.models.saved_config import refuse_image_model
 from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.trainer.saved_model import start_model
 
@@ -61,6 +62,7 @@ class FeatureModel:
     def __init__(self, saved: Path, device: str = "cpu") -> None:
         folder = start_model(Path(saved))
         values, _ = load_model_folder(folder)
+        refuse_image_model(values, saved)
         self.device = torch.device(device)
         self.fine_tuned = values["kind"] == "classifier"
         if self.fine_tuned:

@@ -1,5 +1,6 @@
 """The config.json of a saved model. Without torch, so that another folder is refused before torch is loaded."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,12 @@ def read_saved_config(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder / CONFIG}: is not the config of a saved model (it has no kind and model)")
     check_version(values, "saved model", str(folder / CONFIG))
     return values
+
+
+def refuse_image_model(values: Mapping[str, Any], where: Path | str) -> None:
+    """Raise UserError for the config of a model of single pictures, which no command of audio-visual models takes."""
+    if str(values["kind"]).startswith("image_"):
+        raise UserError(f"{where}: is {TITLES.get(values['kind'], 'an image model')}; name an audio-visual model")
 
 
 def missing_file(folder: Path, error: FileNotFoundError) -> UserError:

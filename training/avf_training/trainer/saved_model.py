@@ -6,7 +6,7 @@ from pathlib import Path
 
 from avf_shards.errors import UserError
 
-from avf_training.models.saved_config import CONFIG, TITLES, WEIGHTS, read_saved_config
+from avf_training.models.saved_config import CONFIG, WEIGHTS, read_saved_config, refuse_image_model
 from avf_training.trainer.run_folder import MODEL, RESULT
 
 _SELECTED = "best/validation"  # in the folder of a run that selected its epoch
@@ -55,8 +55,7 @@ def require_model(start: Path) -> None:
 
 def require_fine_tuned(start: Path) -> None:
     """Raise UserError where `start` holds no saved model, or one that has not learned to predict."""
-    kind = read_saved_config(start_model(start))["kind"]
-    if kind.startswith("image_"):
-        raise UserError(f"{start}: is {TITLES[kind]}, and this command takes audio-visual models")
-    if kind != "classifier":
+    values = read_saved_config(start_model(start))
+    refuse_image_model(values, start)
+    if values["kind"] != "classifier":
         raise UserError(f"{start}: is a pre-trained model and cannot predict; fine-tune it first")

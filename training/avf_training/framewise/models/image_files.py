@@ -76,6 +76,17 @@ def is_saved_model(path: Path) -> bool:
         return False
 
 
+def is_image_model(folder: Path) -> bool:
+    """Return whether a folder is an image model of avf-train."""
+    return is_saved_model(folder) and str(read_saved_config(folder)["kind"]).startswith("image_")
+
+
+def is_of_mae(tensors: Mapping[str, Tensor]) -> bool:
+    """Return whether a checkpoint is a ViT's of single pictures in MAE's names, and not a model of clips."""
+    patches = tensors.get("patch_embed.proj.weight")
+    return patches is not None and patches.ndim == 4 and {"cls_token", "pos_embed"} <= tensors.keys()
+
+
 def recognize_image_model(tensors: dict[str, Tensor], path: Path, heads: int | None = None) -> ImageModelFile:
     """Return a checkpoint's model; its sizes are those of the tensors.
 
