@@ -21,8 +21,7 @@ from avf_training.cli.options import (
 EXAMPLES = """\
 examples:
   avf-train finetune-images AFFECTNET --task va --from PRETRAINED --recipe image_features --out RUN
-  avf-train finetune-images --pictures CROPPED_ALIGNED --labels LABELS --task au --from mae_pretrain_vit_base.pth \\
-      --recipe image_features --out RUN
+  avf-train finetune-images --pictures FRAMES --labels LABELS --task au --from mae.pth --recipe image_features --out RUN
   avf-train extract SHARDS --extractor vit --weights RUN --out TRACKS
 """
 _DETAILS = """\
