@@ -104,6 +104,18 @@ def test_bad_pictures_cost_their_video_alone(tmp_path: Path, capsys: pytest.Capt
     assert [path.name for path in TrackFolder(tmp_path / "tracks").files()] == ["good.parquet"]
 
 
+def test_two_models_of_one_extractor_have_tracks_side_by_side(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "cropped/1", [1, 2])
+    for name in ("aff2_va", "affn_expr"):
+        save_vit(tmp_path / name)
+        command = ["extract", str(tmp_path / "cropped"), "--pictures", "wild", "--extractor", "vit", "--name", name]
+        assert main([*command, "--weights", str(tmp_path / name), "--out", str(tmp_path / "tracks")]) == 0
+    tracks = TrackFolder(tmp_path / "tracks")
+    assert tracks.extractors() == ["aff2_va", "affn_expr"]
+    subject = TrackSubject(source="wild", video_id="1")
+    assert tracks.read("affn_expr", subject).extractor.name == "affn_expr"
+
+
 def test_wrong_words_for_pictures_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_vit(tmp_path / "vit")
     write_pictures(tmp_path / "cropped/1", [1])

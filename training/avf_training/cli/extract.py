@@ -2,8 +2,10 @@
 
 import argparse
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +56,13 @@ def add(commands: Any) -> None:
         type=output_folder,
         required=True,
         help="folder of tracks, of any number of extractors",
+    )
+    parser.add_argument(
+        "--name",
+        metavar="NAME",
+        type=_track_name,
+        help="what the tracks are called, TRACKS/NAME, where several models of one extractor are kept, "
+        "as aff2_va and affn_expr (default: the extractor's name)",
     )
     parser.add_argument(
         "--values",
@@ -109,6 +118,13 @@ def add_separator_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--separator-version", metavar="TEXT", help="version of that command and its weights, which tracks record"
     )
+
+
+def _track_name(text: str) -> str:
+    """Return a name for tracks, which is that of their folder and stands in recipes."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} must be 1 to 60 letters, digits, '_', '.' and '-'")
+    return text
 
 
 def _extractor_names() -> list[str]:
@@ -200,6 +216,8 @@ def _make_extraction(options: argparse.Namespace, device: str | None = None) -> 
     from avf_training.framewise.tracks.loading import load_extractor
 
     extractor = load_extractor(options.extractor, options.weights, device or resolve_device(options.device))
+    if options.name is not None:
+        extractor.identity = replace(extractor.identity, name=options.name)
     separator = parse_separator(options)
     if separator is not None:
         extractor.identity = extractor.identity.add_settings(separator.settings)
@@ -251,7 +269,8 @@ def _tell(options: argparse.Namespace, report: "ExtractionReport", faults: list[
     for fault in faults:
         log.error("%s", fault)
     written, skipped = count_noun(report.written, "track"), count_noun(report.skipped, "track")
-    print(f"{options.out / options.extractor}: {written} written ({report.frames:,} vectors), {skipped} there already")
+    folder = options.out / (options.name or options.extractor)
+    print(f"{folder}: {written} written ({report.frames:,} vectors), {skipped} there already")
     if faults:
         print(f"  {count_noun(len(faults), 'input')} without a track; the same command tries them again")
     return 1 if faults else 0
