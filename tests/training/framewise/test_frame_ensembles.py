@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from avf_training.framewise.metrics import score_valence_arousal
 from avf_training.framewise.predictions.likelihoods import to_likelihoods
 from avf_training.framewise.predictions.prediction_set import read_prediction_set
 from avf_training.framewise.tracks.identity import TrackSubject
+from avf_training.framewise.training.frame_recipe import FrameRecipe
+from avf_training.framewise.training.labelled_videos import read_labelled_videos
 from hypothesis import given
 from hypothesis import strategies as st
 from support.frame_predictions import (
@@ -448,6 +451,28 @@ def test_a_group_in_two_folds_is_no_table() -> None:
     rows = tuple(FoldRow(source=SOURCE, video=v, group="g", frames=1, fold=n) for n, v in enumerate("ab", 1))
     with pytest.raises(ValueError, match="group g is in several folds"):
         FoldTable(task="va", seed=0, folds=2, rows=rows)
+
+
+def test_the_table_has_the_folds_that_training_draws(tmp_path: Path) -> None:
+    """Else a member would answer, as new, videos that it was trained on."""
+    for number in range(8):
+        split: Any = ("train", "validation", None)[number % 3]
+        write_labels(tmp_path / "L", "va", f"{number}_left", split, group=str(number))
+        write_labels(tmp_path / "L", "va", f"{number}_right", split, group=str(number))
+    write_labels(tmp_path / "L", "va", "unseen", "test")
+    words = ["frame-folds", str(tmp_path / "L"), "--task", "va", "--seed", "3", "--out", str(tmp_path / "folds.json")]
+    assert main(words) == 0
+    table = read_fold_table(tmp_path / "folds.json")
+    # The choice looks at labels alone.
+    reader: Any = SimpleNamespace(read=lambda subject: subject, unlabelled=lambda subjects: ())
+    for fold in range(1, 6):
+        recipe = FrameRecipe(model="temporal", visual=("vit",), fold=fold, fold_seed=3)
+        videos = read_labelled_videos(tmp_path / "L", find_task("va"), recipe, reader)
+        held_out = {row.video for row in table.rows if row.fold == fold}
+        assert {each.labels.subject.video_id for each in videos.validation} == held_out
+        assert {each.labels.subject.video_id for each in videos.training} == {
+            row.video for row in table.rows
+        } - held_out
 
 
 def test_a_second_person_of_a_video_is_an_answer_of_its_own(tmp_path: Path) -> None:
