@@ -38,6 +38,7 @@ NAMES = (
     "cluster_kills",
     "downstream",
     "it_learns",
+    "framewise_chain",
     "audit_page",
     "start_up",
     "takedown_search",
