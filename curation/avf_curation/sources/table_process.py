@@ -67,12 +67,14 @@ def write_rows(parent_pid: int, list_rows: Callable[[], Iterable[Any]], limits: 
     end_with_parent(parent_pid, signal.SIGKILL)
     lower_limit(resource.RLIMIT_CORE, 0)
     lower_limit(resource.RLIMIT_CPU, limits.cpu_s)
-    lower_limit(resource.RLIMIT_DATA, (reserved_memory_bytes() or 0) + limits.memory_bytes)
+    memory_before = resource.getrlimit(resource.RLIMIT_DATA)
+    lower_limit(resource.RLIMIT_DATA, (reserved_memory_bytes() or 0) + limits.memory_bytes, memory_before[1])
     fault = None
     try:
         for row in list_rows():
             print(json.dumps({"row": row}))
     except MemoryError:
+        resource.setrlimit(resource.RLIMIT_DATA, memory_before)  # to say so takes memory, too
         fault = str(limits)
     except Exception as error:  # the libraries raise whatever their readers meet in a damaged file
         fault = next(iter(str(error).splitlines()), type(error).__name__)[:_LONGEST_FAULT]
