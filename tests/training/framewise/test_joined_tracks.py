@@ -1,5 +1,7 @@
 """Tracks and labels are joined by frame number, whatever the rate, gaps, lengths and names of videos."""
 
+import resource
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,15 +12,18 @@ import torch
 from avf_shards.errors import UserError
 from avf_training.framewise.labels.label_track import LabelTrack
 from avf_training.framewise.labels.tasks import find_task
+from avf_training.framewise.sampling.normalization import ScaleKind, fit_scale, fit_scale_of_parts
 from avf_training.framewise.tracks.errors import MissingTrackError, OtherTrackError
 from avf_training.framewise.tracks.feature_track import FeatureTrack, write_track
 from avf_training.framewise.tracks.identity import ExtractorIdentity, TrackSubject
 from avf_training.framewise.tracks.track_folder import TrackFolder
+from avf_training.framewise.training import row_store
 from avf_training.framewise.training.frame_network import FrameModelSpec, FrameNetwork
 from avf_training.framewise.training.frame_prediction import predict_frames, predict_rows
 from avf_training.framewise.training.frame_recipe import FrameRecipe
 from avf_training.framewise.training.frame_scores import score_frames
 from avf_training.framewise.training.joined_tracks import JoinedTracks, JoinedTracksReader, label_rows
+from avf_training.framewise.training.row_store import RowStore
 from avf_training.framewise.training.window_data import (
     RowsOfVideo,
     choose_rows,
@@ -184,6 +189,7 @@ def test_windows_to_score_hold_all_rows_of_short_and_long_videos(rows: int, last
     video = RowsOfVideo(
         labels=make_labels(numbers),
         streams=(np.zeros((rows, 8), np.float32),),
+        rows_N=np.arange(rows),
         frames_N=numbers,
         values_NK=np.zeros((rows, 2), np.float32),
     )
@@ -220,7 +226,7 @@ def test_normalizations_are_of_the_training_set_or_of_each_video(kind: Any) -> N
     for number in range(2):
         video = choose_rows(make_tracks(range(1, 201)), make_labels(range(1, 201)), recipe)
         videos.append(replace(video, streams=(video.streams[0] * (number + 1) + number,)))
-    scaled = [scale_video(video, recipe, fit_scales(videos, recipe)).streams[0] for video in videos]
+    scaled = [scale_video(video, recipe, fit_scales(videos, recipe)).read(0) for video in videos]
     groups = scaled if kind.startswith("video") else [np.concatenate(scaled)]
     for group in groups:
         if kind.endswith("min_max"):
@@ -230,7 +236,7 @@ def test_normalizations_are_of_the_training_set_or_of_each_video(kind: Any) -> N
             assert group.mean(0) == pytest.approx(np.zeros(8), abs=1e-5)
             assert group.std(0) == pytest.approx(np.ones(8), abs=1e-5)
         else:
-            assert np.array_equal(group, np.concatenate([video.streams[0] for video in videos]))
+            assert np.array_equal(group, np.concatenate([video.read(0) for video in videos]))
 
 
 def test_an_epoch_has_every_window_once_and_a_state_goes_on() -> None:
@@ -260,3 +266,38 @@ def test_constant_predictions_score_nothing_and_undefined_scores_are_nan() -> No
     predicted = np.stack([truth[:, 0], -truth[:, 0]], 1)
     assert score_frames(find_task("va"), truth, predicted)["CCC valence"] == pytest.approx(1)
     assert score_frames(find_task("va"), truth, predicted, swapped)["CCC valence"] == pytest.approx(-1)
+
+
+def test_rows_on_the_disk_are_those_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_store, "FILE_BYTES", 1000)
+    store = RowStore(tmp_path / "run/that/is/not/there")
+    arrays = [np.arange(size * 3, dtype=kind).reshape(size, 3) for size in (7, 0, 500, 11) for kind in ("f2", "f4")]
+    stored = [store.keep(array) for array in arrays]
+    for array, mapped in zip(arrays, stored, strict=True):
+        assert mapped.dtype == array.dtype
+        assert np.array_equal(mapped, array)
+    assert not stored[0].flags.writeable
+    assert not list(tmp_path.iterdir()), "no file has a name"
+
+
+def test_a_disk_too_small_for_the_rows_is_an_error_of_its_own(tmp_path: Path) -> None:
+    store = RowStore(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, limits[1]))
+    try:
+        with pytest.raises(UserError, match=r"File too large.*rows_in=memory"):
+            store.keep(np.zeros(1 << 20))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+
+
+def test_scales_of_parts_are_those_of_all_rows() -> None:
+    features = np.random.default_rng(4).standard_normal((60, 5)) * [1, 5, 0, 3, 2] + [0, 9, 4, 0, 1]
+    parts = [features[:20], features[20:20], features[20:]]
+    kinds: tuple[ScaleKind, ...] = ("none", "min_max", "standard")
+    for kind in kinds:
+        whole, scale = fit_scale(features, kind), fit_scale_of_parts(lambda: parts, 5, kind)
+        assert scale.offset_D == pytest.approx(whole.offset_D, rel=1e-12)
+        assert scale.width_D == pytest.approx(whole.width_D, rel=1e-12)

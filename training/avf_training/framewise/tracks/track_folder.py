@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from avf_shards.errors import FaultError, UserError
 
@@ -64,7 +64,13 @@ class TrackFolder:
         """Return the names of the extractors that have a folder here."""
         if not self.folder.is_dir():
             return []
-        return sorted(path.name for path in self.folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        folders = (path.name for path in self.folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        return sorted(unquote(name, errors="surrogateescape") for name in folders)
+
+    def files_of(self, extractor: str) -> list[Path]:
+        """Return the files of an extractor's tracks, sorted. Raises as `files`."""
+        folder = self.folder_of(extractor).name
+        return [path for path in self.files() if path.parents[1].name == folder]
 
     def files(self) -> list[Path]:
         """Return the files of all tracks, sorted. Raises UserError for a folder that is missing."""

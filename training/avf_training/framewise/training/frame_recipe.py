@@ -26,7 +26,7 @@ FrameModelName = Literal[
 ]
 """`temporal` is the version that the protocol names, v3."""
 FRAME_RECIPES = FOLDER / "frames"
-FREE = ("threads", "log_every", "checkpoint_keep", "wandb")
+FREE = ("threads", "rows_in", "log_every", "checkpoint_keep", "wandb")
 """Settings that may change between two starts of a run, because they do not change its result."""
 Normalization = Literal["none", "min_max", "standard", "video_min_max", "video_standard"]
 RateSchedule = Literal["warmup_cosine", "restarts", "run_cosine", "triangle", "constant"]
@@ -87,6 +87,9 @@ class FrameRecipe:
     scene: Literal["reaction", "other"] | None = None  # train on videos of this scene alone; None: on all
     missing_tracks: Literal["refuse", "skip"] = "refuse"  # a labelled video without a track
     seed: int = 0  # of weights, order and dropout
+    # Where the rows of all tracks are while training: `disk`, in files without a name beside the run that go with the
+    # process, of which the system keeps in memory what fits; or `memory`.
+    rows_in: Literal["disk", "memory"] = "disk"
     threads: int | None = None  # CPU threads; None leaves it to torch
     checkpoint_keep: int = 1  # how many of the newest checkpoints stay
     log_every: int = 50  # steps between two throughput reports

@@ -18,6 +18,7 @@ from avf_training.framewise.tracks.errors import MissingTrackError, OtherTrackEr
 from avf_training.framewise.tracks.feature_track import FeatureTrack
 from avf_training.framewise.tracks.identity import ExtractorIdentity, TrackSubject
 from avf_training.framewise.tracks.track_folder import TrackFolder
+from avf_training.framewise.training.row_store import RowStore
 
 StoredVectors = npt.NDArray[np.float32] | npt.NDArray[np.float16]
 FPS_TOLERANCE = 0.01  # share by which two rates of one video may differ; 30 and 29.97 are taken for one
@@ -41,16 +42,30 @@ class JoinedTracksReader:
     """Reads the tracks of a person by several extractors, each always of the same weights."""
 
     def __init__(
-        self, folder: Path, visual: Sequence[str], audio: Sequence[str], known: Mapping[str, ExtractorIdentity] = {}
+        self,
+        folder: Path,
+        visual: Sequence[str],
+        audio: Sequence[str],
+        known: Mapping[str, ExtractorIdentity] = {},
+        store: RowStore | None = None,
     ) -> None:
-        """Read nothing yet. `known`: what the tracks of an extractor must be of; others are learned from the first."""
+        """Read nothing yet.
+
+        Args:
+            folder: of the tracks.
+            visual: extractors whose tracks are looked at.
+            audio: extractors whose tracks are listened to.
+            known: what the tracks of an extractor must be of; others are learned from the first.
+            store: where the vectors go that are read; None: they stay in memory.
+        """
+        self._store = store
         self._folder, self.visual, self.audio = TrackFolder(folder), tuple(visual), tuple(audio)
         self.identities: dict[str, ExtractorIdentity] = dict(known)
         self.widths: dict[str, int] = {}
 
     def subjects(self) -> Iterator[TrackSubject]:
         """Yield every person with a track by the first extractor, by path. Raises UserError where there is none."""
-        paths = [path for path in self._folder.files() if path.parents[1].name == self.visual[0]]
+        paths = self._folder.files_of(self.visual[0])
         if not paths:
             known = ", ".join(self._folder.extractors()) or "none"
             raise UserError(f"{self._folder.folder}: no tracks of {self.visual[0]}; it has those of {known}")
@@ -62,7 +77,7 @@ class JoinedTracksReader:
     def unlabelled(self, labelled: Iterable[TrackSubject]) -> tuple[str, ...]:
         """Return the names of tracks by the first extractor that are of none of these persons, SOURCE/VIDEO.parquet."""
         right = {self._folder.path(self.visual[0], subject) for subject in labelled}
-        others = [path for path in self._folder.files() if path.parents[1].name == self.visual[0] and path not in right]
+        others = [path for path in self._folder.files_of(self.visual[0]) if path not in right]
         return tuple(f"{path.parent.name}/{path.name}" for path in others)
 
     def read(self, subject: TrackSubject) -> JoinedTracks:
@@ -91,7 +106,7 @@ class JoinedTracksReader:
             fps=base.fps,
             frames_N=frames_N,
             times_s_N=base.times_s_N[np.searchsorted(base.frames_N, frames_N)],
-            streams=(*looks, *sounds),
+            streams=tuple(each if self._store is None else self._store.keep(each) for each in (*looks, *sounds)),
             inputs_sha256=hashlib.sha256(listed.encode()).hexdigest(),
         )
 

@@ -151,7 +151,8 @@ def _all_rows(video: LabelledVideo) -> RowsOfVideo:
     joined = label_rows(video.tracks, video.labels)
     return RowsOfVideo(
         labels=video.labels,
-        streams=tuple(stream[joined.rows_R] for stream in video.tracks.streams),
+        streams=video.tracks.streams,
+        rows_N=joined.rows_R,
         frames_N=joined.frames_R,
         values_NK=joined.values_RK,
     )
@@ -174,7 +175,7 @@ def _training_windows(
     features, targets = [], []
     for video in videos:
         rows = _all_rows(video)
-        windows = _functionals_of(rows.streams, video.tracks.fps, spec, scales)
+        windows = _functionals_of([stream[rows.rows_N] for stream in rows.streams], video.tracks.fps, spec, scales)
         target_KT, known_K = _targets(spec.task, rows.values_NK, windows.starts_K)
         features.append(windows.values_KF[known_K])
         targets.append(target_KT[known_K])

@@ -27,6 +27,7 @@ from avf_training.framewise.training.frame_selection import FrameSelection
 from avf_training.framewise.training.joined_tracks import JoinedTracksReader
 from avf_training.framewise.training.kernel_machine import train_kernel_machine
 from avf_training.framewise.training.labelled_videos import LabelledVideos, read_labelled_videos
+from avf_training.framewise.training.row_store import RowStore
 from avf_training.framewise.training.window_data import RowsOfVideo, choose_rows, fit_scales, scale_video
 from avf_training.framewise.training.window_loader import WindowBatch, WindowLoader
 from avf_training.models.flops import NO_PEAK
@@ -61,7 +62,8 @@ def run_frame_training(recipe: FrameRecipe, data: FrameTrainingData, out: Path, 
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     torch.set_float32_matmul_precision("highest")
-    reader = JoinedTracksReader(data.tracks, recipe.visual, recipe.audio)
+    store = RowStore(out) if recipe.rows_in == "disk" else None
+    reader = JoinedTracksReader(data.tracks, recipe.visual, recipe.audio, store=store)
     videos = read_labelled_videos(data.labels, data.task, recipe, reader)
     widths = tuple(reader.widths[name] for name in recipe.extractors)
     spec = FrameModelSpec(recipe=recipe, task=data.task, identities=reader.identities, widths=widths)
@@ -143,7 +145,7 @@ class FrameRun:
         self.model.eval()
         try:
             pairs = [
-                (video.values_NK, predict_rows(self.model, video.streams, video.frames_N, self.options))
+                (video.values_NK, predict_rows(self.model, video.read_all(), video.frames_N, self.options))
                 for video in self.validation
                 if len(video.frames_N)
             ]

@@ -3,17 +3,24 @@
 Shapes: N rows of a video, V windows, T rows of a window, S labels of a window, D values of a stream, K label columns.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from avf_training.evaluation.metrics import Floats
 from avf_training.framewise.labels.label_track import LabelTrack
 from avf_training.framewise.protocol import ProtocolOptions
 from avf_training.framewise.sampling.frame_rate import STEPS_PER_SECOND, reader_rows
 from avf_training.framewise.sampling.fusion_clips import cut_clips
-from avf_training.framewise.sampling.normalization import FeatureScale, ScaleKind, apply_scale, fit_scale
+from avf_training.framewise.sampling.normalization import (
+    FeatureScale,
+    ScaleKind,
+    apply_scale,
+    fit_scale,
+    fit_scale_of_parts,
+)
 from avf_training.framewise.sampling.windows import PADDING_ROW, evaluation_windows, training_windows
 from avf_training.framewise.training.frame_recipe import FrameRecipe
 from avf_training.framewise.training.joined_tracks import JoinedTracks, StoredVectors, label_rows
@@ -24,9 +31,22 @@ class RowsOfVideo:
     """What a model reads of one video: rows with features, labels and frame numbers."""
 
     labels: LabelTrack
-    streams: tuple[StoredVectors, ...]  # (N, D) of each extractor
+    streams: tuple[StoredVectors, ...]  # (M, D) of each extractor: the whole tracks, as they are stored
+    rows_N: npt.NDArray[np.int64]  # row of the tracks that each row of the video has
     frames_N: npt.NDArray[np.int64]  # number of the frame of each row
     values_NK: npt.NDArray[np.float32]  # nan where not valid
+    scales: tuple[FeatureScale, ...] = ()  # of the streams; empty: they are read as they are
+
+    def read(self, number: int, rows_V: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.float32]:
+        """Return the scaled vectors of a stream, by its number: of these rows of the video, or of all, (V, D)."""
+        vectors_VD = self.streams[number][self.rows_N if rows_V is None else self.rows_N[rows_V]]
+        if self.scales and not self.scales[number].is_identity:
+            return apply_scale(vectors_VD.astype(np.float64), self.scales[number]).astype(np.float32)
+        return vectors_VD.astype(np.float32)
+
+    def read_all(self) -> tuple[npt.NDArray[np.float32], ...]:
+        """Return the scaled vectors of every stream, (N, D)."""
+        return tuple(self.read(number) for number in range(len(self.streams)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +68,10 @@ def choose_rows(tracks: JoinedTracks, labels: LabelTrack, recipe: FrameRecipe) -
     if not recipe.is_clip_model:
         rows_R = np.flatnonzero(np.isfinite(joined.values_RK).all(1))
         rows_R = rows_R[reader_rows(len(rows_R), tracks.fps)]
-    chosen_N = joined.rows_R[rows_R]
     return RowsOfVideo(
         labels=labels,
-        streams=tuple(stream[chosen_N] for stream in tracks.streams),
+        streams=tracks.streams,
+        rows_N=joined.rows_R[rows_R],
         frames_N=joined.frames_R[rows_R],
         values_NK=joined.values_RK[rows_R],
     )
@@ -100,12 +120,15 @@ def gather(stream_ND: StoredVectors, windows: VideoWindows) -> npt.NDArray[np.fl
 def fit_scales(videos: Sequence[RowsOfVideo], recipe: FrameRecipe) -> tuple[FeatureScale, ...]:
     """Return the scale of each stream over the training videos; the identity where each video has its own."""
     kind: ScaleKind = recipe.normalization if recipe.normalization in ("min_max", "standard") else "none"
-    scales = []
-    for number in range(len(videos[0].streams)):
-        rows = [video.streams[number] for video in videos if len(video.frames_N)]
-        used = rows if kind != "none" else [each[:1] for each in rows]
-        scales.append(fit_scale(np.concatenate(used).astype(np.float64), kind))
-    return tuple(scales)
+    return tuple(_fit_stream(videos, number, kind) for number in range(len(videos[0].streams)))
+
+
+def _fit_stream(videos: Sequence[RowsOfVideo], number: int, kind: ScaleKind) -> FeatureScale:
+    def read_each() -> Iterator[Floats]:
+        for video in videos:
+            yield video.streams[number][video.rows_N].astype(np.float64)
+
+    return fit_scale_of_parts(read_each, videos[0].streams[number].shape[1], kind)
 
 
 def normalize(
@@ -116,8 +139,7 @@ def normalize(
     Args:
         by_video: a normalization by video is done; False for development videos of the released code.
     """
-    kinds: dict[str, ScaleKind] = {"video_min_max": "min_max", "video_standard": "standard"}
-    kind = kinds.get(recipe.normalization)
+    kind = _kind_by_video(recipe)
     scaled = []
     for stream_ND, scale in zip(streams, scales, strict=True):
         rows_ND = stream_ND.astype(np.float64)
@@ -127,8 +149,18 @@ def normalize(
     return tuple(scaled)
 
 
+def _kind_by_video(recipe: FrameRecipe) -> ScaleKind | None:
+    """Return the scale that each video has for itself; None where all have one."""
+    kinds: dict[str, ScaleKind] = {"video_min_max": "min_max", "video_standard": "standard"}
+    return kinds.get(recipe.normalization)
+
+
 def scale_video(
     video: RowsOfVideo, recipe: FrameRecipe, scales: Sequence[FeatureScale], *, by_video: bool = True
 ) -> RowsOfVideo:
-    """Return the video with scaled streams."""
-    return replace(video, streams=normalize(video.streams, recipe, scales, by_video=by_video))
+    """Return the video with the scales that its rows are read with; arguments as of `normalize`."""
+    kind = _kind_by_video(recipe)
+    if kind is not None:
+        own = kind if by_video else "none"
+        scales = [_fit_stream([video], number, own) for number in range(len(video.streams))]
+    return replace(video, scales=tuple(scales))

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from avf_training.framewise.protocol import ProtocolOptions
 from avf_training.framewise.training.frame_recipe import FrameRecipe
-from avf_training.framewise.training.window_data import RowsOfVideo, cut_training_windows, gather, predicted_positions
+from avf_training.framewise.training.window_data import RowsOfVideo, cut_training_windows, predicted_positions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,9 +75,10 @@ class WindowLoader:
         for video_number, window in self._index[chosen].tolist():
             video, cut = self._videos[video_number], self._windows[video_number]
             (rows_T,), (valid_T,) = cut.rows_VT[[window]], cut.valid_VT[[window]]
-            one = type(cut)(rows_VT=rows_T[None], valid_VT=valid_T[None])
-            for parts, stream_ND in zip(streams, video.streams, strict=True):
-                parts.append(gather(stream_ND, one)[0])
+            for stream, parts in enumerate(streams):
+                vectors_TD = video.read(stream, np.maximum(rows_T, 0))
+                vectors_TD[~valid_T] = 0
+                parts.append(vectors_TD)
             labels_TK = video.values_NK[np.maximum(rows_T, 0)].copy()
             labels_TK[~valid_T] = np.nan
             values.append(labels_TK[self._positions_S])
@@ -95,7 +96,7 @@ class WindowLoader:
         sha = hashlib.sha256()
         for video, cut in zip(self._videos, self._windows, strict=True):
             sha.update(str(video.labels.subject).encode())
-            for array in (video.frames_N, video.values_NK, cut.rows_VT, *video.streams):
+            for array in (video.frames_N, video.values_NK, cut.rows_VT, *video.read_all()):
                 sha.update(np.ascontiguousarray(array).tobytes())
         return sha.hexdigest()
 
