@@ -46,6 +46,7 @@ def add(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     if not options.folder.is_dir():
         raise UserError(f"{options.folder}: no such folder; name a run of `avf-train train-frames`")
+    from avf_training.framewise.tracks.track_folder import TrackFolder
     from avf_training.framewise.training.predict_tracks import TrackPrediction, load_predictor
 
     name = options.name or options.folder.resolve().name
@@ -57,7 +58,8 @@ def _run(options: argparse.Namespace) -> int:
     for fault in report.faults:
         log.error("%s", fault)
     written, skipped = count_noun(report.written, "track"), count_noun(report.skipped, "track")
-    print(f"{options.out / name}: {written} written ({report.frames:,} frames), {skipped} there already")
+    folder = TrackFolder(options.out).folder_of(name)
+    print(f"{folder}: {written} written ({report.frames:,} frames), {skipped} there already")
     if report.faults:
         print(f"  {count_noun(len(report.faults), 'track')} without predictions")
     return 1 if report.faults else 0

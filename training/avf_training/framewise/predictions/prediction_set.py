@@ -44,7 +44,7 @@ def choose_name(folder: Path, name: str | None) -> str:
     known = ", ".join(names)
     if name is None:
         raise UserError(f"{folder}: holds predictions of {known}; choose one with --name")
-    if name not in names:
+    if not TrackFolder(folder).folder_of(name).is_dir():
         raise UserError(f"{folder}: has no predictions of {name!r}; it has those of {known}")
     return name
 
@@ -58,9 +58,7 @@ def read_prediction_set(folder: Path, name: str, task: FrameLabelTask) -> Predic
     """
     choose_name(folder, name)
     tracks: dict[TrackSubject, FeatureTrack] = {}
-    for path in TrackFolder(folder).files():
-        if path.parents[1].name != name:
-            continue
+    for path in TrackFolder(folder).files_of(name):
         track = read_track(path)
         _check_task(path, track, task)
         right = TrackFolder(folder).path(track.extractor.name, track.subject)
