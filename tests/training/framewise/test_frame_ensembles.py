@@ -244,26 +244,38 @@ def test_who_has_seen_a_video_is_told_by_fold_and_set(
 
 @given(
     fps=st.floats(6, 60),
-    first=st.sets(st.integers(1, 90), min_size=1),
-    second=st.sets(st.integers(1, 90), min_size=1),
+    members=st.tuples(*[st.sets(st.integers(1, 90), min_size=1)] * 2),
     task=st.sampled_from(["va", "expr", "au"]),
     every=st.booleans(),
+    bound=st.sampled_from([None, 0.0, 0.3]),
 )
 def test_members_with_gaps_are_aligned_and_what_they_lack_is_counted(
-    fps: float, first: set[int], second: set[int], task: str, every: bool
+    fps: float, members: tuple[set[int], set[int]], task: str, every: bool, bound: float | None
 ) -> None:
-    tracks = []
+    (first, second), tracks = members, []
     for name, frames in (("a", first), ("b", second)):
         frames_N = np.array(sorted(frames))
         vectors = make_vectors(task, make_truth(task, "v", 90)[frames_N - 1], 0.2, len(frames))
         tracks.append(make_prediction(name, task, "v", vectors, frames_N=frames_N, fps=fps))
-    aligned = align_tracks(find_task(task), tracks, "every" if every else "predicted")
+    aligned = align_tracks(find_task(task), tracks, "every" if every else "predicted", bound)
     union = sorted(first | second)
     assert aligned.frames_N.tolist() == (list(range(1, union[-1] + 1)) if every else union)
     np.testing.assert_allclose(aligned.times_s_N, (aligned.frames_N - 1) / fps, atol=1e-9)
     assert np.isfinite(aligned.likelihoods_MND).all()
-    outside = {n for n in aligned.frames_N.tolist() for s in (first, second) if n < min(s) or n > max(s)}
-    inside = {n for n in aligned.frames_N.tolist() for s in (first, second) if min(s) < n < max(s) and n not in s}
+    asked = aligned.frames_N.tolist()
+    outside = {n for n in asked for s in (first, second) if n < min(s) or n > max(s)}
+    inside = set()
+    for known, likelihoods_ND in zip((sorted(first), sorted(second)), aligned.likelihoods_MND, strict=True):
+        for start, end in zip(known, known[1:], strict=False):
+            gap = set(range(start + 1, end)) & set(asked)
+            is_bounded = bound is not None and end - start - 1 > bound * fps
+            (outside if is_bounded else inside).update(gap)
+            for n in gap if is_bounded else ():
+                assert (likelihoods_ND[asked.index(n)] == likelihoods_ND[asked.index(start)]).all()
+    longest = max(
+        end - start - 1 for s in map(sorted, (first, second)) for start, end in zip([s[0] - 1, *s], s, strict=False)
+    )
+    assert aligned.longest_gap_s == pytest.approx(longest / fps)
     assert (aligned.repeated, aligned.interpolated) == (len(outside), len(inside))
     for track, likelihoods_ND in zip(tracks, aligned.likelihoods_MND, strict=True):
         rows = np.searchsorted(aligned.frames_N, track.frames_N)

@@ -119,6 +119,7 @@ def test_frames_without_a_prediction_are_counted_by_video(tmp_path: Path) -> Non
     (video,) = report(tmp_path, "va", "m")["videos"]
     assert (video["scored_frames"], video["repeated"], video["unlabelled"]) == (120, 40, 1)
     assert video["interpolated"] is None
+    assert video["longest_gap_s"] == pytest.approx(20 / 30)
 
 
 def test_a_set_is_chosen_and_an_undefined_score_is_a_dash(tmp_path: Path) -> None:

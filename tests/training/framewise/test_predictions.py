@@ -117,6 +117,8 @@ def test_every_label_has_its_own_or_the_prediction_before_it(asked: set[int], kn
     assert (joined.own, joined.left_out) == (len(asked & known), len(behind))
     assert joined.repeated == len(asked - known - behind)
     assert joined.unlabelled == len(known - asked)
+    gaps = [frame - max((each for each in known if each <= frame), default=min(known)) for frame in asked - behind]
+    assert joined.longest_gap_s == pytest.approx(max(map(abs, gaps), default=0) / track.fps)
     for frame, value in zip(frames, joined.likelihoods_ND[:, 0], strict=True):
         earlier = [each for each in known if each <= frame]
         expected = np.nan if frame in behind else (max(earlier) if earlier else min(known)) / 100
@@ -192,3 +194,16 @@ def test_tracks_of_two_models_under_one_name_are_refused(tmp_path: Path) -> None
     source.rename(tmp_path / "m" / SOURCE / "w.parquet")
     with pytest.raises(UserError, match=r"w\.parquet: is of aff_wild2/w; its name is .*/n/aff_wild2/w\.parquet"):
         read_prediction_set(tmp_path, "m", find_task("va"))
+
+
+def test_predictions_may_have_any_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Characters that no folder may have, or that are special in addresses, are codes in the folder's name."""
+    names = ["b ü'x", "a/b", "100%", ".hidden", "x" * 190]
+    for name in names:
+        write_model(tmp_path / "P", name, "expr", ["v"])
+        assert read_prediction_set(tmp_path / "P", name, find_task("expr")).name == name
+    sample = write_sample(tmp_path / "s.txt", "expr", ["v/00001.jpg,"])
+    options = ["submission", "--task", "expr", "--predictions", str(tmp_path / "P"), "--sample", str(sample)]
+    assert main([*options, "--name", names[0], "--out", str(tmp_path / "o.txt")]) == 0
+    assert main([*options, "--out", str(tmp_path / "o.txt")]) == 2
+    assert "holds predictions of .hidden, 100%, a/b, b ü'x, x" in capsys.readouterr().err

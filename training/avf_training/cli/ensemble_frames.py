@@ -13,6 +13,7 @@ from avf_training.cli.options import require_files
 if TYPE_CHECKING:
     from avf_training.framewise.combination.record import EnsembleRecord
 
+_LONG_GAP_S = 1.0  # that is told
 _DETAILS = """\
 The plan names the members, who answers which video (folds, scenes), the smoothing, and the method: mean, vote,
 dirichlet (weights drawn) or forest (random forests).
@@ -73,6 +74,8 @@ def _run(options: argparse.Namespace) -> int:
 
 def _describe(record: "EnsembleRecord", out: Path) -> list[str]:
     """Return the lines that the command prints."""
+    from avf_training.framewise.tracks.track_folder import TrackFolder
+
     scored = sum(video.scored for video in record.videos)
     lines = [f"{'':<24}{'videos':>8}{'scored':>8}{'score':>9}{'smoothed':>10}"]
     for member in record.members:
@@ -95,7 +98,14 @@ def _describe(record: "EnsembleRecord", out: Path) -> list[str]:
     if missing:
         lines.append(f"{count_noun(missing, 'video')} without the predictions of some member, named in ensemble.json")
     filled = [sum(getattr(video, name) for video in record.videos) for name in ("interpolated", "repeated", "frames")]
-    lines.append(f"{out / record.name}: {filled[2]:,} frames, {filled[0]:,} interpolated, {filled[1]:,} repeated")
+    folder = TrackFolder(out).folder_of(record.name)
+    lines.append(f"{folder}: {filled[2]:,} frames, {filled[0]:,} interpolated, {filled[1]:,} repeated")
+    longest = max(record.videos, key=lambda video: video.longest_gap_s)
+    if longest.longest_gap_s > _LONG_GAP_S and record.plan["most_interpolated_s"] is None:
+        lines.append(
+            f"  a straight line goes through gaps of up to {longest.longest_gap_s:.1f} s, as in "
+            f"{longest.source}/{longest.video}; most_interpolated_s in the plan bounds them"
+        )
     return lines
 
 

@@ -27,19 +27,26 @@ class AlignedVideo:
     times_s_N: Floats  # in seconds of the video
     likelihoods_MND: Floats  # of each member
     interpolated: int  # frames that some member has no prediction of, between two that it has
-    repeated: int  # frames before the first or behind the last prediction of some member
+    repeated: int  # frames before the first or behind the last prediction of some member, or in a gap too long
+    longest_gap_s: float  # between two predictions of a member
     inputs_sha256: str  # of the members' tracks
 
 
 def align_tracks(
-    task: FrameLabelTask, tracks: Sequence[FeatureTrack], frames: Literal["every", "predicted"]
+    task: FrameLabelTask,
+    tracks: Sequence[FeatureTrack],
+    frames: Literal["every", "predicted"],
+    most_interpolated_s: float | None = None,
 ) -> AlignedVideo:
     """Return the likelihoods of all members for the same frames.
 
     Between predictions of a member a straight line over frame numbers is taken, and outside of them its first or last.
 
     Args:
+        task: of the predictions.
+        tracks: of the members.
         frames: every one from 1 to the last prediction, or those that some member has a prediction of.
+        most_interpolated_s: longest gap that a line is drawn through; in longer ones the prediction before holds.
 
     Raises UserError for tracks of one video whose frame rates differ.
     """
@@ -58,30 +65,39 @@ def align_tracks(
     frames_N = np.arange(1, known_K[-1] + 1) if frames == "every" else known_K
     times_s_N = _extend_times(frames_N, known_K, times_s_K, fps)
     inside, outside = np.zeros(len(frames_N), bool), np.zeros(len(frames_N), bool)
+    most_frames = np.inf if most_interpolated_s is None else most_interpolated_s * fps
+    likelihoods, longest = [], 0
     for track in tracks:
         missing_N = ~np.isin(frames_N, track.frames_N)
-        outside_N = (frames_N < track.frames_N[0]) | (frames_N > track.frames_N[-1])
+        gaps_N = _gaps_around(frames_N, track.frames_N)
+        outside_N = (frames_N < track.frames_N[0]) | (frames_N > track.frames_N[-1]) | (gaps_N > most_frames)
         inside |= missing_N & ~outside_N
         outside |= outside_N
+        longest = max(longest, int(np.diff(track.frames_N, prepend=track.frames_N[0] - 1).max()) - 1)
+        known_ND = to_likelihoods(task, track.vectors_ND)
+        line_ND = interpolate_to_times(track.frames_N.astype(np.float64), known_ND, frames_N.astype(np.float64))
+        before_N = np.maximum(0, np.searchsorted(track.frames_N, frames_N, side="right") - 1)
+        likelihoods.append(np.where((gaps_N > most_frames)[:, None], known_ND[before_N], line_ND))
     sources = "\n".join(f"{track.extractor.digest} {track.inputs_sha256}" for track in tracks)
     return AlignedVideo(
         fps=fps,
         frames_N=frames_N,
         times_s_N=times_s_N,
-        likelihoods_MND=np.stack(
-            [
-                interpolate_to_times(
-                    track.frames_N.astype(np.float64),
-                    to_likelihoods(task, track.vectors_ND),
-                    frames_N.astype(np.float64),
-                )
-                for track in tracks
-            ]
-        ),
+        likelihoods_MND=np.stack(likelihoods),
         interpolated=int(inside.sum()),
         repeated=int(outside.sum()),
+        longest_gap_s=longest / fps,
         inputs_sha256=hashlib.sha256(sources.encode()).hexdigest(),
     )
+
+
+def _gaps_around(frames_N: npt.NDArray[np.int64], known_K: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return how many frames are missing in the gap that each frame is in; 0 for known frames and outside of them."""
+    after_N = np.searchsorted(known_K, frames_N)
+    within_N = (after_N > 0) & (after_N < len(known_K))
+    after_N = np.clip(after_N, 1, max(1, len(known_K) - 1))
+    ends_N = known_K[np.minimum(after_N, len(known_K) - 1)]
+    return np.where(within_N & (ends_N != frames_N), ends_N - known_K[after_N - 1] - 1, 0)
 
 
 def _extend_times(

@@ -113,6 +113,9 @@ class EnsemblePlan:
     # Frames that are answered: all from 1 to the last prediction, between predictions by a straight line, or only those
     # that a member has a prediction of.
     frames: Literal["every", "predicted"] = "every"
+    # Longest gap in the predictions of a member that a straight line is drawn through; in longer ones the prediction
+    # before holds, as in a submission. null: any.
+    most_interpolated_s: float | None = None
     folds: str | None = None  # file of avf-train frame-folds, from the plan's folder; members with a fold need it
     scenes: str | None = None  # table with the columns video and scene; null: the scenes that the labels name
     # Of expr: rows of audio members above this entropy, in nats, count nothing. SUN: 1.8 with dirichlet; null: all.
@@ -129,6 +132,10 @@ class EnsemblePlan:
                 "avf-foundry",
             ),
             (not self.name or "/" in self.name, f"name {self.name!r} is no name of a folder"),
+            (
+                self.most_interpolated_s is not None and not 0 <= self.most_interpolated_s < float("inf"),
+                f"most_interpolated_s {self.most_interpolated_s} must be seconds from 0 on, or null",
+            ),
             *self._member_rules(),
             *self._method_rules(),
             *self._protocol_rules(),

@@ -45,8 +45,11 @@ class VideoRecord:
     missing: tuple[str, ...]  # members without a prediction of it
     frames: int  # that are answered
     interpolated: int  # of these, frames between two predictions of a member that has none there
-    repeated: int  # before the first or behind the last prediction of a member
+    repeated: (
+        int  # before the first or behind the last prediction of a member, or in a gap longer than the plan's bound
+    )
     scored: bool  # it is labelled, and its members have not seen it in training
+    longest_gap_s: float = 0.0  # between two predictions of a member
 
 
 @dataclass(frozen=True, kw_only=True)

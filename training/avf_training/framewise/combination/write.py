@@ -157,6 +157,7 @@ def _describe_video(run: EnsembleRun, video: PlannedVideo, aligned: AlignedVideo
         interpolated=aligned.interpolated,
         repeated=aligned.repeated,
         scored=video.is_scored,
+        longest_gap_s=aligned.longest_gap_s,
     )
 
 

@@ -34,6 +34,7 @@ class JoinedVideo:
     repeated: int  # valid labels whose frame has that of another frame
     left_out: int  # valid labels behind the last prediction that are not scored
     unlabelled: int  # predictions of frames without a label
+    longest_gap_s: float  # over which a prediction is repeated
 
 
 def read_labels(folder: Path, task: FrameLabelTask) -> dict[TrackSubject, LabelTrack]:
@@ -61,6 +62,7 @@ def join_video(labels: LabelTrack, predicted: FeatureTrack, behind_last: BehindL
         repeated=int((valid_N & ~own_N & ~left_N).sum()),
         left_out=int((valid_N & left_N).sum()),
         unlabelled=int((~np.isin(known_M, frames_N)).sum()),
+        longest_gap_s=float(np.abs(frames_N - known_M[source_N])[valid_N & ~left_N].max(initial=0) / predicted.fps),
     )
 
 

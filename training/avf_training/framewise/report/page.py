@@ -143,6 +143,7 @@ def _render(inputs: ReportInputs, report: FrameReport, models: Sequence[ScoredMo
         width=_describe_width(inputs.record),
         widths=sorted(inputs.record.width_scores.items(), key=lambda pair: float(pair[0])) if inputs.record else [],
         filled=filled,
+        longest=max(report.videos, key=lambda video: video.longest_gap_s),
         interpolated=None if inputs.record is None else sum(video.interpolated or 0 for video in report.videos),
         curves=_draw_curves(inputs, report, models),
         min_units=MIN_UNITS,

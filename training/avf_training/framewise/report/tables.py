@@ -50,6 +50,7 @@ class ReportedVideo:
     left_out: int  # valid labels behind the last prediction that are not scored
     unlabelled: int  # predictions without a label
     interpolated: int | None  # frames of the track between predictions of a member; null: it is no ensemble's
+    longest_gap_s: float  # over which predictions are repeated, or interpolated by a member
     answered_by: tuple[str, ...]  # members; empty: it is no ensemble's
 
 
@@ -139,6 +140,7 @@ def describe_videos(task: FrameLabelTask, model: ScoredModel, record: EnsembleRe
                 left_out=video.left_out,
                 unlabelled=video.unlabelled,
                 interpolated=None if answered is None else answered.interpolated,
+                longest_gap_s=max(video.longest_gap_s, 0.0 if answered is None else answered.longest_gap_s),
                 answered_by=() if answered is None else answered.members,
             )
         )
