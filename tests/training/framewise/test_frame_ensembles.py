@@ -167,6 +167,104 @@ def test_sigma_is_chosen_on_the_scored_videos(corpus: Path) -> None:
     assert noisy.smoothed_scores["mean"] > noisy.scores["mean"] + 0.05
 
 
+@pytest.mark.parametrize(
+    ("task", "fields"),
+    [
+        ("va", {"method": {"kind": "dirichlet", "matrices": 50}, "smoothing": {"kind": "gaussian"}}),
+        ("expr", {"method": {"kind": "forest", "trees": [5, 10]}}),
+        ("au", {"smoothing": {"kind": "hamming", "window_grid_s": [0.1, 0.5, 2]}}),
+        ("expr", {"smoothing": {"kind": "hamming"}, "protocol": "authors_code"}),
+    ],
+)
+@pytest.mark.parametrize("folds", [False, True])
+def test_labels_of_the_test_set_change_no_weight_choice_or_prediction(
+    tmp_path: Path, task: str, fields: dict[str, Any], *, folds: bool
+) -> None:
+    """With the true labels, with noise in their place, and without any; even where a table puts the videos in folds."""
+    tested, members = ["t1", "t2", "t3"], ["a", "b"]
+    for name, noise in (("a", 0.3), ("b", 0.9)):
+        write_model(tmp_path / "P", name, task, [*VIDEOS, *tested], noise=noise)
+    if folds:
+        rows = tuple(
+            FoldRow(source=SOURCE, video=video, group=video, frames=120, fold=1 + number % 2)
+            for number, video in enumerate([*VIDEOS, *tested])
+        )
+        write_fold_table(tmp_path / "folds.json", FoldTable(task=task, seed=0, folds=2, rows=rows))
+        for name in ("c", "d"):
+            write_model(tmp_path / "P", name, task, [*VIDEOS, *tested], noise=0.5)
+        parts = [{"name": name, "fold": fold} for fold, name in enumerate(("c", "d"), 1)]
+        first = write_plan(tmp_path / "first.yaml", task, parts, folds="folds.json", name="folded")
+        members = [*members, "folded"]
+    plan = write_plan(tmp_path / "p.yaml", task, members, **fields)
+    records, written = [], []
+    for kind in ("true", "noise", "none"):
+        for video in VIDEOS:
+            write_labels(tmp_path / kind, task, video)
+        for number, video in enumerate(tested if kind != "none" else ()):
+            truth = make_truth(task, video)
+            noise = make_truth(task, f"{video}{kind}") if kind == "noise" else truth
+            write_labels(tmp_path / kind, task, video, "test", values=noise, group=f"g{number}")
+        words = ["--predictions", str(tmp_path / "P"), "--labels", str(tmp_path / kind)]
+        if folds:
+            assert main(["ensemble-frames", str(first), *words, "--out", str(tmp_path / "P")]) == 0
+        assert main(["ensemble-frames", str(plan), *words, "--out", str(tmp_path / f"O{kind}")]) == 0
+        record = read_record(tmp_path / f"O{kind}/together")
+        assert record is not None
+        records.append(record)
+        files = sorted((tmp_path / f"O{kind}").rglob("*.parquet"))
+        written.append({path.name: path.read_bytes() for path in files})
+    assert written[0] == written[1] == written[2]
+    assert len(written[0]) == len(VIDEOS) + len(tested)
+    for record in records:
+        assert (record.fitting, record.width, record.width_scores) == (
+            records[0].fitting,
+            records[0].width,
+            records[0].width_scores,
+        )
+        assert (record.scores, record.scored_frames) == (records[0].scores, 120 * len(VIDEOS))
+        assert [member.smoothed_scores for member in record.members] == [
+            member.smoothed_scores for member in records[0].members
+        ]
+    assert [record.test_frames for record in records] == [360, 360, 0]
+    assert records[0].test_scores["mean"] > records[1].test_scores["mean"] + 0.1
+    assert records[2].test_scores == {}
+
+
+def test_scores_of_the_test_set_stand_apart_and_alone_fit_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, noise in (("a", 0.3), ("b", 0.9)):
+        write_model(tmp_path / "P", name, "va", ["v", "t"], noise=noise)
+    write_labels(tmp_path / "L", "va", "t", "test")
+    for fields, purpose in (
+        ({"method": {"kind": "dirichlet"}}, "to fit dirichlet on"),
+        ({"method": {"kind": "forest"}}, "to fit forest on"),
+        ({"smoothing": {"kind": "gaussian"}}, "to choose the smoothing on; name sigma_frames or window_s"),
+    ):
+        plan = write_plan(tmp_path / "p.yaml", "va", ["a", "b"], **fields)
+        words = ["ensemble-frames", str(plan), "--predictions", str(tmp_path / "P"), "--out", str(tmp_path / "OUT")]
+        assert main([*words, "--labels", str(tmp_path / "L")]) == 2
+        assert f"no video outside the set test is labelled, predicted and new to a member, {purpose}" in caplog.text
+        assert not (tmp_path / "OUT").exists()
+    record = run(tmp_path, write_plan(tmp_path / "p.yaml", "va", ["a", "b"]))
+    assert (record.scores, record.scored_frames, record.test_frames) == ({}, 0, 120)
+    assert [member.test_videos for member in record.members] == [1, 1]
+    lines = capsys.readouterr().out.splitlines()
+    start = lines.index("the set test, on which nothing is chosen or fitted:")
+    assert lines[start + 3].split() == ["together", "1", f"{record.test_scores['mean']:.4f}"]
+    assert lines[start - 1].split() == ["together", "2", "0", "–"]
+
+
+def test_labels_that_choose_no_width_are_told(corpus: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for video in VIDEOS:
+        write_labels(corpus / "invalid", "va", video, values=np.full((120, 2), np.nan))
+    plan = write_plan(corpus / "p.yaml", "va", ["a_va", "b_va"], smoothing={"kind": "gaussian"})
+    words = ["ensemble-frames", str(plan), "--predictions", str(corpus / "P"), "--out", str(corpus / "OUT")]
+    assert main([*words, "--labels", str(corpus / "invalid")]) == 2
+    assert "no width of smoothing has a score" in caplog.text
+    assert not (corpus / "OUT").exists()
+
+
 def test_models_of_folds_answer_their_own_fold_and_all_of_them_answer_new_videos(tmp_path: Path) -> None:
     for video in [*VIDEOS, "t1"]:
         if video != "t1":
@@ -239,7 +337,8 @@ def test_who_has_seen_a_video_is_told_by_fold_and_set(
     labels = make_labels("va", "v", facts["split"])
     video = VideoFacts(subject=labels.subject, labels=labels, fold=facts.get("fold"), scene="other")
     assert choose_members([EnsembleMember(name="m", **member)], [True], video).seen is seen
-    assert not choose_members([EnsembleMember(name="m", **member)], [True], replace(video, labels=None)).seen
+    unlabelled = choose_members([EnsembleMember(name="m", **member)], [True], replace(video, labels=None))
+    assert unlabelled.seen is (seen and "fold" in member), "what folds tell holds without labels"
 
 
 @given(
@@ -287,21 +386,21 @@ def test_members_with_gaps_are_aligned_and_what_they_lack_is_counted(
 @given(
     fps=st.floats(6, 60), frames=st.integers(1, 200), task=st.sampled_from(["va", "expr", "au"]),
     kind=st.sampled_from(["gaussian", "hamming"]), edges=st.sampled_from([None, "renormalise", "zero"]),
-    protocol=st.sampled_from(["ours", "authors_code"]), scored=st.booleans(),
+    protocol=st.sampled_from(["ours", "authors_code"]), development=st.booleans(),
 )  # fmt: skip
 def test_smoothed_likelihoods_stay_likelihoods_and_constants_stay_where_edges_are_kept(
-    *, fps: float, frames: int, task: str, kind: Any, edges: Any, protocol: Any, scored: bool
+    *, fps: float, frames: int, task: str, kind: Any, edges: Any, protocol: Any, development: bool
 ) -> None:
     plan = make_plan(task, ["m"], protocol=protocol)
     plan = replace(plan, smoothing=replace(plan.smoothing, kind=kind, edges=edges))
     width = 5.0 if kind == "gaussian" else None
     likelihoods = to_likelihoods(find_task(task), make_vectors(task, make_truth(task, "v", frames), 0.5, frames))
-    smoothed = smooth_likelihoods(plan, likelihoods, fps, width, is_scored=scored)
+    smoothed = smooth_likelihoods(plan, likelihoods, fps, width, is_development=development)
     assert smoothed.shape == likelihoods.shape
     assert np.isfinite(smoothed).all()
     assert (np.abs(smoothed) <= 1 + 1e-12).all()
     constant = np.repeat(likelihoods[:1], frames, 0)
-    kept = smooth_likelihoods(plan, constant, fps, width, is_scored=scored)
+    kept = smooth_likelihoods(plan, constant, fps, width, is_development=development)
     zero = edges == "zero" or (edges is None and kind == "hamming" and protocol == "authors_code")
     if not zero:
         np.testing.assert_allclose(kept, constant, atol=1e-9)
@@ -409,7 +508,7 @@ def test_all_faults_of_a_plan_are_told_at_once(tmp_path: Path) -> None:
         (
             {"members": [{"name": "a_va", "trained_on": "all"}], "smoothing": {"kind": "gaussian"}},
             True,
-            "no video is labelled, predicted and new to a member, to choose the smoothing on",
+            "no video outside the set test is labelled, predicted and new to a member, to choose the smoothing on",
         ),
     ],
 )  # fmt: skip

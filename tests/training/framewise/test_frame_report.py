@@ -133,6 +133,52 @@ def test_a_set_is_chosen_and_an_undefined_score_is_a_dash(tmp_path: Path) -> Non
     assert [each["score"] is None for each in everything["videos"]] == [True, False, False]
 
 
+def test_the_test_set_stands_in_a_table_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Labels of it that become noise change its own table alone."""
+    for name, noise in (("a", 0.3), ("b", 0.9)):
+        write_model(tmp_path / "P", name, "va", ["v", "w", "t"], noise=noise)
+    plan = {"schema": "avf-foundry frame ensemble plan", "schema_version": 1, "task": "va", "name": "all"}
+    plan |= {"members": [{"name": "a"}, {"name": "b"}], "method": {"kind": "dirichlet", "matrices": 20}}
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(plan))
+    reports = []
+    for kind in ("L", "noise"):
+        write_labels(tmp_path / kind, "va", "v")
+        write_labels(tmp_path / kind, "va", "w")
+        write_labels(tmp_path / kind, "va", "t", "test", values=make_truth("va", "t" if kind == "L" else kind))
+        words = ["--predictions", str(tmp_path / "P"), "--labels", str(tmp_path / kind), "--out", str(tmp_path / "P")]
+        assert main(["ensemble-frames", str(tmp_path / "plan.yaml"), *words]) == 0
+        words = ["--predictions", str(tmp_path / "P"), "--labels", str(tmp_path / kind), "--out", str(tmp_path / "R")]
+        reports.append([])
+        for name in ("all", "a"):
+            assert main(["report-frames", "--task", "va", "--name", name, *words]) == 0
+            reports[-1].append(read_json(tmp_path / "R/va.json", "frame report"))
+    for values, noisy in zip(*reports, strict=True):
+        assert {model["videos"] for model in values["models"]} == {2}
+        assert [model["videos"] for model in values["test_models"]] == [1] * len(values["models"])
+        assert [video["video"] for video in values["videos"]] == ["v", "w"]
+        scores = [each.pop("test_models")[0]["scores"]["mean"] for each in (values, noisy)]
+        assert scores[0] > scores[1] + 0.1
+        assert values == noisy
+    said = capsys.readouterr().out
+    assert "the test set:" in said
+    assert "Scores of each model on the test set" in (tmp_path / "R/va.html").read_text()
+    tested = report(tmp_path, "va", "all", "--split", "test")
+    assert (tested["chosen"], tested["test_models"]) == ("labelled videos of the test set", [])
+    mixed = report(tmp_path, "va", "all", "--split", "all")
+    assert mixed["chosen"] == "all labelled videos (2 of the validation set, 1 of the test set)"
+
+
+def test_videos_that_an_ensemble_was_trained_on_are_told(tmp_path: Path) -> None:
+    write_labels(tmp_path / "L", "va", "v", "train")
+    write_model(tmp_path / "P", "a", "va", ["v"])
+    plan = {"schema": "avf-foundry frame ensemble plan", "schema_version": 1, "task": "va", "name": "all"}
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(plan | {"members": [{"name": "a"}]}))
+    words = ["--predictions", str(tmp_path / "P"), "--labels", str(tmp_path / "L"), "--out", str(tmp_path / "P")]
+    assert main(["ensemble-frames", str(tmp_path / "plan.yaml"), *words]) == 0
+    chosen = report(tmp_path, "va", "all", "--split", "train")["chosen"]
+    assert chosen == "labelled videos of the train set, 1 of which every member that answers was trained on"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

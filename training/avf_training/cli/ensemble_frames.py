@@ -18,7 +18,8 @@ _DETAILS = """\
 The plan names the members, who answers which video (folds, scenes), the smoothing, and the method: mean, vote,
 dirichlet (weights drawn) or forest (random forests).
 The ensemble's predictions go to OUT/NAME, as those of its members, with ensemble.json: what was chosen and fitted, and
-the scores of the videos that are new to the members."""
+the scores of the videos that are new to the members. Nothing is chosen or fitted on videos of the set test, and their
+scores stand apart."""
 
 
 def add(commands: Any) -> None:
@@ -76,15 +77,15 @@ def _describe(record: "EnsembleRecord", out: Path) -> list[str]:
     """Return the lines that the command prints."""
     from avf_training.framewise.tracks.track_folder import TrackFolder
 
-    scored = sum(video.scored for video in record.videos)
     lines = [f"{'':<24}{'videos':>8}{'scored':>8}{'score':>9}{'smoothed':>10}"]
     for member in record.members:
         scores = f"{_format(member.scores):>9}{_format(member.smoothed_scores):>10}"
         lines.append(f"{member.name:<24}{member.answers:>8}{member.scored_videos:>8}{scores}")
-    lines.append(f"{record.name:<24}{len(record.videos):>8}{scored:>8}{_format(record.scores):>9}")
+    development = sum(video.is_development for video in record.videos)
+    lines.append(f"{record.name:<24}{len(record.videos):>8}{development:>8}{_format(record.scores):>9}")
     if record.width_scores:
         tried = ", ".join(f"{width}: {score:.4f}" for width, score in record.width_scores.items() if score is not None)
-        lines.append(f"{record.width_unit} {record.width:g} was chosen on the scored videos ({tried})")
+        lines.append(f"{record.width_unit} {record.width:g} was chosen on these videos ({tried})")
     fitting = record.fitting
     if fitting.out_of_bag_score is not None and fitting.left_out_score is not None:
         lines.append(
@@ -94,6 +95,7 @@ def _describe(record: "EnsembleRecord", out: Path) -> list[str]:
     elif fitting.chosen_score is not None:
         left_out = "" if fitting.left_out_score is None else f", {fitting.left_out_score:.4f} with people left out"
         lines.append(f"weights: {fitting.chosen_score:.4f} on the frames that chose them{left_out}")
+    lines += _describe_test(record)
     missing = sum(bool(video.missing) for video in record.videos)
     if missing:
         lines.append(f"{count_noun(missing, 'video')} without the predictions of some member, named in ensemble.json")
@@ -107,6 +109,18 @@ def _describe(record: "EnsembleRecord", out: Path) -> list[str]:
             f"{longest.source}/{longest.video}; most_interpolated_s in the plan bounds them"
         )
     return lines
+
+
+def _describe_test(record: "EnsembleRecord") -> list[str]:
+    """Return the lines of the set test; none where no video of it is scored."""
+    videos = sum(video.is_test for video in record.videos)
+    if not videos:
+        return []
+    lines = ["the set test, on which nothing is chosen or fitted:"]
+    for member in record.members:
+        scores = f"{_format(member.test_scores):>9}{_format(member.smoothed_test_scores):>10}"
+        lines.append(f"{member.name:<32}{member.test_videos:>8}{scores}")
+    return [*lines, f"{record.name:<32}{videos:>8}{_format(record.test_scores):>9}"]
 
 
 def _format(scores: Any) -> str:

@@ -13,7 +13,7 @@ each output, curves of videos with the truth and every member, what was repeated
 the 32 protocol items ran. OUT/TASK.json has the same numbers.
 
 Of an ensemble, the videos that are new to its members are scored, and its members stand beside it; of a single model,
-those of the validation set, or of --split."""
+those of the validation set. Videos of the test set stand in a table of their own. Other sets are named by --split."""
 
 
 def add(commands: Any) -> None:

@@ -1,6 +1,6 @@
-"""Weights and forests fitted on scored videos: weighted sums by Dirichlet draws, and stacked random forests.
+"""Weights and forests fitted on development videos: weighted sums by Dirichlet draws, and stacked random forests.
 
-M members, N frames of the scored videos, D outputs.
+M members, N frames of these videos, D outputs.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from avf_training.framewise.predictions.frame_statistics import MEAN, count_fram
 
 @dataclass(frozen=True, kw_only=True)
 class FittingRows:
-    """Every scored frame with a valid label, of all scored videos."""
+    """Every frame with a valid label, of all development videos."""
 
     likelihoods_MND: Floats  # of the members, smoothed
     truth_NK: npt.NDArray[np.float32]  # labels

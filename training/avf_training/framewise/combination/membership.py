@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from avf_training.framewise.combination.plan import EnsembleMember
 from avf_training.framewise.ensemble.scenes import Scene, SceneChoice
-from avf_training.framewise.labels.label_track import LabelTrack
+from avf_training.framewise.labels.label_track import LabelTrack, SplitName
 from avf_training.framewise.tracks.identity import TrackSubject
 
 
@@ -17,6 +17,11 @@ class VideoFacts:
     labels: LabelTrack | None  # None: no label is known, as of test videos
     fold: int | None  # that it validates in; None: in none
     scene: Scene
+
+    @property
+    def split(self) -> SplitName | None:
+        """Return the set that the owners put it in; None: in none, or it is not known."""
+        return None if self.labels is None else self.labels.split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,12 +72,13 @@ def choose_members(members: Sequence[EnsembleMember], available: Sequence[bool],
 def has_seen(member: EnsembleMember, facts: VideoFacts) -> bool:
     """Return whether a member was trained on a video, as plan, folds and sets tell.
 
-    A labelled video that is in no set and in no fold may have been trained on, so it counts as seen.
+    A labelled video that is in no set and in no fold may have been trained on, so it counts as seen. What folds tell
+    holds without labels, too.
     """
-    if facts.labels is None:
-        return False
     if member.fold is not None:
         return facts.fold is not None and facts.fold != member.fold
+    if facts.labels is None:
+        return False
     if member.trained_on == "all":
         return facts.labels.split != "test"
     return facts.labels.split in ("train", None)

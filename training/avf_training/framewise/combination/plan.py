@@ -76,11 +76,11 @@ class EnsembleSmoothing:
     """How the likelihoods of each member are smoothed over time before they become one."""
 
     kind: Literal["none", "gaussian", "hamming"] = "none"
-    sigma_frames: float | None = None  # of the Gaussian; null: the best of sigma_grid on the scored videos
+    sigma_frames: float | None = None  # of the Gaussian; null: the best of sigma_grid in development
     sigma_grid: tuple[float, ...] = SIGMA_GRID
     # Of the Hamming window; null: half a second, by the option smoothing_window of the protocol.
     window_s: float | None = None
-    window_grid_s: tuple[float, ...] = ()  # windows that are tried on the scored videos; empty: window_s alone
+    window_grid_s: tuple[float, ...] = ()  # windows that are tried in development; empty: window_s alone
     # Outside the video. null: reflect for the Gaussian; for Hamming renormalise, or zero by the protocol authors_code.
     edges: GaussianEdges | None = None
 

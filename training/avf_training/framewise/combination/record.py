@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from avf_shards.errors import UserError
 from avf_shards.schema.versions import SCHEMA_VERSION, read_json, stamp
@@ -16,7 +16,7 @@ RECORD = "ensemble.json"
 
 @dataclass(frozen=True, kw_only=True)
 class MemberRecord:
-    """A member, and how good it is alone on the scored videos that it answers."""
+    """A member, and how good it is alone on the scored videos that it answers, those of the set test apart."""
 
     name: str
     digest: str  # of the model: SHA-256 of its name, settings and weights
@@ -27,9 +27,12 @@ class MemberRecord:
     weight: float
     videos: int  # that it has predictions of
     answers: int  # videos that it takes part in
-    scored_videos: int  # of those, the scored ones
-    scores: Mapping[str, Any]  # of each output and their mean, not smoothed; null where undefined
+    scored_videos: int  # of those, the scored ones that are not of the set test
+    scores: Mapping[str, Any]  # of these: of each output and their mean, not smoothed; null where undefined
     smoothed_scores: Mapping[str, Any]  # likewise, smoothed as in the ensemble
+    test_videos: int  # of those that it takes part in, the scored ones of the set test
+    test_scores: Mapping[str, Any]  # of these, not smoothed
+    smoothed_test_scores: Mapping[str, Any]  # likewise, smoothed as in the ensemble
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,22 +48,33 @@ class VideoRecord:
     missing: tuple[str, ...]  # members without a prediction of it
     frames: int  # that are answered
     interpolated: int  # of these, frames between two predictions of a member that has none there
-    repeated: (
-        int  # before the first or behind the last prediction of a member, or in a gap longer than the plan's bound
-    )
+    # Of these, frames before the first or behind the last prediction of a member, or in a gap longer than the plan's
+    # bound.
+    repeated: int
+    split: Literal["train", "validation", "test"] | None  # set of the owners; null: in none, or it is not labelled
     scored: bool  # it is labelled, and its members have not seen it in training
     longest_gap_s: float = 0.0  # between two predictions of a member
+
+    @property
+    def is_development(self) -> bool:
+        """Return whether widths were chosen, and weights and forests fitted on videos such as it."""
+        return self.scored and self.split != "test"
+
+    @property
+    def is_test(self) -> bool:
+        """Return whether its score is one on which nothing was chosen or fitted."""
+        return self.scored and self.split == "test"
 
 
 @dataclass(frozen=True, kw_only=True)
 class FittingRecord:
-    """What was fitted on the scored videos; empty for means and votes."""
+    """What was fitted on the scored videos that are not of the set test; empty for means and votes."""
 
     kind: str  # method of the plan
     frames: int = 0  # that it was fitted on
     weights: Mapping[str, Any] = field(default_factory=dict)  # output -> member -> weight, of dirichlet
     chosen_score: float | None = None  # of dirichlet, on the frames that the weights were chosen on
-    left_out_score: float | None = None  # with the people or files that are scored left out of the fit
+    left_out_score: float | None = None  # with people or files left out of the fit that answers them
     out_of_bag_score: float | None = None  # of forests, on single frames whose neighbours were learned: it leaks
     trees: int | None = None  # of forests
     criterion: str | None = None  # of forests
@@ -77,12 +91,16 @@ class EnsembleRecord:
     protocol: Mapping[str, Any]  # every option and its value
     width_unit: str  # sigma_frames or window_s
     width: float | None  # of the smoothing; null: half a second by the protocol
-    width_scores: Mapping[str, Any]  # of each width that was tried, on the scored videos; empty: none was
+    width_scores: Mapping[str, Any]  # of each width that was tried, on the videos of `scores`; empty: none was
     fitting: FittingRecord
     members: tuple[MemberRecord, ...]
     videos: tuple[VideoRecord, ...]
-    scored_frames: int  # valid labels that the scores are of
-    scores: Mapping[str, Any]  # of each output and their mean, of the written predictions; null where undefined
+    scored_frames: int  # valid labels of the scored videos that are not of the set test
+    # Of these, of each output and their mean, of the written predictions; null where undefined. What was chosen and
+    # fitted, was so on these videos.
+    scores: Mapping[str, Any]
+    test_frames: int  # valid labels of the scored videos of the set test
+    test_scores: Mapping[str, Any]  # of these; nothing was chosen or fitted on them
 
 
 def write_record(folder: Path, record: EnsembleRecord) -> None:

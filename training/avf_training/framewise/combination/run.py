@@ -50,6 +50,11 @@ class PlannedVideo:
         """Return whether its score says something: it is labelled, and new to the members."""
         return self.facts.labels is not None and not self.answering.seen
 
+    @property
+    def is_development(self) -> bool:
+        """Return whether widths are chosen, and weights and forests fitted on it: a scored one not of the set test."""
+        return self.is_scored and self.facts.split != "test"
+
 
 class EnsembleRun:
     """A plan with its predictions and labels read."""
@@ -90,9 +95,9 @@ class EnsembleRun:
         return PlannedVideo(facts=facts, answering=answering, missing=missing)
 
     @cached_property
-    def scored(self) -> list[PlannedVideo]:
-        """Return the videos that are scored."""
-        return [video for video in self.videos if video.is_scored]
+    def development(self) -> list[PlannedVideo]:
+        """Return the videos that everything is chosen and fitted on: scored ones of validation and of folds."""
+        return [video for video in self.videos if video.is_development]
 
     def _refuse_what_cannot_be_chosen(self, labels: Path | None) -> None:
         if len(list_widths(self.plan)[1]) > 1:
@@ -103,17 +108,17 @@ class EnsembleRun:
             return
         if labels is None:
             raise UserError(f"--labels: missing, and the plan needs labels {purpose}")
-        if not self.scored:
+        if not self.development:
             raise UserError(
-                f"{labels}: no video is labelled, predicted and new to a member, {purpose}; label videos of the "
-                "validation set, or name the folds"
+                f"{labels}: no video outside the set test is labelled, predicted and new to a member, {purpose}; label "
+                "videos of the validation set, or name the folds"
             )
 
     def smooth(self, video: PlannedVideo, aligned: AlignedVideo, width: float | None) -> Floats:
         """Return the likelihoods of a video's members, (M, N, D), smoothed."""
         return np.stack(
             [
-                smooth_likelihoods(self.plan, rows_ND, aligned.fps, width, is_scored=video.is_scored)
+                smooth_likelihoods(self.plan, rows_ND, aligned.fps, width, is_development=video.is_development)
                 for rows_ND in aligned.likelihoods_MND
             ]
         )
@@ -136,18 +141,21 @@ class EnsembleRun:
         """Return the labels of a video, and the row of its answers that each has.
 
         A label behind the last answer has the last one, as in a submission; by the protocol authors_code it becomes
-        nan and does not count, as in SUN's scores.
+        nan and does not count in development, as in SUN's scores.
         """
         labels = video.facts.labels
         assert labels is not None, "only labelled videos are scored"
         values_NK = labels.values_NK
-        if self.plan.protocol == "authors_code":
+        if self.plan.protocol == "authors_code" and video.is_development:
             values_NK = np.where((labels.frames_N > aligned.frames_N[-1])[:, None], np.float32(np.nan), values_NK)
         rows_N = np.searchsorted(aligned.frames_N, labels.frames_N, side="right") - 1
         return values_NK, np.maximum(0, rows_N)
 
     def choose_width(self, on_video: OnVideo) -> WidthChoice:
-        """Return the width of smoothing; of several, the best on the scored videos, of equal ones the narrowest."""
+        """Return the width of smoothing; of several, the best in development, of equal ones the narrowest.
+
+        Raises UserError where no width has a score.
+        """
         unit, widths = list_widths(self.plan)
         if len(widths) == 1:
             return WidthChoice(unit=unit, width=widths[0], scores={})
@@ -156,8 +164,8 @@ class EnsembleRun:
         if plan.method.kind in ("dirichlet", "forest"):
             plan = replace(plan, method=replace(plan.method, kind="mean"), audio_entropy_nats=None)
         counted: dict[float | None, list[Floats]] = {width: [] for width in widths}
-        for number, video in enumerate(self.scored, 1):
-            on_video("smoothing", number, len(self.scored))
+        for number, video in enumerate(self.development, 1):
+            on_video("smoothing", number, len(self.development))
             aligned = self.align(video)
             for width in widths:
                 joined_ND = join_answers(plan, self.members_of(video), self.smooth(video, aligned, width))
@@ -166,6 +174,12 @@ class EnsembleRun:
             width: score_statistics(self.task, merge_statistics(self.task, np.stack(rows)))[MEAN].value
             for width, rows in counted.items()
         }
+
+        if all(score is None for score in scores.values()):
+            raise UserError(
+                "no width of smoothing has a score: labels of the videos to choose it on are missing or constant; name "
+                "sigma_frames or window_s"
+            )
 
         def rank(width: float | None) -> float:
             score = scores[width]
@@ -176,12 +190,12 @@ class EnsembleRun:
         )
 
     def fit(self, width: float | None, on_video: OnVideo) -> tuple[Fitted | None, int]:
-        """Return what the method fits on the scored videos, and on how many frames; None for means and votes."""
+        """Return what the method fits in development, and on how many frames; None for means and votes."""
         if self.plan.method.kind not in ("dirichlet", "forest"):
             return None, 0
         likelihoods, truth, groups = [], [], []
-        for number, video in enumerate(self.scored, 1):
-            on_video("fitting", number, len(self.scored))
+        for number, video in enumerate(self.development, 1):
+            on_video("fitting", number, len(self.development))
             aligned = self.align(video)
             truth_NK, rows_N = self._truth_at(video, aligned)
             valid_N = np.isfinite(truth_NK).all(1)
@@ -190,7 +204,7 @@ class EnsembleRun:
             truth.append(truth_NK[valid_N])
             groups += [self.group_of(video)] * int(valid_N.sum())
         if not groups:
-            raise UserError("no frame of the scored videos has a valid label, to fit on")
+            raise UserError("no frame of the videos to fit on has a valid label")
         rows = FittingRows(
             likelihoods_MND=np.concatenate(likelihoods, 1), truth_NK=np.concatenate(truth), groups_N=groups
         )

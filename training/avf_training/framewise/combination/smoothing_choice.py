@@ -22,7 +22,7 @@ _LEAST = 1e-12  # probability whose logarithm stands for that of 0
 
 @dataclass(frozen=True, kw_only=True)
 class WidthChoice:
-    """The width of smoothing that scores best on the scored videos, and what each width scores."""
+    """The width of smoothing that scores best in development, and what each width scores."""
 
     unit: str  # sigma_frames or window_s
     width: float | None  # None: by the protocol, which takes half a second
@@ -41,7 +41,7 @@ def list_widths(plan: EnsemblePlan) -> tuple[str, tuple[float | None, ...]]:
 
 
 def smooth_likelihoods(
-    plan: EnsemblePlan, likelihoods_ND: Floats, fps: float, width: float | None, *, is_scored: bool
+    plan: EnsemblePlan, likelihoods_ND: Floats, fps: float, width: float | None, *, is_development: bool
 ) -> Floats:
     """Return the likelihoods of a member smoothed over the frames of a video.
 
@@ -49,7 +49,7 @@ def smooth_likelihoods(
 
     Args:
         width: sigma in frames, or window in seconds; None: half a second by the protocol.
-        is_scored: of the development videos, whose rate SUN's code takes from rounded times.
+        is_development: of a development video, whose rate SUN's code takes from rounded times.
     """
     smoothing = plan.smoothing
     if smoothing.kind == "none" or not len(likelihoods_ND):
@@ -60,7 +60,7 @@ def smooth_likelihoods(
     edges: Edges = "zero" if smoothing.edges == "zero" or (smoothing.edges is None and by_authors) else "renormalise"
     if width is None and by_authors:
         rate = fps
-        if is_scored and len(likelihoods_ND) > 1:
+        if is_development and len(likelihoods_ND) > 1:
             rate = fps_of_rounded_times(rounded_frame_times(np.arange(1, len(likelihoods_ND) + 1), fps))
         size = authors_hamming_size(rate)
     else:

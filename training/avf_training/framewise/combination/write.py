@@ -34,13 +34,34 @@ from avf_training.framewise.tracks.identity import ExtractorIdentity
 from avf_training.framewise.tracks.track_folder import TrackFolder
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Answers:
+    """What is said of a video."""
+
+    ensemble_ND: Floats  # likelihoods by the track that was written
+    smoothed_MND: Floats  # of the members, smoothed
+
+
 @dataclass(kw_only=True)
 class _Counts:
-    """Statistics of scored videos, of the ensemble and of each member alone."""
+    """Statistics of scored videos of one kind, of the ensemble and of each member alone."""
 
     ensemble: list[Floats] = field(default_factory=list)
     raw: dict[int, list[Floats]] = field(default_factory=dict)  # by position of the member
     smoothed: dict[int, list[Floats]] = field(default_factory=dict)
+
+    def add(self, run: EnsembleRun, video: PlannedVideo, aligned: AlignedVideo, answers: _Answers) -> None:
+        """Count a video."""
+        self.ensemble.append(run.count(video, aligned, answers.ensemble_ND))
+        for position, raw_ND, smoothed_ND in zip(
+            video.answering.positions, aligned.likelihoods_MND, answers.smoothed_MND, strict=True
+        ):
+            self.raw.setdefault(position, []).append(run.count(video, aligned, raw_ND))
+            self.smoothed.setdefault(position, []).append(run.count(video, aligned, smoothed_ND))
+
+    def frames(self, run: EnsembleRun) -> int:
+        """Return the valid labels of all videos."""
+        return count_valid(run.task, merge_statistics(run.task, np.stack(self.ensemble))) if self.ensemble else 0
 
 
 def write_ensemble(run: EnsembleRun, out: Path, on_video: OnVideo) -> EnsembleRecord:
@@ -54,7 +75,8 @@ def write_ensemble(run: EnsembleRun, out: Path, on_video: OnVideo) -> EnsembleRe
     fitted, frames = run.fit(choice.width, on_video)
     fitting = describe_fitting(run, fitted, frames)
     identity = _identify(run, choice, fitting)
-    counts, videos = _Counts(), []
+    development, test = _Counts(), _Counts()
+    videos = []
     for number, video in enumerate(run.videos, 1):
         on_video("answering", number, len(run.videos))
         aligned = run.align(video)
@@ -64,13 +86,25 @@ def write_ensemble(run: EnsembleRun, out: Path, on_video: OnVideo) -> EnsembleRe
         videos.append(_describe_video(run, video, aligned))
         if video.is_scored:
             # What is read again counts, not what was computed: float32 may round a tie the other way.
-            counts.ensemble.append(run.count(video, aligned, to_likelihoods(run.task, track.vectors_ND)))
-            for position, raw_ND, smoothed_ND in zip(
-                video.answering.positions, aligned.likelihoods_MND, smoothed_MND, strict=True
-            ):
-                counts.raw.setdefault(position, []).append(run.count(video, aligned, raw_ND))
-                counts.smoothed.setdefault(position, []).append(run.count(video, aligned, smoothed_ND))
-    record = _describe_run(run, choice, fitting, counts, videos)
+            written_ND = to_likelihoods(run.task, track.vectors_ND)
+            counts = development if video.is_development else test
+            counts.add(run, video, aligned, _Answers(ensemble_ND=written_ND, smoothed_MND=smoothed_MND))
+    record = EnsembleRecord(
+        name=run.plan.name,
+        task=run.task.name,
+        plan=json.loads(json.dumps(asdict(run.plan))),
+        protocol=asdict(run.plan.protocol_options),
+        width_unit=choice.unit,
+        width=choice.width,
+        width_scores=choice.scores,
+        fitting=fitting,
+        members=_describe_members(run, videos, development, test),
+        videos=tuple(videos),
+        scored_frames=development.frames(run),
+        scores=_scores(run, development.ensemble),
+        test_frames=test.frames(run),
+        test_scores=_scores(run, test.ensemble),
+    )
     folder = TrackFolder(out).folder_of(identity.name)
     durable_io.make_folder(folder)
     write_record(folder, record)
@@ -156,46 +190,34 @@ def _describe_video(run: EnsembleRun, video: PlannedVideo, aligned: AlignedVideo
         frames=len(aligned.frames_N),
         interpolated=aligned.interpolated,
         repeated=aligned.repeated,
+        split=video.facts.split,
         scored=video.is_scored,
         longest_gap_s=aligned.longest_gap_s,
     )
 
 
-def _describe_run(
-    run: EnsembleRun, choice: WidthChoice, fitting: FittingRecord, counts: _Counts, videos: Sequence[VideoRecord]
-) -> EnsembleRecord:
-    merged_DS = merge_statistics(run.task, np.stack(counts.ensemble)) if counts.ensemble else None
-    members = []
-    for position, (member, predicted) in enumerate(zip(run.plan.members, run.members, strict=True)):
-        members.append(
-            MemberRecord(
-                name=member.name,
-                digest=predicted.identity.digest,
-                settings=predicted.settings,
-                fold=member.fold,
-                trained_on=member.trained_on,
-                scene=member.scene,
-                weight=member.weight,
-                videos=len(predicted.tracks),
-                answers=sum(member.name in video.members for video in videos),
-                scored_videos=len(counts.raw.get(position, [])),
-                scores=_scores(run, counts.raw.get(position, [])),
-                smoothed_scores=_scores(run, counts.smoothed.get(position, [])),
-            )
+def _describe_members(
+    run: EnsembleRun, videos: Sequence[VideoRecord], development: _Counts, test: _Counts
+) -> tuple[MemberRecord, ...]:
+    return tuple(
+        MemberRecord(
+            name=member.name,
+            digest=predicted.identity.digest,
+            settings=predicted.settings,
+            fold=member.fold,
+            trained_on=member.trained_on,
+            scene=member.scene,
+            weight=member.weight,
+            videos=len(predicted.tracks),
+            answers=sum(member.name in video.members for video in videos),
+            scored_videos=len(development.raw.get(position, [])),
+            scores=_scores(run, development.raw.get(position, [])),
+            smoothed_scores=_scores(run, development.smoothed.get(position, [])),
+            test_videos=len(test.raw.get(position, [])),
+            test_scores=_scores(run, test.raw.get(position, [])),
+            smoothed_test_scores=_scores(run, test.smoothed.get(position, [])),
         )
-    return EnsembleRecord(
-        name=run.plan.name,
-        task=run.task.name,
-        plan=json.loads(json.dumps(asdict(run.plan))),
-        protocol=asdict(run.plan.protocol_options),
-        width_unit=choice.unit,
-        width=choice.width,
-        width_scores=choice.scores,
-        fitting=fitting,
-        members=tuple(members),
-        videos=tuple(videos),
-        scored_frames=0 if merged_DS is None else count_valid(run.task, merged_DS),
-        scores=_scores(run, counts.ensemble),
+        for position, (member, predicted) in enumerate(zip(run.plan.members, run.members, strict=True))
     )
 
 

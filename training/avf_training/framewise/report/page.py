@@ -17,8 +17,15 @@ from avf_training.framewise.labels.label_track import LabelTrack
 from avf_training.framewise.labels.tasks import FrameLabelTask
 from avf_training.framewise.predictions.frame_statistics import MEAN
 from avf_training.framewise.predictions.prediction_set import PredictionSet
+from avf_training.framewise.predictions.truth_join import BehindLast
 from avf_training.framewise.report.curves import FrameChart, chart_video
-from avf_training.framewise.report.scored_model import ScoredModel, choose_for_member, choose_videos, score_model
+from avf_training.framewise.report.scored_model import (
+    ScoredModel,
+    choose_for_member,
+    choose_test_videos,
+    choose_videos,
+    score_model,
+)
 from avf_training.framewise.report.tables import (
     ProtocolLine,
     ReportedOutput,
@@ -57,6 +64,7 @@ class FrameReport:
     chosen: str  # which videos are scored, in words
     behind_last: str  # labels behind the last prediction: repeat or leave_out
     models: tuple[ReportedModel, ...]  # the reported one first
+    test_models: tuple[ReportedModel, ...]  # likewise on the test set, where no set is named; empty: it has no video
     outputs: tuple[ReportedOutput, ...]  # of the reported model
     confusion: list[list[int]] | None  # of expressions, rows by truth
     videos: tuple[ReportedVideo, ...]  # of the reported model
@@ -85,18 +93,18 @@ def write_frame_report(inputs: ReportInputs, out: Path) -> tuple[FrameReport, Pa
     task, main = inputs.task, inputs.sets[0]
     chosen_text, chosen = choose_videos(inputs.labels, main.tracks.keys(), inputs.record, inputs.split)
     by_authors = inputs.record is not None and inputs.record.plan.get("protocol") == "authors_code"
-    models = []
-    for each in inputs.sets:
-        videos = chosen if each is main else choose_for_member(inputs.record, each.name, chosen)
-        scored = score_model(each, inputs.labels, videos, "leave_out" if by_authors else "repeat")
-        if scored is not None:
-            models.append(scored)
+    # In development alone: a submission for the test set has a row for every frame.
+    behind_last: BehindLast = "leave_out" if by_authors and inputs.split != "test" else "repeat"
+    models = _score_models(inputs, chosen, behind_last)
+    tested = choose_test_videos(inputs.labels, main.tracks.keys(), inputs.split)
+    test_models = _score_models(inputs, tested, "repeat")
     report = FrameReport(
         task=task.name,
         name=main.name,
         chosen=chosen_text,
-        behind_last="leave_out" if by_authors else "repeat",
+        behind_last=behind_last,
         models=tuple(_describe_model(task, model) for model in models),
+        test_models=tuple(_describe_model(task, model) for model in test_models),
         outputs=tuple(describe_outputs(task, models[0])),
         confusion=describe_confusion(task, models[0]),
         videos=tuple(describe_videos(task, models[0], inputs.record)),
@@ -104,12 +112,23 @@ def write_frame_report(inputs: ReportInputs, out: Path) -> tuple[FrameReport, Pa
         without_labels=tuple(str(each) for each in main.tracks if each not in inputs.labels),
         protocol=tuple(list_protocol(inputs.record, inputs.sets)),
     )
-    page = _render(inputs, report, models)
+    page = _render(inputs, report, models, test_models)
     durable_io.make_folder(out)
     text = json.dumps(stamp(asdict(report), "frame report"), indent=1, sort_keys=True, allow_nan=False)
     durable_io.replace_file(out / f"{task.name}.json", (text + "\n").encode())
     durable_io.replace_file(out / f"{task.name}.html", page.encode())
     return report, out / f"{task.name}.html"
+
+
+def _score_models(inputs: ReportInputs, chosen: Sequence[TrackSubject], behind_last: BehindLast) -> list[ScoredModel]:
+    """Return the models that have predictions of the chosen videos, the reported one first."""
+    models = []
+    for each in inputs.sets:
+        videos = chosen if each is inputs.sets[0] else choose_for_member(inputs.record, each.name, chosen)
+        scored = score_model(each, inputs.labels, videos, behind_last)
+        if scored is not None:
+            models.append(scored)
+    return models
 
 
 def _describe_model(task: FrameLabelTask, model: ScoredModel) -> ReportedModel:
@@ -123,7 +142,9 @@ def _describe_model(task: FrameLabelTask, model: ScoredModel) -> ReportedModel:
     )
 
 
-def _render(inputs: ReportInputs, report: FrameReport, models: Sequence[ScoredModel]) -> str:
+def _render(
+    inputs: ReportInputs, report: FrameReport, models: Sequence[ScoredModel], test_models: Sequence[ScoredModel]
+) -> str:
     task = inputs.task
     environment = make_page_environment(Path(__file__).parent / "templates")
     environment.filters["score"] = lambda value: format_score(task, value)
@@ -138,6 +159,7 @@ def _render(inputs: ReportInputs, report: FrameReport, models: Sequence[ScoredMo
         unit="CCC" if task.name == "va" else "F1, percent",
         columns=["mean", *task.classes],
         rows=list_score_rows(task, models),
+        test_rows=list_score_rows(task, test_models),
         published=published_rows(task),
         confusion=_shaded(report.confusion),
         width=_describe_width(inputs.record),
@@ -194,7 +216,12 @@ def _choose_curves(
 def summarize(report: FrameReport, task: FrameLabelTask) -> list[str]:
     """Return the lines that the command prints."""
     lines = [f"{'':<24}{'videos':>8}{'frames':>12}{task.metric:>12}"]
-    for model in report.models:
-        score = format_score(task, model.scores[MEAN])
-        lines.append(f"{model.name:<24}{model.videos:>8}{model.frames:>12,}{score:>12}")
+    lines += [_summarize_model(model, task) for model in report.models]
+    if report.test_models:
+        lines.append("the test set:")
+        lines += [_summarize_model(model, task) for model in report.test_models]
     return lines
+
+
+def _summarize_model(model: ReportedModel, task: FrameLabelTask) -> str:
+    return f"{model.name:<24}{model.videos:>8}{model.frames:>12,}{format_score(task, model.scores[MEAN]):>12}"

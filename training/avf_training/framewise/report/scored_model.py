@@ -1,14 +1,16 @@
 """The predictions of one model joined with labels, and its scores."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 from avf_shards.errors import UserError
 
 from avf_training.evaluation.metrics import Floats
-from avf_training.framewise.combination.record import EnsembleRecord
-from avf_training.framewise.labels.label_track import LabelTrack
+from avf_training.framewise.combination.record import EnsembleRecord, VideoRecord
+from avf_training.framewise.labels.label_track import LabelTrack, SplitName
 from avf_training.framewise.labels.tasks import FrameLabelTask
 from avf_training.framewise.predictions.frame_statistics import (
     ScoredOutput,
@@ -88,8 +90,8 @@ def choose_videos(
 
     Args:
         record: of the ensemble that is reported; None: it is a single model.
-        split: set of the owners, or `all`; None: those that the record scores, or the validation set, or all where the
-            labels name no sets.
+        split: set of the owners, or `all`; None: those that the record scores and that are not of the set test, or
+            the validation set, or all where the labels name no sets.
 
     Raises UserError where there is none.
     """
@@ -97,22 +99,45 @@ def choose_videos(
     if not both:
         raise UserError("no video has labels and predictions; name labels of the same corpus")
     if split is None and record is not None:
-        scored = {TrackSubject(source=each.source, video_id=each.video, person=each.person)
-                  for each in record.videos if each.scored}  # fmt: skip
-        chosen = [subject for subject in both if subject in scored]
+        scored = {_subject_of(each) for each in record.videos if each.scored}
+        chosen = [subject for subject in both if subject in scored and labels[subject].split != "test"]
         if not chosen:
-            raise UserError(f"{record.name}: every labelled video was seen in training; name a set with --split")
-        return "labelled videos that are new to the ensemble's members", chosen
+            raise UserError(
+                f"{record.name}: every labelled video was seen in training, or is of the set test; name a set with "
+                "--split"
+            )
+        return "labelled videos that are new to the ensemble's members, without those of the test set", chosen
     if split in (None, "all"):
         if split is None and any(labels[subject].split is not None for subject in both):
             split = "validation"
         else:
-            return "all labelled videos", both
+            return f"all labelled videos ({_count_sets(labels, both)})", both
     chosen = [subject for subject in both if labels[subject].split == split]
     if not chosen:
         sets = sorted({str(labels[subject].split or "none") for subject in both})
         raise UserError(f"--split {split}: no video of this set has predictions; there are videos of {', '.join(sets)}")
-    return f"labelled videos of the {split} set", chosen
+    seen = 0 if record is None else len({_subject_of(each) for each in record.videos if not each.scored} & {*chosen})
+    trained = f", {seen} of which every member that answers was trained on" if seen else ""
+    return f"labelled videos of the {split} set{trained}", chosen
+
+
+def choose_test_videos(
+    labels: Mapping[TrackSubject, LabelTrack], predicted: Collection[TrackSubject], split: str | None
+) -> list[TrackSubject]:
+    """Return the predicted videos of the test set, which stand apart; none where a set is named."""
+    both = sorted(set(labels) & set(predicted)) if split is None else []
+    return [subject for subject in both if labels[subject].split == "test"]
+
+
+def _subject_of(video: VideoRecord) -> TrackSubject:
+    return TrackSubject(source=video.source, video_id=video.video, person=video.person)
+
+
+def _count_sets(labels: Mapping[TrackSubject, LabelTrack], subjects: Collection[TrackSubject]) -> str:
+    """Return how many videos are of each set, in words."""
+    counts = Counter(labels[subject].split for subject in subjects)
+    words = [f"{counts[name]} of the {name} set" for name in get_args(SplitName) if counts[name]]
+    return ", ".join([*words, *([f"{counts[None]} of no set"] if counts[None] else [])])
 
 
 def choose_for_member(
@@ -121,6 +146,5 @@ def choose_for_member(
     """Return the videos that a member of an ensemble is scored on: those that it answers."""
     if record is None or name not in {member.name for member in record.members}:
         return chosen
-    answered = {TrackSubject(source=each.source, video_id=each.video, person=each.person)
-                for each in record.videos if name in each.members}  # fmt: skip
+    answered = {_subject_of(each) for each in record.videos if name in each.members}
     return [subject for subject in chosen if subject in answered]
