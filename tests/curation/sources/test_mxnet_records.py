@@ -68,6 +68,13 @@ def test_a_record_of_endless_parts_is_refused(tmp_path: Path) -> None:
         file.read_head(0)
 
 
+def test_a_record_of_a_million_empty_parts_is_refused_after_a_thousand(tmp_path: Path) -> None:
+    first = make_record([1], CUT, parts=3)[: 8 + 24 + len(JPEG) + -(24 + len(JPEG)) % 4]
+    write_records(tmp_path, {1: first + (MARK + struct.pack("<I", 2 << 29)) * 2000})
+    with RecordFile(tmp_path / "train.rec") as file, pytest.raises(RecordError, match="more than 1,000 parts"):
+        file.read_head(0)
+
+
 def test_lines_of_the_index_that_are_none_are_named(tmp_path: Path) -> None:
     write_records(tmp_path, {1: make_record([3], JPEG)})
     lines = ["1\t0", "x\t0", "1\t0", "2", "", "3\t" + "9" * 200, "4\t999999999", "-5\t0"]

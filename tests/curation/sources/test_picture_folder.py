@@ -21,11 +21,11 @@ def list_folder(root: Path) -> tuple[dict[str, Picture], list[SkippedInput]]:
 
 
 def test_pictures_without_a_table_are_unlabelled(tmp_path: Path) -> None:
-    for name in ("b.JPG", "deep/er/a.png", "deep/c.tif", "notes.txt", ".hidden.jpg", "old.zip"):
+    for name in ("b.JPG", "deep/er/a.png", "deep/c.tif", "deep/new\nline.jpg", "notes.txt", ".hidden.jpg", "old.zip"):
         write_file(tmp_path, name, JPEG)
     (tmp_path / "deep/again").symlink_to(tmp_path)
     pictures, skipped = list_folder(tmp_path)
-    assert list(pictures) == ["b.JPG", "deep/c.tif", "deep/er/a.png"]
+    assert list(pictures) == ["b.JPG", "deep/c.tif", "deep/new\nline.jpg", "deep/er/a.png"]
     assert all(picture.labels is None and picture.identity is None for picture in pictures.values())
     assert {(each.path, each.kind) for each in skipped} == {
         ("notes.txt", "unexpected"),

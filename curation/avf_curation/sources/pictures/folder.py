@@ -31,7 +31,7 @@ LABELLED = True
 OWNERS_COUNT = None
 LAYOUT = "any/folder/a.jpg, and a labels.csv (file,identity,set,expression,valence,arousal,AU1,...) or none"
 TABLE = "labels.csv"
-_PICTURE = re.compile(r".+\.(jpg|jpeg|png|bmp|tif|tiff)", re.IGNORECASE)
+_PICTURE = re.compile(r".+\.(jpg|jpeg|png|bmp|tif|tiff)", re.IGNORECASE | re.DOTALL)
 _SUBSETS: tuple[Subset, ...] = ("train", "validation", "test")
 _ABAW = {name.lower(): name for name in EXPRESSIONS}
 _UNIT = re.compile(r"AU[0-9]{1,2}")
@@ -63,7 +63,7 @@ def _walk(listing: Listing) -> Iterator[ListedFile]:
     stack, seen = [""], {_identify(listing, "")}
     while stack:
         folders = []
-        for entry in listing.list_entries(stack.pop(), r"(?!\.).+", "picture"):
+        for entry in listing.list_entries(stack.pop(), r"(?s)(?!\.).+", "picture"):
             if entry.is_folder:
                 identity = _identify(listing, entry.path)
                 if identity in seen:

@@ -21,6 +21,7 @@ _LENGTH_BITS = 29
 _MAX_LABELS = 64  # of a record; face corpora have at most two
 _MAX_INDEX_LINE = 64  # bytes: two whole numbers
 _MAX_RECORD_BYTES = 16_000_000  # of a picture
+_MAX_PARTS = 1000  # of a record: it is cut where four bytes of a picture are the mark, by chance never twice
 _IMAGE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 
 
@@ -98,18 +99,19 @@ class RecordFile:
         head = self.read_head(position)
         if head.size_bytes > _MAX_RECORD_BYTES:
             raise RecordError(f"{head.size_bytes:,} bytes are more than any picture has")
-        payload, part = b"", 0
+        pieces: list[bytes] = []
         while True:
             length, part = self._read_length(position)
-            payload += (struct.pack("<I", _MARK) if payload else b"") + self._file.read(length)
+            pieces.append(self._file.read(length))
             if part in (0, 3):
+                payload = struct.pack("<I", _MARK).join(pieces)
                 return payload[len(payload) - head.size_bytes :]
             position += _HEAD.size + _padded(length)
 
     def _size_of_parts(self, position: int, length: int) -> int:
         """Return how many bytes the parts after the first one add, each with the mark that was cut out before it."""
         size_bytes = 0
-        while True:
+        for _ in range(_MAX_PARTS):
             position += _HEAD.size + _padded(length)
             length, part = self._read_length(position)
             if part not in (2, 3):
@@ -119,6 +121,7 @@ class RecordFile:
                 raise RecordError(f"more than {_MAX_RECORD_BYTES:,} bytes, which no picture has")
             if part == 3:
                 return size_bytes
+        raise RecordError(f"more than {_MAX_PARTS:,} parts, which no picture has")
 
     def _read_length(self, position: int) -> tuple[int, int]:
         """Return the length of a record and the code of its part; the file stands behind both then."""
