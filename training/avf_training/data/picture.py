@@ -6,7 +6,8 @@ import numpy.typing as npt
 from avf_shards.errors import FaultError
 
 _CODECS = {b"\xff\xd8": "mjpeg", b"\x89P": "png"}  # by the first bytes, whatever the name says
-_MAX_PIXELS = 4096 * 4096  # what declares more is refused before memory is taken for it
+#: What declares more is refused before memory is taken for it. Curation stores what has up to `media.max_pixels`.
+MAX_PIXELS = 8192 * 8192
 
 
 def decode_rgb(data: bytes, where: str) -> npt.NDArray[np.uint8]:
@@ -18,7 +19,7 @@ def decode_rgb(data: bytes, where: str) -> npt.NDArray[np.uint8]:
     if codec is None:
         raise FaultError(f"{where}: is neither JPEG nor PNG")
     context = av.CodecContext.create(codec, "r")
-    context.thread_count, context.options = 1, {"max_pixels": str(_MAX_PIXELS)}
+    context.thread_count, context.options = 1, {"max_pixels": str(MAX_PIXELS)}
     try:
         frames = [*context.decode(av.Packet(data)), *context.decode(None)]  # type: ignore[attr-defined]  # of video
         if len(frames) != 1:
