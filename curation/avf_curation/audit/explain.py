@@ -32,7 +32,7 @@ def find_video(table: pa.Table, name: str) -> list[Decision]:
     known = pc.unique(table["video_id"]).to_pylist()[:100_000]
     similar = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     hint = f"; similar names: {', '.join(similar)}" if similar else ""
-    raise UserError(f"{name!r}: no such video in this run{hint}")
+    raise UserError(f"{name!r}: no such video or picture in this run{hint}")
 
 
 def verdict_text(decision: Decision) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from avf_shards.settings.config import flatten
 from avf_shards.settings.yaml_settings import read_settings
 
-from avf_curation.recipe import DEFAULT, Recipe, SourceSettings
+from avf_curation.recipe import DEFAULT, PICTURES, Recipe, SourceSettings
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,10 @@ def warn_about_unused_settings(recipe: Recipe, sources: Iterable[str], backends:
 
 def find_unused(recipe: Recipe, sources: list[str], backends: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield (dotted name, reason) of each changed value that has no effect on any source that it is meant for."""
-    default = flatten(read_settings(DEFAULT).values)
+    shipped = read_settings(DEFAULT)
+    if recipe.content == "pictures":  # the recipe between the default one and the user's: nobody chose its values
+        shipped = shipped.merge(read_settings(PICTURES))
+    default = flatten(shipped.values)
     shared = {name: value for name, value in recipe.values.items() if name != "sources"}
     for name, value in flatten(shared).items():
         if default.get(name) == value:

@@ -59,6 +59,7 @@ def write_audit_report(
         stages=STAGES_OF[summary.content],
         noun=input_noun(summary.content),
         stored="clip" if summary.content == "clips" else "picture",
+        unit="span" if summary.content == "clips" else "picture",
         amount=partial(format_amount, content=summary.content),
         funnels={name: funnel_steps(source, summary.content) for name, source in summary.sources.items()},
         panels=[(each, make_score_chart(each) if each.measured else None, _describe(each)) for each in histograms],

@@ -24,12 +24,14 @@ from avf_curation.runs.identity import freeze_identity, remember_roots, run_iden
 from avf_curation.runs.plan import make_plan
 from avf_curation.runs.plan_table import encode_plan, encode_skipped_inputs
 from avf_curation.sources.listing import OUTSIDE
+from avf_curation.sources.media_names import is_image_name
 from avf_curation.sources.registry import list_inputs
 from avf_curation.sources.types import SkippedInput, Video
 
 log = logging.getLogger(__name__)
 _SHOWN_UNREADABLE = 10
 _SHOWN_LINKS = 3
+_PICTURES_HINT = "; images are the input of --source pictures=DIR, or of --recipe pictures"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,12 +116,13 @@ def _warn_about_empty_sources(
 ) -> None:
     """Name the sources without an input: a mistyped folder gives one, and the plan stays as it is."""
     for name in sorted(roots.keys() - {video.source for video in videos}):
-        others = sum(item.source == name for item in skipped)
+        others = [item for item in skipped if item.source == name]
         log.warning(
-            "source %s: no input in %s%s; the plan is frozen: for files that come later, take a new --out",
+            "source %s: no input in %s%s; the plan is frozen: for files that come later, take a new --out%s",
             name,
             roots[name],
-            f" ({count_noun(others, 'path')} skipped)" if others else "",
+            f" ({count_noun(len(others), 'path')} skipped)" if others else "",
+            _PICTURES_HINT if any(is_image_name(item.path) for item in others) else "",
         )
 
 

@@ -24,6 +24,7 @@ from avf_curation.sources.folder import list_folder_videos
 from avf_curation.sources.frame_annotations import SETS, TASKS
 from avf_curation.sources.frame_table import read_frame_table
 from avf_curation.sources.listing import Listing
+from avf_curation.sources.media_names import is_image_name
 from avf_curation.sources.types import Video, utf8_name
 
 TABLE = "labels.csv"
@@ -42,9 +43,14 @@ def list_labelled_videos(listing: Listing, config: PlanConfig) -> Iterator[Video
     """Yield every file below the folder that the table names.
 
     Raises:
-        UserError: the table cannot be read, or has no column `file` or no column of labels.
+        UserError: the table cannot be read, has no column `file` or no column of labels, or names images alone.
     """
     rows = _read_rows(listing)
+    if rows and all(map(is_image_name, rows)):
+        raise UserError(
+            f"--source {listing.source}={listing.root}: {TABLE} names images and no video, as {next(iter(rows))}; "
+            f"curate face pictures with --source pictures={listing.root}, or with --recipe pictures"
+        )
     tables = {row[FRAME_TABLES] for row in rows.values() if row.get(FRAME_TABLES)}
     for video in list_folder_videos(listing, config, {TABLE, *rows, *tables}):
         if video.path == TABLE or utf8_name(video.path) in tables:

@@ -20,9 +20,10 @@ _MEDIA = """
 #: rejected as incomplete.
 MEDIA_EXTENSIONS = frozenset(_MEDIA.split())
 
+AN_IMAGE = "an image"
 _OTHER_KINDS = {
     "subtitles": "srt vtt ass ssa sub idx sbv smi ttml dfxp lrc textgrid eaf",
-    "an image": "jpg jpeg png bmp webp tif tiff heic heif avif ico svg psd raw cr2 nef dng exr",
+    AN_IMAGE: "jpg jpeg png bmp webp tif tiff heic heif avif ico svg psd raw cr2 nef dng exr",
     "text or a document": "txt md rst pdf doc docx odt rtf tex html htm nfo log pptx",
     "a table or metadata": "csv tsv json jsonl xml yaml yml toml xlsx xls ods parquet npy npz mat pkl h5 db sqlite ini",
     "an archive": "zip tar tgz gz bz2 xz zst rar 7z iso",
@@ -63,6 +64,11 @@ _STREAM = re.compile(
     rb"\0\0\x01[\xba\xb3\xb0\xb5\xb6\x0f]|\0\0\0?\x01[\x09\x06\x67\x27\x47\x40\x42\x44\x46\x4e]"
     rb"|\xff[\xfa\xfb\xf2\xf3\xf1\xf9]"
 )
+
+
+def is_image_name(name: str) -> bool:
+    """Return whether a file is an image by its extension."""
+    return _KIND_OF_EXTENSION.get(os.path.splitext(name)[1][1:].lower()) == AN_IMAGE
 
 
 def describe_non_media(path: Path) -> str | None:

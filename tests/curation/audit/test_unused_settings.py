@@ -50,6 +50,13 @@ def test_values_with_an_effect_and_default_values_are_not_found() -> None:
     assert unused(*skipped, sources=("a",)) == {"faces.min_face_px": "gates.faces is skip"}
 
 
+def test_values_of_the_recipe_of_pictures_are_nobodys_choice() -> None:
+    recipe = load_recipe(None, ["quality.min_sharpness=30"], content="pictures")
+    assert dict(find_unused(recipe, ["celeba"], BACKENDS)) == {}, "celeba skips the faces whose size that recipe sets"
+    recipe = load_recipe(None, ["faces.min_face_px=50"], content="pictures")
+    assert dict(find_unused(recipe, ["celeba"], BACKENDS)) == {"faces.min_face_px": "gates.faces is skip"}
+
+
 @pytest.mark.parametrize("command", [("plan",), ("run", "--engine", "inline")])
 def test_plan_and_run_warn_of_it(
     command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

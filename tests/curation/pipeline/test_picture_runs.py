@@ -31,6 +31,7 @@ from avf_shards.sampling.mixture import Mixture
 from avf_shards.sampling.stream_order import StreamOrder
 from avf_shards.schema.ledger import Decision, table_to_decisions
 from avf_shards.timeline import Span
+from avf_training.data.picture import MAX_PIXELS
 from avf_training.data.reader import ClipReader, read_corpus
 from avf_training.data.storage import StorageConfig
 from PIL import Image
@@ -378,6 +379,8 @@ def test_commands_speak_of_pictures(
     assert "rejected faces/several_faces" in text
     page = (tmp_path / "a.html").read_text()
     assert page.count('<img alt="') >= 5, "kept and rejected pictures are on the contact sheets"
+    assert "Every picture has exactly one of three verdicts" in page
+    assert not [words for words in ("Every second", "press Enter to play", "story of this clip") if words in page]
     assert main(["explain", root, "two.jpg"]) == 0
     assert "rejected faces/several_faces: 1 > 0.2" in capsys.readouterr().out
     assert main(["what-if", root, "--set", "quality.min_sharpness=0", "--json", "-"]) == 0
@@ -395,6 +398,10 @@ def test_commands_speak_of_pictures(
     for command in (("review", "--out"), ("export", "--fiftyone")):
         assert main([command[0], root, command[1], str(tmp_path / "new")]) == 2
         assert "is a run of pictures, and this command shows videos" in capsys.readouterr().err
+
+
+def test_training_decodes_every_size_that_curation_stores() -> None:
+    assert load_picture_recipe(["celeba"]).settings_for("celeba").media.max_pixels <= MAX_PIXELS
 
 
 def test_pictures_have_one_pool(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

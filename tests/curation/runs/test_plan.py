@@ -38,6 +38,10 @@ def test_a_source_without_an_input_is_told(tmp_path: Path, caplog: pytest.LogCap
     plan_run(make_recipe(), EMBEDDED, {"talks": tmp_path / "in"}, tmp_path / "run")
     assert f"source talks: no input in {tmp_path / 'in'} (1 path skipped); the plan is frozen" in caplog.text
     caplog.clear()
+    (tmp_path / "in/a.jpg").write_bytes(b"a picture")
+    plan_run(make_recipe(), EMBEDDED, {"talks": tmp_path / "in"}, tmp_path / "of_images")
+    assert "images are the input of --source pictures=DIR" in caplog.text
+    caplog.clear()
     make_inputs(tmp_path / "full", 1)
     plan_run(make_recipe(), EMBEDDED, {"made": tmp_path / "full"}, tmp_path / "another")
     assert "no input" not in caplog.text

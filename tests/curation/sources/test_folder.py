@@ -163,3 +163,15 @@ def test_globs_match_names_and_folders(glob: str, path: str, matches: bool) -> N
 
 def test_the_default_recipe_takes_everything() -> None:
     assert PlanConfig(group_by="file", unit_videos=1, min_units=1, unit_mb=1.0).include == ()
+
+
+def test_a_table_of_images_alone_names_the_command_for_pictures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.JPG").write_bytes(b"a picture")
+    (tmp_path / "in/labels.csv").write_text("file,expression\na.JPG,Happiness\n")
+    assert main(["plan", "--source", f"mine={tmp_path / 'in'}", "--out", str(tmp_path / "run")]) == 2
+    assert f"names images and no video, as a.JPG; curate face pictures with --source pictures={tmp_path / 'in'}" in (
+        capsys.readouterr().err
+    )
