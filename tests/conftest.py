@@ -10,6 +10,7 @@ from typing import Any
 import dlib
 import pytest
 from avf_curation.detectors.threads import limit_threads
+from hypothesis import settings
 from support.browser import BROWSER
 from support.demo_files import DemoFiles
 
@@ -41,9 +42,11 @@ def pytest_configure() -> None:
 
     dlib's face detector is loaded once: each run of the tests' hundreds took half a second for it. The detector has no
     settings and keeps nothing of a picture. `os.fsync` waits for no disk: only a power cut, which no test makes, would
-    show the difference.
+    show the difference. Examples of property tests have no deadline: on a busy machine one of 9 ms takes 370.
     """
     limit_threads()
+    settings.register_profile("without deadline", deadline=None)
+    settings.load_profile("without deadline")
     dlib.get_frontal_face_detector = functools.cache(dlib.get_frontal_face_detector)
     os.fsync = check_handle
 
