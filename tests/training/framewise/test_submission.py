@@ -130,3 +130,19 @@ def test_files_that_are_missing_or_no_text_are_one_sentence(tmp_path: Path) -> N
     for path in (tmp_path / "binary.txt", tmp_path):
         with pytest.raises(UserError, match="not a file of text in UTF-8"):
             read_submission(path)
+
+
+def test_a_file_that_is_no_submission_is_left(tmp_path: Path) -> None:
+    sample = write_list(tmp_path, "expressions", ["1/00001.jpg,"])
+    out, other = tmp_path / "out.txt", tmp_path / "notes.txt"
+    other.write_text("notes\n")
+    predictions = {"1": {1: np.array([4.0])}}
+    with pytest.raises(UserError, match=r"notes\.txt: exists and is no submission"):
+        write_submission(other, sample, predictions)
+    with pytest.raises(UserError, match=r"sample\.txt: is the official list itself"):
+        write_submission(sample, sample, predictions)
+    assert other.read_text() == "notes\n"
+    assert sample.read_text().endswith("1/00001.jpg,\n")
+    write_submission(out, sample, predictions)
+    write_submission(out, sample, {"1": {1: np.array([2.0])}})
+    assert out.read_text().endswith("1/00001.jpg,2\n"), "an earlier submission is replaced"

@@ -139,16 +139,31 @@ def write_submission(path: Path, sample: Path, predictions: Mapping[str, Mapping
         predictions: of each video by frame number: valence and arousal, (2,); the class, (1,); or action units 0 and 1,
             (12,).
 
-    Raises UserError for a video without a prediction, values that are not numbers or not of the task, or a list that
-    cannot be read.
+    Raises UserError for a video without a prediction, values that are not numbers or not of the task, a list that
+    cannot be read, or another file in the way.
     """
     task, images = read_image_list(sample)
+    _refuse_other_file(path, sample)
     rows, statements = fill_rows(images, predictions)
     lines = [HEADERS[task]]
     for image, values in zip(images, rows, strict=True):
         lines.append(f"{image},{_format_values(task, image, np.atleast_1d(values))}")
     replace_file(path, ("\n".join(lines) + "\n").encode())
     return statements
+
+
+def _refuse_other_file(path: Path, sample: Path) -> None:
+    """Raise UserError where a file stands at `path` that is the list itself, or no submission."""
+    if not path.exists():
+        return
+    if path.samefile(sample):
+        raise UserError(f"{path}: is the official list itself; name another file for the predictions")
+    with path.open("rb") as file:
+        first = file.readline(1000).decode("utf-8-sig", "replace")
+    try:
+        task_of_header(path, first.strip())
+    except UserError:
+        raise UserError(f"{path}: exists and is no submission; name another file, or move it away") from None
 
 
 def read_submission(path: Path) -> tuple[ChallengeTask, dict[ImageLocation, Floats]]:

@@ -28,7 +28,7 @@ from avf_training.framewise.predictions.frame_statistics import (
     score_statistics,
 )
 from avf_training.framewise.predictions.likelihoods import to_likelihoods, to_vectors
-from avf_training.framewise.tracks.errors import MissingTrackError
+from avf_training.framewise.tracks.errors import MissingTrackError, OtherTrackError
 from avf_training.framewise.tracks.feature_track import FeatureTrack, read_track, write_track
 from avf_training.framewise.tracks.identity import ExtractorIdentity
 from avf_training.framewise.tracks.track_folder import TrackFolder
@@ -174,8 +174,14 @@ def _write_once(path: Path, track: FeatureTrack) -> None:
         stored = read_track(path, subject=track.subject, extractor=track.extractor)
     except MissingTrackError:
         stored = None
-    if stored is None or stored.inputs_sha256 != track.inputs_sha256:
+    if stored is not None and stored.inputs_sha256 == track.inputs_sha256:
+        return
+    try:
         write_track(path, track)
+    except OtherTrackError:
+        stored = read_track(path, subject=track.subject, extractor=track.extractor)
+        if stored.inputs_sha256 != track.inputs_sha256:  # and not by a faster process with the same plan
+            raise
 
 
 def _describe_video(run: EnsembleRun, video: PlannedVideo, aligned: AlignedVideo) -> VideoRecord:

@@ -154,6 +154,11 @@ class TrackPrediction:
             times_s_N=tracks.times_s_N[known_N],
             vectors_ND=values_NO.astype(np.float32),
         )
-        write_track(self._folder.path(self._predictor.identity.name, tracks.subject), track)
+        try:
+            write_track(self._folder.path(self._predictor.identity.name, tracks.subject), track)
+        except OtherTrackError:
+            if self._stands(tracks):  # another process was faster
+                return
+            raise
         self.report.written += 1
         self.report.frames += int(known_N.sum())
