@@ -20,6 +20,7 @@ from avf_training.framewise.combination.smoothing_choice import smooth_likelihoo
 from avf_training.framewise.ensemble.fold_table import FoldRow, FoldTable, read_fold_table, write_fold_table
 from avf_training.framewise.labels.tasks import find_task
 from avf_training.framewise.metrics import score_valence_arousal
+from avf_training.framewise.postprocessing.timeline import grid_at_labels, interpolate_to_grid
 from avf_training.framewise.predictions.likelihoods import to_likelihoods
 from avf_training.framewise.predictions.prediction_set import read_prediction_set
 from avf_training.framewise.tracks.identity import TrackSubject
@@ -381,6 +382,21 @@ def test_members_with_gaps_are_aligned_and_what_they_lack_is_counted(
         np.testing.assert_allclose(likelihoods_ND[rows], to_likelihoods(find_task(task), track.vectors_ND), atol=1e-12)
         if task == "expr":
             np.testing.assert_allclose(likelihoods_ND.sum(1), 1)
+
+
+@pytest.mark.parametrize("protocol", ["ours", "authors_code"])
+def test_interpolation_by_the_authors_is_over_times_of_their_grid(protocol: Any) -> None:
+    plan, fps = make_plan("va", ["a"], protocol=protocol), 29.97
+    frames_N = np.array([1, 2, 5, 9, 10])
+    vectors_ND = make_truth("va", "v", 10)[frames_N - 1]
+    track = make_prediction("a", "va", "v", vectors_ND, frames_N=frames_N, fps=fps)
+    aligned = align_tracks(plan.label_task, [track], "every", clock=plan.clock)
+    times_s, on_grid = interpolate_to_grid(
+        np.round(frames_N / fps, 2), to_likelihoods(plan.label_task, track.vectors_ND)
+    )
+    _, expected = grid_at_labels(times_s, on_grid, np.round(aligned.frames_N / fps, 2))
+    difference = np.abs(aligned.likelihoods_MND[0] - expected).max()
+    assert (difference < 1e-9) == (protocol == "authors_code")
 
 
 @given(

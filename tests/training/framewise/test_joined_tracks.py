@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from avf_shards.errors import UserError
+from avf_training.evaluation.metrics import Floats
 from avf_training.framewise.labels.label_track import LabelTrack
 from avf_training.framewise.labels.tasks import find_task
 from avf_training.framewise.sampling.normalization import ScaleKind, fit_scale, fit_scale_of_parts
@@ -23,6 +24,7 @@ from avf_training.framewise.training.frame_prediction import predict_frames, pre
 from avf_training.framewise.training.frame_recipe import FrameRecipe
 from avf_training.framewise.training.frame_scores import score_frames
 from avf_training.framewise.training.joined_tracks import JoinedTracks, JoinedTracksReader, label_rows
+from avf_training.framewise.training.predict_tracks import RunPredictor, TrackPrediction
 from avf_training.framewise.training.row_store import RowStore
 from avf_training.framewise.training.window_data import (
     RowsOfVideo,
@@ -121,7 +123,7 @@ def test_two_persons_of_a_film_hear_its_sound_and_have_their_own_looks(tmp_path:
     assert {subject.video_id for subject in reader.subjects()} == {"1", "10", "10-60-1280x720", "10-60-1280x720_right"}
 
 
-def test_rates_and_sizes_that_disagree_are_refused(tmp_path: Path) -> None:
+def test_rates_and_sizes_that_disagree_are_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_features(tmp_path, "looks", "1", range(1, 31), fps=30)
     write_features(tmp_path, "more", "1", range(1, 31), fps=25)
     write_features(tmp_path, "looks", "2", range(1, 31), fps=30, width=9)
@@ -133,7 +135,10 @@ def test_rates_and_sizes_that_disagree_are_refused(tmp_path: Path) -> None:
         reader.read(TrackSubject(source="lab", video_id="2"))
     with pytest.raises(OtherTrackError, match="labels of lab/1 counts 25 frames a second, and its tracks 6"):
         label_rows(make_tracks(range(1, 31), fps=6), make_labels(range(1, 31)))
+    label_rows(make_tracks(range(1, 31), fps=30000 / 1001), make_labels(range(1, 31), fps=29.97))
+    assert not caplog.text
     label_rows(make_tracks(range(1, 31), fps=30), make_labels(range(1, 31), fps=29.97))
+    assert "0.6 s apart after ten minutes" in caplog.text
 
 
 @settings(max_examples=60, deadline=None)
@@ -301,3 +306,24 @@ def test_scales_of_parts_are_those_of_all_rows() -> None:
         whole, scale = fit_scale(features, kind), fit_scale_of_parts(lambda: parts, 5, kind)
         assert scale.offset_D == pytest.approx(whole.offset_D, rel=1e-12)
         assert scale.width_D == pytest.approx(whole.width_D, rel=1e-12)
+
+
+def test_two_processes_that_predict_into_one_folder_share_the_work(tmp_path: Path) -> None:
+    for video in ("1", "2"):
+        write_features(tmp_path / "T", "looks", video, range(1, 31))
+    network = make_network(RECIPE)
+    identity = ExtractorIdentity.from_settings("m", {"task": "va"}, "ab" * 32)
+
+    def predict(tracks: JoinedTracks) -> Floats:
+        return np.full((len(tracks.frames_N), 2), 0.5)
+
+    faster = RunPredictor(spec=network.spec, identity=identity, predict=predict)
+
+    def predict_late(tracks: JoinedTracks) -> Floats:
+        TrackPrediction(faster, tmp_path / "T", tmp_path / "P").run(lambda subject: None)
+        return predict(tracks)
+
+    report = TrackPrediction(replace(faster, predict=predict_late), tmp_path / "T", tmp_path / "P").run(
+        lambda subject: None
+    )
+    assert (report.written, report.skipped, report.faults) == (0, 2, [])

@@ -11,8 +11,9 @@ from avf_shards.errors import UserError
 
 from avf_training.evaluation.metrics import Floats
 from avf_training.framewise.labels.tasks import FrameLabelTask
-from avf_training.framewise.postprocessing.timeline import interpolate_to_times
+from avf_training.framewise.postprocessing.timeline import average_same_times, interpolate_to_times
 from avf_training.framewise.predictions.likelihoods import to_likelihoods
+from avf_training.framewise.sampling.frame_rate import rounded_frame_times
 from avf_training.framewise.tracks.feature_track import FeatureTrack
 
 _SAME_FPS = 1e-3  # by which the rates of two tracks of one video may differ
@@ -37,6 +38,7 @@ def align_tracks(
     tracks: Sequence[FeatureTrack],
     frames: Literal["every", "predicted"],
     most_interpolated_s: float | None = None,
+    clock: Literal["frames", "hundredths"] = "frames",
 ) -> AlignedVideo:
     """Return the likelihoods of all members for the same frames.
 
@@ -47,6 +49,8 @@ def align_tracks(
         tracks: of the members.
         frames: every one from 1 to the last prediction, or those that some member has a prediction of.
         most_interpolated_s: longest gap that a line is drawn through; in longer ones the prediction before holds.
+        clock: what lines are drawn over: numbers of frames, or times rounded to hundredths of a second, which equals
+            SUN's grid of 10 ms.
 
     Raises UserError for tracks of one video whose frame rates differ.
     """
@@ -75,7 +79,11 @@ def align_tracks(
         outside |= outside_N
         longest = max(longest, int(np.diff(track.frames_N, prepend=track.frames_N[0] - 1).max()) - 1)
         known_ND = to_likelihoods(task, track.vectors_ND)
-        line_ND = interpolate_to_times(track.frames_N.astype(np.float64), known_ND, frames_N.astype(np.float64))
+        if clock == "hundredths":
+            known_s_K, distinct_KD = average_same_times(rounded_frame_times(track.frames_N, fps), known_ND)
+            line_ND = interpolate_to_times(known_s_K, distinct_KD, rounded_frame_times(frames_N, fps))
+        else:
+            line_ND = interpolate_to_times(track.frames_N.astype(np.float64), known_ND, frames_N.astype(np.float64))
         before_N = np.maximum(0, np.searchsorted(track.frames_N, frames_N, side="right") - 1)
         likelihoods.append(np.where((gaps_N > most_frames)[:, None], known_ND[before_N], line_ND))
     sources = "\n".join(f"{track.extractor.digest} {track.inputs_sha256}" for track in tracks)

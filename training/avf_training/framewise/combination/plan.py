@@ -17,6 +17,7 @@ from avf_training.framewise.protocol import ProtocolName, ProtocolOptions, choos
 
 SCHEMA = "avf-foundry frame ensemble plan"
 VERSION = 1
+Clock = Literal["frames", "hundredths"]
 MethodName = Literal["mean", "vote", "dirichlet", "forest"]
 TieRule = Literal["mean_probability", "lowest", "first_model", "off", "on"]
 _TIES = {"expr": ("mean_probability", "lowest", "first_model"), "au": ("mean_probability", "off", "on")}
@@ -116,6 +117,9 @@ class EnsemblePlan:
     # Longest gap in the predictions of a member that a straight line is drawn through; in longer ones the prediction
     # before holds, as in a submission. null: any.
     most_interpolated_s: float | None = None
+    # Interpolation over the numbers of frames, or over times rounded to hundredths of a second, as on SUN's grid of
+    # 10 ms; null: by the protocol.
+    interpolate_over: Clock | None = None
     folds: str | None = None  # file of avf-train frame-folds, from the plan's folder; members with a fold need it
     scenes: str | None = None  # table with the columns video and scene; null: the scenes that the labels name
     # Of expr: rows of audio members above this entropy, in nats, count nothing. SUN: 1.8 with dirichlet; null: all.
@@ -145,6 +149,11 @@ class EnsemblePlan:
     def label_task(self) -> FrameLabelTask:
         """Return the task."""
         return TASKS_OF_FRAMES[self.task]
+
+    @property
+    def clock(self) -> Clock:
+        """Return what is interpolated over."""
+        return self.interpolate_over or ("hundredths" if self.protocol == "authors_code" else "frames")
 
     @property
     def protocol_options(self) -> ProtocolOptions:

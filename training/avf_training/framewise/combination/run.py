@@ -126,7 +126,8 @@ class EnsembleRun:
     def align(self, video: PlannedVideo) -> AlignedVideo:
         """Return what the members of a video say of the same frames."""
         tracks = [self.members[position].tracks[video.facts.subject] for position in video.answering.positions]
-        return align_tracks(self.task, tracks, self.plan.frames, self.plan.most_interpolated_s)
+        plan = self.plan
+        return align_tracks(self.task, tracks, plan.frames, plan.most_interpolated_s, plan.clock)
 
     def members_of(self, video: PlannedVideo) -> list[EnsembleMember]:
         """Return the plan's entries of the members that answer a video."""

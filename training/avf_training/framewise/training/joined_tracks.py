@@ -4,6 +4,7 @@ Shapes: N frames, D values of a stream, K label columns.
 """
 
 import hashlib
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,9 @@ from avf_training.framewise.tracks.track_folder import TrackFolder
 from avf_training.framewise.training.row_store import RowStore
 
 StoredVectors = npt.NDArray[np.float32] | npt.NDArray[np.float16]
-FPS_TOLERANCE = 0.01  # share by which two rates of one video may differ; 30 and 29.97 are taken for one
+log = logging.getLogger(__name__)
+_SAME_FPS = 1e-4  # share that rounded rates differ by, as 29.97 and 30000/1001
+FPS_TOLERANCE = 0.01  # share by which two rates of one video may differ; 30 and 29.97 are joined, with a warning
 REPEATED_S = 1.0  # labels behind the last picture that repeat it; behind more of them pictures are missing
 SOUND_REACH_S = 0.11  # a frame takes the nearest row of sound within half a step at five rows a second
 
@@ -135,6 +138,12 @@ def check_rates(what: str, fps: float, other: str, other_fps: float) -> None:
     if abs(fps - other_fps) > FPS_TOLERANCE * other_fps:
         raise OtherTrackError(
             f"the {what} counts {fps:g} frames a second, and {other} {other_fps:g}; write both with the same --fps"
+        )
+    if abs(fps - other_fps) > _SAME_FPS * other_fps:
+        log.warning(
+            "the %s counts %g frames a second, and %s %g; they are joined by the numbers of frames, and are %.1f s "
+            "apart after ten minutes if both numbers are right",
+            *(what, fps, other, other_fps, 600 * abs(fps - other_fps) / other_fps),
         )
 
 
