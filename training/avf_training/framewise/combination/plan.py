@@ -17,7 +17,7 @@ from avf_training.framewise.protocol import ProtocolName, ProtocolOptions, choos
 
 SCHEMA = "avf-foundry frame ensemble plan"
 VERSION = 1
-Clock = Literal["frames", "hundredths"]
+TimeAxis = Literal["frames", "hundredths"]
 MethodName = Literal["mean", "vote", "dirichlet", "forest"]
 TieRule = Literal["mean_probability", "lowest", "first_model", "off", "on"]
 _TIES = {"expr": ("mean_probability", "lowest", "first_model"), "au": ("mean_probability", "off", "on")}
@@ -119,7 +119,7 @@ class EnsemblePlan:
     most_interpolated_s: float | None = None
     # Interpolation over the numbers of frames, or over times rounded to hundredths of a second, as on SUN's grid of
     # 10 ms; null: by the protocol.
-    interpolate_over: Clock | None = None
+    interpolate_over: TimeAxis | None = None
     folds: str | None = None  # file of avf-train frame-folds, from the plan's folder; members with a fold need it
     scenes: str | None = None  # table with the columns video and scene; null: the scenes that the labels name
     # Of expr: rows of audio members above this entropy, in nats, count nothing. SUN: 1.8 with dirichlet; null: all.
@@ -151,7 +151,7 @@ class EnsemblePlan:
         return TASKS_OF_FRAMES[self.task]
 
     @property
-    def clock(self) -> Clock:
+    def clock(self) -> TimeAxis:
         """Return what is interpolated over."""
         return self.interpolate_over or ("hundredths" if self.protocol == "authors_code" else "frames")
 
