@@ -327,3 +327,17 @@ def test_two_processes_that_predict_into_one_folder_share_the_work(tmp_path: Pat
         lambda subject: None
     )
     assert (report.written, report.skipped, report.faults) == (0, 2, [])
+
+
+def test_a_damaged_track_costs_its_own_predictions(tmp_path: Path) -> None:
+    for video in ("1", "2", "3"):
+        write_features(tmp_path / "T", "looks", video, range(1, 31))
+    (tmp_path / "T/looks/lab/2.parquet").write_bytes(b"hi")
+    identity = ExtractorIdentity.from_settings("m", {"task": "va"}, "ab" * 32)
+    predictor = RunPredictor(
+        spec=make_network().spec, identity=identity, predict=lambda tracks: np.zeros((len(tracks.frames_N), 2))
+    )
+    report = TrackPrediction(predictor, tmp_path / "T", tmp_path / "P").run(lambda subject: None)
+    assert report.written == 2
+    (fault,) = report.faults
+    assert "looks/lab/2.parquet: not readable as feature track" in fault

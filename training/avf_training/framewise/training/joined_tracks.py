@@ -15,7 +15,7 @@ from avf_shards.errors import UserError
 
 from avf_training.framewise.ensemble.folds import media_stem
 from avf_training.framewise.labels.label_track import LabelTrack
-from avf_training.framewise.tracks.errors import MissingTrackError, OtherTrackError
+from avf_training.framewise.tracks.errors import DamagedTrackError, MissingTrackError, OtherTrackError
 from avf_training.framewise.tracks.feature_track import FeatureTrack
 from avf_training.framewise.tracks.identity import ExtractorIdentity, TrackSubject
 from avf_training.framewise.tracks.track_folder import TrackFolder
@@ -66,8 +66,14 @@ class JoinedTracksReader:
         self.identities: dict[str, ExtractorIdentity] = dict(known)
         self.widths: dict[str, int] = {}
 
-    def subjects(self) -> Iterator[TrackSubject]:
-        """Yield every person with a track by the first extractor, by path. Raises UserError where there is none."""
+    def subjects(self, faults: list[str] | None = None) -> Iterator[TrackSubject]:
+        """Yield every person with a track by the first extractor, by path.
+
+        Args:
+            faults: to which a sentence is added for each track that cannot be read.
+
+        Raises UserError where there is no track, and, without `faults`, DamagedTrackError for one that cannot be read.
+        """
         paths = self._folder.files_of(self.visual[0])
         if not paths:
             known = ", ".join(self._folder.extractors()) or "none"
@@ -75,7 +81,14 @@ class JoinedTracksReader:
         from avf_training.framewise.tracks.feature_track import read_track
 
         for path in paths:
-            yield read_track(path).subject
+            try:
+                subject = read_track(path).subject
+            except DamagedTrackError as error:
+                if faults is None:
+                    raise
+                faults.append(str(error))
+                continue
+            yield subject
 
     def unlabelled(self, labelled: Iterable[TrackSubject]) -> tuple[str, ...]:
         """Return the names of tracks by the first extractor that are of none of these persons, SOURCE/VIDEO.parquet."""

@@ -110,7 +110,7 @@ class TrackPrediction:
 
     def run(self, on_subject: Callable[[TrackSubject], Any]) -> PredictionReport:
         """Predict for every person with tracks. Raises OtherTrackError for other predictions of this name."""
-        for subject in self._reader.subjects():
+        for subject in self._reader.subjects(self.report.faults):
             on_subject(subject)
             try:
                 tracks = self._reader.read(subject)
