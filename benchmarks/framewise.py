@@ -26,7 +26,8 @@ from avf_training.framewise.models.speech_encoder import (
     normalize_wave,
     speech_model,
 )
-from avf_training.framewise.models.static_nets import INPUT_PX, Backbone, StaticNet
+from avf_training.framewise.models.static_nets import StaticNet
+from avf_training.framewise.models.static_sizes import INPUT_PX, Backbone
 from avf_training.framewise.models.vggish import VGGish
 from avf_training.framewise.models.vggish_input import log_mel_examples
 from avf_training.framewise.postprocessing.overlaps import merge_overlaps

@@ -23,6 +23,8 @@ examples:
   avf-train finetune-images AFFECTNET --task va --from PRETRAINED --recipe image_features --out RUN
   avf-train finetune-images --pictures FRAMES --labels LABELS --task au --from mae.pth --recipe image_features --out RUN
   avf-train extract SHARDS --extractor vit --weights RUN --out TRACKS
+  avf-train finetune-images AFFECTNET --task expr --from efficientnet_b1.pth --recipe sun_b1 --out B1
+  avf-train extract SHARDS --extractor efficientnet_b1 --weights B1 --out TRACKS
 """
 _DETAILS = """\
 Pictures are those of shards, and frames of videos whose labels `frame-labels` wrote; both may be given.
@@ -52,8 +54,8 @@ def add(commands: Any) -> None:
         dest="start",
         metavar="MODEL",
         type=local_path,
-        required=True,
-        help="run or model of pretrain-images or finetune-images, or a checkpoint of MAE (.pth)",
+        help="run or model of pretrain-images or finetune-images, or a checkpoint of MAE (.pth); of a recipe with a "
+        "static network: its weights or those of its backbone (.pth, .pt, .safetensors), or left out",
     )
     add_recipe_option(parser, RECIPES / "finetune_images", "epochs=20")
     parser.add_argument(
@@ -82,7 +84,9 @@ def _run(options: argparse.Namespace) -> int:
         raise UserError("--pictures DIR and --labels LABELS belong together; give both or none")
     if not options.shards and options.pictures is None:
         raise UserError("no pictures are given; name folders of picture shards, or --pictures DIR with --labels LABELS")
-    require_files(options.start, *(path for path in (options.pictures, options.labels) if path is not None))
+    if options.start is None and recipe.static is None:
+        raise UserError(f"--recipe {options.recipe} starts from an image model; give --from MODEL")
+    require_files(*(path for path in (options.start, options.pictures, options.labels) if path is not None))
     require_shards(options.shards, "pictures")
     rank = torchrun_environment().rank
     if rank == 0:

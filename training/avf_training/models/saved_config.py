@@ -15,6 +15,7 @@ TITLES = {
     "image_mae": "an image model of avf-train pretrain-images (image_mae)",
     "image_encoder": "the encoder of an image model (image_encoder)",
     "image_features": "an image model of avf-train finetune-images (image_features)",
+    "image_static": "a network of single pictures of avf-train finetune-images (image_static)",
     "speech": "an acoustic model of avf-train train-speech (speech)",
 }
 """Kind of a saved model -> what it is, for messages."""

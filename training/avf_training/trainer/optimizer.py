@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
@@ -30,6 +30,17 @@ class Schedule:
             return self.peak * step / max(1, self.warmup_steps - 1)
         progress = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
         return self.end + (self.peak - self.end) / 2 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionSchedule(Schedule):
+    """A schedule that is a function of the step."""
+
+    rate_of: Callable[[int], float] = field(repr=False)
+
+    def lr(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 0."""
+        return self.rate_of(step)
 
 
 def schedule(config: OptimConfig, batch: int, steps: int, warmup_steps: int) -> Schedule:

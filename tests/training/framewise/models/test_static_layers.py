@@ -1,4 +1,4 @@
-"""The layers of the networks of single pictures are the authors', and rates and unfreezing work on them."""
+"""The layers of the networks of single pictures are the authors', rates and unfreezing work, and files start them."""
 
 import json
 from importlib.util import find_spec
@@ -6,9 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from avf_shards.errors import UserError
+from avf_training.framewise.models import static_files
+from avf_training.framewise.models.checkpoint_names import export_tensors
+from avf_training.framewise.models.static_files import start_static_net
 from avf_training.framewise.models.static_layers import freeze_for_epoch, list_static_layers, static_rates
-from avf_training.framewise.models.static_nets import Backbone, StaticNet
+from avf_training.framewise.models.static_nets import StaticNet
+from avf_training.framewise.models.static_sizes import Backbone
 from avf_training.framewise.protocol import choose_protocol
+from torchvision.models import efficientnet_b1, vit_b_16
 
 NETWORKS: dict[str, Backbone] = {
     "EfficientNet-B1": "efficientnet_b1",
@@ -77,3 +83,30 @@ def test_a_frozen_layer_gets_no_step_before_its_epoch(epoch: int) -> None:
     assert ("model.features.8.0.weight" in changed) == (epoch >= 2)
     assert ("model.features.0.0.weight" in changed) == (epoch >= 10)
     assert "regression.weight" in changed
+
+
+@pytest.mark.parametrize("backbone", ["efficientnet_b1", "vit_b_16", "hrnet_w32"])
+def test_published_names_of_a_backbone_fit(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    if backbone == "hrnet_w32" and find_spec("timm") is None:
+        pytest.skip("timm, the extra `hrnet`, is not installed")
+    with torch.device("meta"):  # no memory: the names and shapes are what is tried
+        net = StaticNet(backbone)
+        if backbone == "hrnet_w32":
+            tensors = {
+                name.removeprefix("model.pose."): value for name, value in net.state_dict().items() if "pose" in name
+            }
+            tensors |= {"final_layer.weight": torch.zeros(17, 32, 1, 1), "final_layer.bias": torch.zeros(17)}
+        else:
+            tensors = (vit_b_16 if backbone == "vit_b_16" else efficientnet_b1)(weights=None).state_dict()
+        # The published file of ViT has names of an earlier version.
+        renamed = {name.replace(".mlp.0.", ".mlp.linear_1.").replace(".mlp.3.", ".mlp.linear_2."): value
+                   for name, value in tensors.items()}  # fmt: skip
+        authors = export_tensors(net)
+    for file in (renamed, authors):
+        monkeypatch.setattr(static_files, "read_tensors", lambda path, file=file: dict(file))
+        start_static_net(net, Path("weights.pth"), "va")
+        lacking = {name: value for name, value in file.items() if name != max(file, key=len)}
+        monkeypatch.setattr(static_files, "read_tensors", lambda path, file=lacking: dict(file))
+        if not max(file, key=len).endswith("num_batches_tracked"):
+            with pytest.raises(UserError, match="missing: model"):
+                start_static_net(net, Path("weights.pth"), "va")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from avf_training.framewise.models.static_input import letterbox
-from avf_training.framewise.models.static_nets import INPUT_PX, Backbone, StaticNet
+from avf_training.framewise.models.static_nets import StaticNet
+from avf_training.framewise.models.static_sizes import INPUT_PX, Backbone
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import torch
 from avf_shards.errors import UserError
@@ -58,7 +58,7 @@ def read_image_model(path: Path) -> ImageModelFile:
     if not is_saved_model(path):
         return recognize_image_model(read_tensors(path), path)
     kind = read_saved_config(path)["kind"]
-    if not kind.startswith("image_") or kind not in TITLES:
+    if kind not in get_args(ImageModelKind):
         raise UserError(
             f"{path}: holds {TITLES.get(kind, f'a {kind!r}')}; name a model of `avf-train pretrain-images` or a "
             "checkpoint of MAE"

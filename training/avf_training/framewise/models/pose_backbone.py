@@ -4,12 +4,13 @@ Shapes: B pictures, C channels of a map, H W its height and width. The pose net 
 whose names and shapes are those of the published weights (COCO, 256x192).
 """
 
-from typing import Any, Literal
+from typing import Any
 
 from avf_shards.errors import UserError
 from torch import Tensor, nn
 
-PoseMaps = Literal["heatmaps13", "features13"]
+from avf_training.framewise.models.static_sizes import PoseMaps
+
 BACKBONE_WIDTH = 256  # values of a picture
 _FEATURES, _JOINTS, _UPPER_BODY = 32, 17, 13  # channels at a quarter of the size, of COCO, and without knees and feet
 _UNUSED = ("incre_modules", "downsamp_modules", "final_layer", "global_pool", "head_drop", "classifier")
@@ -29,6 +30,7 @@ class PoseBackbone(nn.Module):
                 before them, as the authors' code takes them for those.
         """
         super().__init__()
+        self.maps: PoseMaps = maps
         self.pose = _pose_net()
         self.heatmaps = nn.Conv2d(_FEATURES, _JOINTS, 1) if maps == "heatmaps13" else nn.Identity()
         self.pose.requires_grad_(False)

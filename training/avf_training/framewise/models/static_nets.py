@@ -4,17 +4,15 @@ Shapes: B pictures, C values of the backbone, E of the embedding, K expressions.
 for HRNet-W32's (see `checkpoint_names`). Weights of a backbone come from a local file, never from a network.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor, nn
 from torchvision.models import efficientnet_b1, efficientnet_b4, vit_b_16
 
-from avf_training.framewise.models.pose_backbone import BACKBONE_WIDTH, PoseBackbone, PoseMaps
+from avf_training.framewise.models.pose_backbone import BACKBONE_WIDTH, PoseBackbone
+from avf_training.framewise.models.static_sizes import Backbone, PoseMaps, StaticNetConfig, ViTOutput
 
-Backbone = Literal["efficientnet_b1", "efficientnet_b4", "vit_b_16", "hrnet_w32"]
 EMBEDDING_WIDTH, DROPOUT = 256, 0.1
-INPUT_PX: dict[Backbone, int] = {"efficientnet_b1": 240, "efficientnet_b4": 380, "vit_b_16": 224, "hrnet_w32": 256}
-"""Side of the pictures that a backbone gets."""
 IMAGENET_CLASSES = 1000
 
 
@@ -34,7 +32,7 @@ class StaticNet(nn.Module):
         backbone: Backbone,
         *,
         expressions: int = 8,  # K; 0: valence and arousal alone
-        vit_output: Literal["cls", "imagenet_logits"] = "cls",  # the authors' code keeps the old head of their ViT
+        vit_output: ViTOutput = "cls",  # the authors' code keeps the old head of their ViT
         hrnet_maps: PoseMaps = "heatmaps13",  # what the blocks behind HRNet-W32 read
         bounded: bool = True,  # end valence and arousal in a tanh, as the paper says; the authors' code does not
     ) -> None:
@@ -48,6 +46,17 @@ class StaticNet(nn.Module):
         self.classifier = nn.Linear(EMBEDDING_WIDTH, expressions) if expressions else None
         self.regression = nn.Linear(EMBEDDING_WIDTH, 2)
 
+    @classmethod
+    def from_config(cls, config: StaticNetConfig) -> "StaticNet":
+        """Return a network with random weights. Raises UserError where timm is not installed for HRNet-W32."""
+        return cls(
+            config.backbone,
+            expressions=config.classes,
+            vit_output=config.vit_output,
+            hrnet_maps=config.hrnet_maps,
+            bounded=config.bounded,
+        )
+
     def forward(self, pictures_B3HW: Tensor) -> StaticOutput:
         """Return the embedding, logits and values of normalized pictures."""
         embedding_BE = self.batchnorm(self.embeddings_layer(self.dropout(self.model(pictures_B3HW)))).tanh()
@@ -59,9 +68,7 @@ class StaticNet(nn.Module):
         )
 
 
-def _backbone(
-    name: Backbone, vit_output: Literal["cls", "imagenet_logits"], hrnet_maps: PoseMaps
-) -> tuple[nn.Module, int]:
+def _backbone(name: Backbone, vit_output: ViTOutput, hrnet_maps: PoseMaps) -> tuple[nn.Module, int]:
     """Return a backbone with random weights and the values that it returns of a picture."""
     if name == "hrnet_w32":
         return PoseBackbone(hrnet_maps), BACKBONE_WIDTH

@@ -14,7 +14,8 @@ from avf_training.data.transforms import normalize_pixels
 from avf_training.framewise.models.checkpoint_names import names_in_checkpoint
 from avf_training.framewise.models.pose_backbone import PoseBackbone
 from avf_training.framewise.models.static_input import letterbox
-from avf_training.framewise.models.static_nets import Backbone, StaticNet
+from avf_training.framewise.models.static_nets import StaticNet
+from avf_training.framewise.models.static_sizes import Backbone
 from avf_training.framewise.parity.model_files import filled_by_name, missing_row, stored_tensor
 from avf_training.framewise.parity.rows import OracleNumbers, Pair, compare_pairs
 

@@ -8,6 +8,7 @@ from avf_shards.settings.config import refuse
 
 from avf_training.config.pretrain import FOLDER, accumulation, recipe_settings
 from avf_training.framewise.pictures.augment_config import PictureAugment
+from avf_training.framewise.pictures.static_config import StaticTraining
 from avf_training.framewise.protocol import ProtocolOptions, choose_protocol
 from avf_training.models.config import Precision
 from avf_training.trainer.optim_config import OptimConfig
@@ -17,6 +18,9 @@ from avf_training.trainer.optim_config import OptimConfig
 FREE = ("workers", "threads", "log_every", "checkpoint_keep", "wandb")
 RECIPES = "finetune_images"  # folder of the recipes in training/recipes
 
+DimensionLoss = Literal["concordance", "log_cosh", "rmse", "rse"]
+"""Loss of valence and arousal: 1 - CCC of both; or the mean over both of log(cosh(error)), of the root of the mean
+square error, or of the squared error relative to that of the mean."""
 PictureWeights = Literal["training", "netease", "none"]
 """Weights of expressions and action units in the loss: most common over each in the training pictures, NetEase's
 figures for Aff-Wild2, or 1."""
@@ -31,8 +35,11 @@ class ImageFinetuneRecipe:
     epochs: float  # passes over the training pictures
     optim: OptimConfig  # AdamW and its schedule
     precision: Precision  # number types of the forward pass
-    layer_decay: float = 0.65  # factor on the learning rate for each layer below the head
-    drop_path: float = 0.1  # largest rate of stochastic depth
+    layer_decay: float = 0.65  # of ViT: factor on the learning rate for each layer below the head
+    drop_path: float = 0.1  # of ViT: largest rate of stochastic depth
+    static: StaticTraining | None = None  # one of SUN's networks in place of the ViT of image MAE
+    dimension_loss: DimensionLoss = "concordance"  # of the task va
+    expression_loss: Literal["cross_entropy", "focal"] = "cross_entropy"  # of the task expr
     augment: PictureAugment = field(default_factory=PictureAugment)  # random changes of a picture
     class_weights: PictureWeights = "training"  # of expressions and action units in the loss
     validation_share: float = 0.1  # of the persons, where the owners made no validation set

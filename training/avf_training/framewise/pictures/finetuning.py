@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from avf_shards.errors import FaultError, UserError
 from avf_shards.format.tar import sha256_file
 from avf_shards.schema.clip_key import is_key
@@ -25,19 +24,17 @@ from avf_training.distributed.collectives import process_group
 from avf_training.distributed.context import DistributedContext
 from avf_training.distributed.parallelize import wrap_ddp
 from avf_training.finetuning.model_selection import BEST
-from avf_training.framewise.models.image_files import ImageModelFile, is_saved_model, read_image_model
-from avf_training.framewise.models.image_vit import ImageFeatureModel, layer_scales
+from avf_training.framewise.models.image_files import is_saved_model
 from avf_training.framewise.pictures.finetune_recipe import FREE, ImageFinetuneRecipe
 from avf_training.framewise.pictures.finetuning_loss import choose_weights, make_picture_loss
 from avf_training.framewise.pictures.labelled import LabelledPictures
-from avf_training.framewise.pictures.selection import PROTOCOL, BestPictureModel, save_features
+from avf_training.framewise.pictures.networks import PictureNetwork, make_network
+from avf_training.framewise.pictures.selection import PROTOCOL, BestPictureModel
 from avf_training.framewise.pictures.split import PictureSplit, split_pictures
 from avf_training.framewise.pictures.stream import LabelledPictureBatch, LabellingSampler, PictureStream
 from avf_training.models.cost_counter import count_forward
-from avf_training.models.drop_path import drop_path_keys, set_drop_path_keys
 from avf_training.models.flops import NO_PEAK, peak_flops
 from avf_training.models.precision import set_numerics
-from avf_training.models.pretrained import load_strict
 from avf_training.models.saved_config import WEIGHTS
 from avf_training.tasks.learned_clips import LEARNED, LearnedClips, copy_list, read_learned
 from avf_training.tasks.relations import ClipIdentity
@@ -47,16 +44,15 @@ from avf_training.trainer.learning_curve import draw_learning_curve
 from avf_training.trainer.progress import StepCost
 from avf_training.trainer.run_folder import MODEL, RUN, exclusive_lock, freeze_identity
 from avf_training.trainer.saved_model import start_model
-from avf_training.trainer.stream_run import StreamRun, make_step, run_lengths
+from avf_training.trainer.stream_run import StreamRun, run_lengths
 from avf_training.trainer.train_step import Forward
 from avf_training.trainer.trainer import Trainer
 
-_HEAD_STD = 2e-5  # of a new head (MAE)
 STAGE = "finetune-images"  # in run.json, and the command that made the run
 
 
 def finetune_images(
-    recipe: ImageFinetuneRecipe, pictures: LabelledPictures, start: Path, out: Path, *, device: str = "cpu"
+    recipe: ImageFinetuneRecipe, pictures: LabelledPictures, start: Path | None, out: Path, *, device: str = "cpu"
 ) -> int:
     """Train to the recipe's last step, keep the best model by the validation pictures, and return the step reached.
 
@@ -65,40 +61,42 @@ def finetune_images(
     Args:
         recipe: settings.
         pictures: that have labels of the task.
-        start: a run or model of `avf-train pretrain-images` or `finetune-images`, or a checkpoint of MAE.
+        start: a run or model of `avf-train pretrain-images` or `finetune-images`, a checkpoint of MAE, or weights of
+            the recipe's static network or of its backbone; None: that network starts from weights that the seed draws.
         out: folder of the run.
         device: cpu or cuda.
     """
-    start = start_model(start) if (start / RUN).is_file() else start
-    model_file = read_image_model(start)
+    start = start_model(start) if start is not None and (start / RUN).is_file() else start
+    network = make_network(recipe, pictures.task, start)
     split = split_pictures(pictures, recipe.validation_share)
     learned = _list_learned(pictures, split, start)
     with process_group(device) as context, ExitStack() as until_done:
         set_numerics(recipe.threads, recipe.precision)
-        recipe.accumulation(context.size)  # refuses a world that does not fit, before a folder is made
-        model = _make_model(recipe, pictures, model_file, start).to(context.device).train()
-        loader = _make_loader(recipe, pictures, split, model.config.size_px, context=context, out=out)
+        _check_world(recipe, context.size)
+        model = network.module.to(context.device).train()
+        loader = _make_loader(recipe, pictures, split, network.size_px, context=context, out=out)
         steps, warmup = run_lengths(recipe, len(split.train), "picture")
-        every = max(1, len(split.train) // recipe.batch) * recipe.evaluate_every
+        steps_per_epoch = max(1, len(split.train) // recipe.batch)
+        every = steps_per_epoch * recipe.evaluate_every
         if context.rank == 0:
             log_hints(recipe, clips=len(split.train), steps=steps, warmup_steps=warmup, device_type=device)
         lock = until_done.enter_context(exclusive_lock(out, context.rank))
-        identity = _identify(recipe, pictures, split, start) | {"stream": loader.stream.order.digest}
+        identity = _identify(recipe, pictures, split, start) | network.describe()
+        identity["stream"] = loader.stream.order.digest
         freeze_identity(out, identity, context.rank, FREE)
         if context.rank == 0:
             learned.write(out)
         wrapped = wrap_ddp(model, context)
-        scales = layer_scales(model, recipe.layer_decay)
-        forward = _make_forward(recipe, pictures, split)
+        forward = _make_forward(recipe, pictures, split, network)
         trainer = Trainer(
             model=wrapped,
-            train_step=make_step(model, wrapped, forward, recipe, lengths=(steps, warmup), scale=scales.__getitem__),
+            train_step=network.make_step(wrapped, forward, lengths=(steps, warmup), steps_per_epoch=steps_per_epoch),
             loader=loader,
             checkpoints=Checkpoints(out, recipe.checkpoint_keep, context.rank, lock),
             context=context,
         )
         best = BestPictureModel(
-            model=model,
+            network=network,
             pictures=pictures,
             rows=split.validation,
             precision=recipe.precision,
@@ -113,35 +111,21 @@ def finetune_images(
             steps=steps,
             checkpoint_every=every,
             eval_every=min(every, steps),
-            cost=_step_cost(recipe, model, context),
+            cost=_step_cost(recipe, network, context),
             title=_describe(pictures, split, steps, every),
             evaluate=best.after_epoch,
             diverged=partial(_describe_divergence, recipe.nonfinite_limit),
         ).train(None)
         if reached == steps and context.rank == 0:
-            _save_last(model, pictures, out)
+            _save_last(network, out)
         return reached
 
 
-def _make_model(
-    recipe: ImageFinetuneRecipe, pictures: LabelledPictures, model_file: ImageModelFile, start: Path
-) -> ImageFeatureModel:
-    """Return the model before the first step: the start's encoder, and a head that the recipe's seed draws.
-
-    The norm behind a pre-trained encoder's blocks is left out: the mean of patches has one of its own, which is new
-    where the start was not fine-tuned. A head of another task is new.
-    """
-    torch.manual_seed(recipe.seed)
-    task = pictures.task
-    model = ImageFeatureModel(model_file.config, task.outputs, "mean", recipe.drop_path)
-    new = {name: value for name, value in model.state_dict().items() if name.startswith(("head.", "fc_norm."))}
-    tensors = {name: value for name, value in model_file.encoder.items() if not name.startswith("norm.")}
-    if model_file.values.get("task") != task.name:
-        tensors = {name: value for name, value in tensors.items() if not name.startswith("head.")}
-    load_strict(model, new | tensors, str(start))
-    if "head.weight" not in tensors:
-        nn.init.trunc_normal_(model.head.weight, std=_HEAD_STD)
-    return model
+def _check_world(recipe: ImageFinetuneRecipe, world: int) -> None:
+    """Raise UserError for a number of processes that does not fit, before a folder is made."""
+    if world > 1 and recipe.static is not None:
+        raise UserError("static networks are trained in one process: their batch norm is of one; leave torchrun out")
+    recipe.accumulation(world)
 
 
 def _make_loader(
@@ -173,15 +157,14 @@ def _make_loader(
 
 
 def _make_forward(
-    recipe: ImageFinetuneRecipe, pictures: LabelledPictures, split: PictureSplit
+    recipe: ImageFinetuneRecipe, pictures: LabelledPictures, split: PictureSplit, network: PictureNetwork
 ) -> Forward[LabelledPictureBatch]:
-    weights = choose_weights(pictures.task, recipe.class_weights, pictures.values_NK[list(split.train)])
-    loss_of = make_picture_loss(pictures.task, weights, recipe.options())
+    weights = choose_weights(pictures.task, recipe, pictures.values_NK[list(split.train)])
+    loss_of = make_picture_loss(pictures.task, weights, recipe)
 
     def forward(model: nn.Module, batch: LabelledPictureBatch) -> tuple[Tensor, dict[str, Tensor]]:
         pictures_B3PP = batch.normalized()
-        keys_B = drop_path_keys(recipe.seed, batch.first_position, len(batch))
-        set_drop_path_keys(model, keys_B.to(pictures_B3PP.device))
+        network.seed_step(batch)
         with recipe.precision.autocast(pictures_B3PP.device.type):
             predicted_BO = model(pictures_B3PP)
         return loss_of(predicted_BO.float(), batch.values_BK), {}
@@ -190,7 +173,7 @@ def _make_forward(
 
 
 def _identify(
-    recipe: ImageFinetuneRecipe, pictures: LabelledPictures, split: PictureSplit, start: Path
+    recipe: ImageFinetuneRecipe, pictures: LabelledPictures, split: PictureSplit, start: Path | None
 ) -> dict[str, Any]:
     """Return what makes this run another than others, besides the order of its pictures."""
     scored = "\n".join(pictures.pictures[row].key for row in split.validation)
@@ -199,18 +182,20 @@ def _identify(
         "stage": STAGE,
         "recipe": recipe.frozen(),
         "task": pictures.task.name,
-        "start": sha256_file(start / WEIGHTS if is_saved_model(start) else start),
+        "start": None if start is None else sha256_file(start / WEIGHTS if is_saved_model(start) else start),
         "validation": hashlib.sha256(scored.encode()).hexdigest(),
         "labels": hashlib.sha256(labels).hexdigest(),
     }
 
 
-def _list_learned(pictures: LabelledPictures, split: PictureSplit, start: Path) -> LearnedClips:
+def _list_learned(pictures: LabelledPictures, split: PictureSplit, start: Path | None) -> LearnedClips:
     """Return what the model will have learned from, the stages before included.
 
     Raises UserError where a stage before has learned with labels from pictures that are scored here.
     """
-    inherited = read_learned(start / LEARNED) if (start / LEARNED).is_file() else LearnedClips()
+    inherited = LearnedClips()
+    if start is not None and (start / LEARNED).is_file():
+        inherited = read_learned(start / LEARNED)
     scored = _learned_from(pictures, split.validation)
     if scored.labelled & inherited.labelled:
         raise UserError(
@@ -243,12 +228,10 @@ def _describe_divergence(limit: int, step: int, micro_batches: object) -> FaultE
     )
 
 
-def _step_cost(recipe: ImageFinetuneRecipe, model: ImageFeatureModel, context: DistributedContext) -> StepCost:
+def _step_cost(recipe: ImageFinetuneRecipe, network: PictureNetwork, context: DistributedContext) -> StepCost:
     if context.rank:
         return StepCost(clips=recipe.batch, flops=0.0, peak=NO_PEAK, devices=context.size, noun="picture")
-    size, outputs = model.config, model.head.out_features
-    shapes = ((3, size.size_px, size.size_px),)
-    forward = count_forward(lambda: ImageFeatureModel(size, outputs), shapes, (), 2, recipe.precision)
+    forward = count_forward(network.build, ((3, network.size_px, network.size_px),), (), 2, recipe.precision)
     return StepCost(
         clips=recipe.batch,
         flops=3 * 2 * forward.gmacs * 1e9 * recipe.batch,
@@ -258,10 +241,10 @@ def _step_cost(recipe: ImageFinetuneRecipe, model: ImageFeatureModel, context: D
     )
 
 
-def _save_last(model: ImageFeatureModel, pictures: LabelledPictures, out: Path) -> None:
+def _save_last(network: PictureNetwork, out: Path) -> None:
     """Write RUN/model, and beside each model the list of what it has learned from."""
     if not (out / MODEL).exists():
-        save_features(out / MODEL, model, pictures)
+        network.save(out / MODEL)
     for folder in (out / MODEL, out / BEST / PROTOCOL):
         if folder.is_dir():
             copy_list(out, folder)

@@ -24,9 +24,8 @@ from avf_training.finetuning.model_selection import (
     stage_best_model,
     write_validation,
 )
-from avf_training.framewise.models.image_files import save_image_model
-from avf_training.framewise.models.image_vit import ImageFeatureModel
 from avf_training.framewise.pictures.labelled import LabelledPictures
+from avf_training.framewise.pictures.networks import PictureNetwork
 from avf_training.framewise.pictures.picture_scores import score_pictures
 from avf_training.framewise.pictures.stream import LabellingSampler, PictureStream
 from avf_training.models.config import Precision
@@ -41,7 +40,7 @@ PROTOCOL: SelectionProtocol = "validation"  # the only one: owners' test sets ar
 class BestPictureModel:
     """Scores a model after each epoch on the validation pictures, and keeps the best in RUN/best/validation."""
 
-    model: ImageFeatureModel
+    network: PictureNetwork
     pictures: LabelledPictures
     rows: Sequence[int]  # of the pictures that are scored
     precision: Precision
@@ -72,7 +71,7 @@ class BestPictureModel:
         metric = self.pictures.task.metric
         value, best = row.score(PROTOCOL, metric), select_epoch(rows, PROTOCOL, metric)
         if value is not None and (best is None or value > best[1]):
-            save_features(stage_best_model(self.out, PROTOCOL, row.step), self.model, self.pictures)
+            self.network.save(stage_best_model(self.out, PROTOCOL, row.step))
             log.info("epoch %g: best %s so far, %.3f", row.epoch, metric, value)
         write_validation(self.out, (*rows, row))
         publish_best_models(self.out, (PROTOCOL,))
@@ -101,26 +100,19 @@ class BestPictureModel:
         numbers = [self.pictures.pictures[row].number for row in rows]
         # Any share may be unreadable: they are told, and the others are scored.
         config = StreamConfig(shards=".", batch=_BATCH, max_fault_share=1.0, epochs=1)
-        sampler = LabellingSampler(size_px=self.model.config.size_px, augment=None)
+        sampler = LabellingSampler(size_px=self.network.size_px, augment=None)
         order = ViewOrder(self.pictures.corpus, numbers, 1, _BATCH)
         stream = PictureStream(config, sampler, (order, self.pictures))
-        training = self.model.training
-        self.model.eval()
+        model = self.network.module
+        training = model.training
+        model.eval()
         predictions: dict[int, list[float]] = {}
         for batch in StreamLoader(stream, device=self.context.device):
             faulty = {fault.position for fault in batch.faults}
             with self.precision.autocast(self.context.device.type):
-                outputs_BO = self.model(batch.normalized())
+                outputs_BO = model(batch.normalized())
             for position, values in enumerate(outputs_BO.float().cpu().tolist(), batch.first_position):
                 if position < len(rows) and position not in faulty:  # the last picture is repeated to fill the batch
                     predictions[rows[position]] = values
-        self.model.train(training)
+        model.train(training)
         return predictions
-
-
-def save_features(folder: Path, model: ImageFeatureModel, pictures: LabelledPictures) -> None:
-    """Write a fine-tuned model as a new folder, with its task."""
-    task = pictures.task
-    save_image_model(
-        folder, "image_features", model.config, model.state_dict(), task=task.name, outputs=list(task.classes)
-    )

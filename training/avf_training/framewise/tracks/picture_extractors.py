@@ -10,12 +10,12 @@ from typing import get_args
 import torch
 from torch import Tensor, nn
 
-from avf_training.framewise.models.checkpoint_names import load_authors_tensors
 from avf_training.framewise.models.huggingface_weights import read_tensors
 from avf_training.framewise.models.image_files import is_saved_model, read_image_model, recognize_image_model
 from avf_training.framewise.models.image_vit import ImageFeatureModel
-from avf_training.framewise.models.pose_backbone import PoseMaps
-from avf_training.framewise.models.static_nets import INPUT_PX, Backbone, StaticNet
+from avf_training.framewise.models.pose_backbone import PoseBackbone
+from avf_training.framewise.models.static_files import load_static_net
+from avf_training.framewise.models.static_sizes import INPUT_PX, Backbone
 from avf_training.framewise.tracks.extractor import FrameVectors, digest_weights, every_frame, read_sizes
 from avf_training.framewise.tracks.footage import PICTURE_PREPARATION, Footage
 from avf_training.framewise.tracks.identity import ExtractorIdentity
@@ -80,20 +80,16 @@ def _model_in_run(weights: Path) -> Path:
 
 
 def load_static(name: str, weights: Path, device: torch.device) -> PictureExtractor:
-    """Return the embedding of one of SUN's networks. Raises UserError."""
+    """Return the embedding of one of SUN's networks: a run or model of avf-train, or the authors' file.
+
+    Raises UserError.
+    """
     backbone: Backbone = next(each for each in get_args(Backbone) if each == name)
-    tensors = read_tensors(weights)
-    logits = any(key.startswith("model.heads.") for key in tensors)
-    maps: PoseMaps = "heatmaps13" if "HRNet.final_layer.weight" in tensors else "features13"
-    model = StaticNet(
-        backbone,
-        expressions=len(tensors["classifier.weight"]) if "classifier.weight" in tensors else 0,
-        vit_output="imagenet_logits" if logits else "cls",
-        hrnet_maps=maps,
-    )
-    load_authors_tensors(model, tensors, str(weights))
-    settings: dict[str, str | int] = {"size_px": INPUT_PX[backbone], "picture_preparation": PICTURE_PREPARATION}
-    if backbone == "hrnet_w32":
-        settings["maps"] = maps
+    weights = _model_in_run(weights)
+    model, config = load_static_net(backbone, weights)
+    size_px = INPUT_PX[backbone] if config is None else config.size_px
+    settings: dict[str, str | int] = {"size_px": size_px, "picture_preparation": PICTURE_PREPARATION}
+    if isinstance(model.model, PoseBackbone):
+        settings["maps"] = model.model.maps
     identity = ExtractorIdentity.from_settings(name, settings, digest_weights(weights))
-    return PictureExtractor(model, lambda pictures: model(pictures).embedding_BE, INPUT_PX[backbone], identity, device)
+    return PictureExtractor(model, lambda pictures: model(pictures).embedding_BE, size_px, identity, device)

@@ -1,7 +1,6 @@
 """The learning rate of a sequence model by step, as its paper or its released code has it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from avf_training.framewise.protocol import ProtocolOptions
 from avf_training.framewise.schedules import (
@@ -11,18 +10,7 @@ from avf_training.framewise.schedules import (
     warmup_then_epoch_cosine,
 )
 from avf_training.framewise.training.frame_recipe import FrameRecipe, RateSchedule
-from avf_training.trainer.optimizer import Schedule
-
-
-@dataclass(frozen=True, kw_only=True)
-class FrameSchedule(Schedule):
-    """A schedule that is a function of the step."""
-
-    rate_of: Callable[[int], float] = field(repr=False)
-
-    def lr(self, step: int) -> float:
-        """Return the learning rate of a step, counted from 0."""
-        return self.rate_of(step)
+from avf_training.trainer.optimizer import FunctionSchedule
 
 
 def choose_schedule(recipe: FrameRecipe, options: ProtocolOptions) -> RateSchedule:
@@ -36,7 +24,7 @@ def choose_schedule(recipe: FrameRecipe, options: ProtocolOptions) -> RateSchedu
 
 def make_frame_schedule(
     recipe: FrameRecipe, options: ProtocolOptions, *, steps: int, steps_per_epoch: int
-) -> FrameSchedule:
+) -> FunctionSchedule:
     """Return the schedule of a run of so many steps."""
     highest, lowest = recipe.rate, recipe.lowest_rate
     rates: dict[RateSchedule, Callable[[int], float]] = {
@@ -57,4 +45,4 @@ def make_frame_schedule(
         "constant": lambda step: highest,
     }
     rate_of = rates[choose_schedule(recipe, options)]
-    return FrameSchedule(peak=highest, end=lowest, warmup_steps=recipe.warmup_steps, steps=steps, rate_of=rate_of)
+    return FunctionSchedule(peak=highest, end=lowest, warmup_steps=recipe.warmup_steps, steps=steps, rate_of=rate_of)

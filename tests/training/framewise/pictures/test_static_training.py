@@ -1,0 +1,236 @@
+"""Training of SUN's networks of single pictures: rates by layer, gradual unfreezing, resuming, starts, and refusals."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from avf_shards.errors import UserError
+from avf_training.cli.main import main
+from avf_training.data.storage import StorageConfig
+from avf_training.finetuning.model_selection import read_validation
+from avf_training.framewise.labels.tasks import find_task
+from avf_training.framewise.models import static_files, static_nets
+from avf_training.framewise.models.static_nets import StaticNet
+from avf_training.framewise.pictures.finetune_recipe import load_image_finetune_recipe
+from avf_training.framewise.pictures.finetuning import finetune_images
+from avf_training.framewise.pictures.finetuning_loss import choose_weights, make_picture_loss
+from avf_training.framewise.pictures.shard_labels import read_labelled_shards
+from avf_training.framewise.tracks.loading import load_extractor
+from safetensors.torch import save_file
+from support.drawn_pictures import disc_picture, read_weights, same_bits
+from support.picture_shards import write_picture_shards
+from torchvision.models import EfficientNet
+from torchvision.models.efficientnet import MBConvConfig
+
+QUICK = ("static.size_px=32", "batch=4", "micro_batch=4", "epochs=3", "workers=0", "threads=1", "checkpoint_keep=9")
+CHANNELS = (8, 8, 8, 16, 16, 24, 24, 32)  # before and behind each of the seven stages
+HEAD = 128 * 256 + 256 + 2 * 256 + 256 * 2 + 2  # parameters of the embedding, its norm and both values
+EXPRESSIONS = ("Neutral", "Happiness")
+
+
+def small_efficientnet(weights: None) -> EfficientNet:
+    """EfficientNet with all its stages, each of one narrow block: the same layers, and steps of milliseconds."""
+    stages = [
+        MBConvConfig(2, 3, stride, before, behind, 1)
+        for stride, before, behind in zip((1, 2, 2, 2, 1, 2, 1), CHANNELS, CHANNELS[1:], strict=False)
+    ]
+    return EfficientNet(stages, dropout=0.2, last_channel=128)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_networks() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(static_nets, "efficientnet_b1", small_efficientnet)
+        yield
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve discs: eight to train on, four of other persons to score."""
+    folder = tmp_path_factory.mktemp("labelled") / "shards"
+    pictures = [
+        disc_picture(
+            number,
+            labels={
+                "valence": f"{np.sin(number):.3f}",
+                "arousal": f"{np.cos(number):.3f}",
+                "abaw_expression": EXPRESSIONS[number % 2],
+            },
+            person=f"p{number}",
+            subset="validation" if number < 4 else "train",
+        )
+        for number in range(12)
+    ]
+    write_picture_shards(folder, pictures, 12)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A backbone with random weights as torchvision publishes it, with its classes of ImageNet."""
+    torch.manual_seed(7)
+    file = tmp_path_factory.mktemp("backbone") / "efficientnet_b1.safetensors"
+    save_file(small_efficientnet(None).state_dict(), file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def trained(labelled: Path, backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three epochs of two steps."""
+    out = tmp_path_factory.mktemp("trained") / "run"
+    assert train(labelled, backbone, out) == 6
+    return out
+
+
+def train(shards: Path, start: Path | None, out: Path, *settings: str, task: str = "va") -> int:
+    recipe = load_image_finetune_recipe("sun_b1", (*QUICK, *settings))
+    return finetune_images(recipe, read_labelled_shards([shards], find_task(task), StorageConfig()), start, out)
+
+
+def read_steps(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_layers_open_one_an_epoch_each_at_its_rate(trained: Path, backbone: Path) -> None:
+    before = {f"model.{name}": value for name, value in static_files.read_tensors(backbone).items()}
+    after = read_weights(trained)
+    learned = {
+        name for name, _ in small_efficientnet(None).named_parameters()
+        if f"model.{name}" in after and not torch.equal(before[f"model.{name}"], after[f"model.{name}"])
+    }  # fmt: skip
+    assert {name.split(".")[1] for name in learned} == {"8"}, "the first six layers below the head stay closed"
+    open_parameters = [row["learned_parameters"] for row in read_steps(trained)]
+    assert open_parameters[:4] == 4 * [HEAD]
+    assert open_parameters[4:] == 2 * [HEAD + sum(before[f"model.{name}"].numel() for name in learned)]
+    layers = json.loads((trained / "run.json").read_text())["layers"]
+    assert [each["layer"] for each in layers[-5:]] == ["Linear", "BatchNorm1d", "Tanh", "Identity", "Linear"]
+    assert layers[-1]["rate"] == pytest.approx(0.02 * 4 / 256)
+    assert layers[8]["rate"] == pytest.approx(max(5e-5, layers[-1]["rate"] * 0.9**4))
+    assert len(layers) == 17
+    assert all(row["lr"] == layers[-1]["rate"] for row in read_steps(trained))
+
+
+def test_the_authors_code_never_trains_the_backbone(labelled: Path, backbone: Path, tmp_path: Path) -> None:
+    train(labelled, backbone, tmp_path / "run", "protocol=authors_code")
+    before, after = static_files.read_tensors(backbone), read_weights(tmp_path / "run")
+    weights = [name for name, _ in small_efficientnet(None).named_parameters() if f"model.{name}" in after]
+    assert all(torch.equal(before[name], after[f"model.{name}"]) for name in weights)
+    assert {row["learned_parameters"] for row in read_steps(tmp_path / "run")} == {HEAD}
+    layers = json.loads((tmp_path / "run/run.json").read_text())["layers"]
+    assert [each["rate"] for each in layers[:9]] == 9 * [None]
+
+
+def test_a_stopped_run_goes_on_with_the_same_bits_and_layers(labelled: Path, trained: Path, backbone: Path) -> None:
+    out = trained.with_name("stopped")
+    shutil.copytree(trained, out)
+    shutil.rmtree(out / "model")
+    for step in (4, 6):
+        shutil.rmtree(out / f"checkpoints/step-{step:08d}")
+    assert train(labelled, backbone, out, "workers=1") == 6
+    assert same_bits(read_weights(out), read_weights(trained))
+    rows = ([row["learned_parameters"] for row in read_steps(run)] for run in (out, trained))
+    assert next(rows) == next(rows)
+
+
+def test_a_checkpoint_in_the_middle_of_unfreezing_is_a_start(labelled: Path, trained: Path, backbone: Path) -> None:
+    """The last checkpoint was saved with layers open whose moments an earlier one had as zeros."""
+    out = trained.with_name("finished")
+    shutil.copytree(trained, out)
+    shutil.rmtree(out / "model")
+    assert train(labelled, backbone, out) == 6
+    assert same_bits(read_weights(out), read_weights(trained))
+
+
+@pytest.mark.parametrize("task", ["va", "expr", "au"])
+def test_each_task_gives_an_extractor(labelled: Path, trained: Path, tmp_path: Path, task: str) -> None:
+    if task == "au":
+        pictures = [disc_picture(n, labels={"AU12": str(n % 2)}, person=f"p{n}") for n in range(12)]
+        labelled = tmp_path / "shards"
+        write_picture_shards(labelled, pictures, 12)
+    run = trained if task == "va" else tmp_path / "run"
+    if task != "va":
+        assert train(labelled, None, run, "epochs=1", task=task) >= 2
+    assert find_task(task).metric in read_validation(run)[0].scores["validation"]
+    extractor = load_extractor("efficientnet_b1", run)
+    assert json.loads(extractor.identity.settings)["size_px"] == 32
+    assert extractor.identity.digest == load_extractor("efficientnet_b1", run / "best/validation").identity.digest
+
+
+def test_without_rates_of_layers_the_rate_warms_up_and_waves(labelled: Path, tmp_path: Path) -> None:
+    settings = ("static.layer_rates=false", "static.gradual_unfreezing=false", "warmup_steps=2", "steps=6")
+    train(labelled, None, tmp_path / "run", *settings)
+    everything = sum(each.numel() for each in StaticNet("efficientnet_b1", expressions=0).parameters())
+    highest, lowest = 0.02 * 4 / 256, 4e-4 * 4 / 256
+    rates = [row["lr"] for row in read_steps(tmp_path / "run")]
+    assert rates[:2] == pytest.approx([5e-5, (5e-5 + highest) / 2])
+    assert rates[2:4] == pytest.approx(2 * [highest])
+    assert rates[4:] == pytest.approx(2 * [lowest + (highest - lowest) * (1 + np.cos(np.pi / 5)) / 2])
+    assert {row["learned_parameters"] for row in read_steps(tmp_path / "run")} == {everything}
+
+
+def test_a_run_starts_from_a_trained_network_with_a_new_head_of_another_task(
+    labelled: Path, trained: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained / "model", tmp_path / "start")
+    (tmp_path / "start/learned.parquet").unlink()  # else the run is refused: the same labels were learned
+    still = ("optim.base_lr=1e-30", "optim.min_lr=0", "epochs=1")
+    for task in ("va", "expr"):
+        train(labelled, tmp_path / "start", tmp_path / task, *still, "static.layer_rates=false", task=task)
+    before, same, other = (read_weights(tmp_path / name) for name in ("va", "va", "expr"))
+    assert torch.equal(
+        same["regression.weight"], static_files.read_static_net(trained / "model")[1]["regression.weight"]
+    )
+    assert not torch.equal(other["regression.weight"], before["regression.weight"])
+    assert torch.equal(other["embeddings_layer.weight"], before["embeddings_layer.weight"])
+    assert other["classifier.weight"].shape == (8, 256)
+
+
+def test_losses_are_those_of_the_recipe(labelled: Path) -> None:
+    va = find_task("va")
+    predicted, truth = torch.tensor([[0.0, 1.0], [2.0, 0.0]]), torch.tensor([[0.0, 0.0], [1.0, 0.0]])
+    cases = {
+        "log_cosh": np.log(np.cosh(1)) / 2,  # each column has one error of 1 among two frames
+        "rmse": np.sqrt(0.5),
+    }
+    for kind, expected in cases.items():
+        recipe = load_image_finetune_recipe("sun_b1", (f"dimension_loss={kind}",))
+        assert float(make_picture_loss(va, None, recipe)(predicted, truth)) == pytest.approx(expected, rel=1e-5)
+    summed = load_image_finetune_recipe("sun_b1", ("protocol_options={log_cosh_reduction: sum}",))
+    assert float(make_picture_loss(va, None, summed)(predicted, truth)) == pytest.approx(np.log(np.cosh(1)), rel=1e-5)
+    expressions = np.array([[0], [0], [0], [1]], np.float32)
+    weights = choose_weights(find_task("expr"), load_image_finetune_recipe("sun_b1"), expressions)
+    assert weights is not None
+    assert weights[:3].tolist() == pytest.approx([0.25, 0.75, 0])
+
+
+def test_mistakes_are_told_in_words(
+    labelled: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ["finetune-images", str(labelled), "--task", "va", "--out", str(tmp_path / "run")]
+    assert main([*common, "--recipe", "image_features_small"]) == 2
+    assert "--recipe image_features_small starts from an image model; give --from MODEL" in capsys.readouterr().err
+    assert main([*common, "--recipe", "sun_vit", "--set", "static.size_px=64"]) == 2
+    assert "size_px 64: the positions of vit_b_16 are those of 224 px" in capsys.readouterr().err
+    assert main([*common, "--recipe", "sun_b4", "--set", "workers=0", "--from", str(trained / "model")]) == 2
+    assert "is a network on efficientnet_b1, and the recipe's is on efficientnet_b4" in capsys.readouterr().err
+    save_file({"conv.weight": torch.zeros(2)}, tmp_path / "other.safetensors")
+    assert main([*common, "--recipe", "sun_b1", "--from", str(tmp_path / "other.safetensors")]) == 2
+    assert "has no tensor of efficientnet_b1; its tensors begin" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(UserError, match="is a network on efficientnet_b1, not on efficientnet_b4"):
+        load_extractor("efficientnet_b4", trained)
+    with pytest.raises(UserError, match=r"holds a network of single pictures .*\(image_static\)"):
+        load_extractor("vit", trained)
+
+
+@pytest.mark.parametrize("name", ["sun_b1", "sun_b4", "sun_vit", "sun_hrnet"])
+def test_recipes_have_the_papers_values(name: str) -> None:
+    recipe = load_image_finetune_recipe(name)
+    assert recipe.optim.base_lr * recipe.batch / 256 == pytest.approx(0.005)
+    assert recipe.static is not None
+    assert recipe.static.side_px == {"sun_b1": 240, "sun_b4": 380, "sun_vit": 224, "sun_hrnet": 256}[name]
+    assert (recipe.epochs, recipe.warmup_steps, recipe.optim.weight_decay) == (100, 100, 1e-4)
