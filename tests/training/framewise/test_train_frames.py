@@ -276,6 +276,38 @@ def test_all_labelled_videos_may_be_trained_on_and_the_last_step_is_taken(
     assert "train_on all leaves no video to choose by" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("model", "settings"),
+    [
+        ("temporal_v5", ("epochs=2", "evaluate_every=1", "patience=1")),
+        ("temporal_v5", ("epochs=2", "evaluate_every=1", "train_on=all")),
+        ("kernel_elm", ("elm={penalties: [0.01, 1, 100]}", "fold=1")),
+    ],
+)
+def test_labels_of_the_test_set_change_no_weight_choice_or_prediction(
+    corpus: tuple[Path, Path], tmp_path: Path, model: str, settings: tuple[str, ...]
+) -> None:
+    """The true labels, and noise in their place: weights, scales, best epoch or C, and predictions are the same."""
+    tracks, labels = copy_corpus(corpus, tmp_path)
+    for video in ("tested", "tried"):
+        write_planted_track(tracks, "looks", video)
+    runs = []
+    for kind in ("true", "noise"):
+        folder = tmp_path / kind
+        shutil.copytree(labels, folder / "labels")
+        for number, video in enumerate(("tested", "tried")):
+            track = make_planted_labels("va", video, "test")
+            noise_NK = np.random.default_rng(number).uniform(-1, 1, track.values_NK.shape).astype(np.float32)
+            write_label_track(folder / "labels", replace(track, values_NK=noise_NK) if kind == "noise" else track)
+        data = tracks, folder / "labels"
+        assert train(data, folder / "run", "va", model, *settings) == 0
+        assert predict(data, folder / "run", folder / "predictions") == 0
+        predicted = {path.name: path.read_bytes() for path in TrackFolder(folder / "predictions").files()}
+        assert len(predicted) == len(VIDEOS) + 2
+        runs.append(((folder / "run/result.json").read_bytes(), predicted))
+    assert runs[0] == runs[1]
+
+
 def test_a_scene_may_be_trained_on_alone(corpus: tuple[Path, Path], tmp_path: Path) -> None:
     tracks, labels = copy_corpus(corpus, tmp_path)
     for track in list(list_label_tracks(labels, "va")):

@@ -1,6 +1,8 @@
 """`avf-train train-speech`: windows, augmentation, what learns, and a run that goes on with the same bits."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +40,7 @@ def write_labels(folder: Path, task: str, video: str, values_NK: np.ndarray) -> 
         LabelTrack(
             subject=TrackSubject(source="lab", video_id=video),
             task=TASKS_OF_FRAMES[task],
-            split=VIDEOS[video],  # type: ignore[arg-type]  # one of the names of sets
+            split=VIDEOS.get(video, "test"),  # type: ignore[arg-type]  # one of the names of sets
             group=video,
             person=None,
             scene=None,
@@ -104,6 +106,17 @@ def test_windows_are_where_somebody_speaks_and_labels_are_valid(lab: Path) -> No
     assert first.affect_S2[:, 0] == pytest.approx(0.8 * np.sin(np.arange(0, 40, 2) / 9))
     assert first.expressions_W is not None
     assert first.expressions_W.tolist() == [0, 0, 1, 1]
+
+
+def test_videos_of_the_test_set_are_neither_learned_nor_scored(lab: Path, tmp_path: Path) -> None:
+    """Nor are their labels, sound and voice asked for."""
+    expected = list_voice_windows(voice_data(lab), ["va", "expr"], clock="exact", skips=False)
+    shutil.copytree(lab / "labels", tmp_path / "labels")
+    for task, values_NK in (("va", np.zeros((FRAMES, 2))), ("expr", np.ones((FRAMES, 1)))):
+        write_labels(tmp_path / "labels", task, "tested", values_NK)
+    data = replace(voice_data(lab), labels=tmp_path / "labels")
+    sets = list_voice_windows(data, ["va", "expr"], clock="exact", skips=False)
+    assert (sets.digest(), sets.skipped) == (expected.digest(), ())
 
 
 def test_a_video_without_sound_or_voice_is_named_or_left_out(lab: Path) -> None:

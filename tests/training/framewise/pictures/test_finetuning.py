@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,29 @@ def test_owners_sets_decide_and_nobody_is_in_both(labelled: Path) -> None:
     train, scored = ({pictures.pictures[row].group for row in rows} for rows in (split.train, split.validation))
     assert scored == {"pictures/p0", "pictures/p1"}
     assert train == {f"pictures/p{number}" for number in range(3, 8)}
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_labels_of_the_owners_test_set_change_no_weight_and_no_choice(
+    labelled: Path, pretrained: Path, tmp_path: Path, *, named: bool
+) -> None:
+    """With other labels in their place split, scores and model are the same, also where no validation set is named."""
+    recipe = load_image_finetune_recipe("image_features_small", (*QUICK, "epochs=1", "validation_share=0.4"))
+    for kind in ("true", "other"):
+        pictures = read_labelled_shards([labelled], EXPR, StorageConfig())
+        tested = [row for row, each in enumerate(pictures.pictures) if each.subset == "test"]
+        assert len(tested) == 4
+        if kind == "other":
+            pictures.values_NK[tested] = (pictures.values_NK[tested] + 1) % 3
+        if not named:
+            pictures.pictures = tuple(
+                replace(each, subset="train" if each.subset == "validation" else each.subset)
+                for each in pictures.pictures
+            )
+        finetune_images(recipe, pictures, pretrained, tmp_path / kind)
+    texts = [(tmp_path / kind / "validation.jsonl").read_text() for kind in ("true", "other")]
+    assert texts[0] == texts[1]
+    assert same_bits(read_weights(tmp_path / "true"), read_weights(tmp_path / "other"))
 
 
 def test_persons_are_held_out_where_owners_made_no_sets(tmp_path: Path) -> None:
