@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from avf_curation.demo.demo import frames_demo, run_demo
 from avf_curation.demo.frame_corpus import FrameCorpus
+from avf_shards.schema.versions import read_json
 from avf_training.cli.main import main as train
 from avf_training.framewise.labels.label_track import list_label_tracks
 from avf_training.framewise.labels.tasks import find_task
@@ -78,6 +79,14 @@ def test_from_pictures_and_videos_to_an_ensemble_on_people_never_seen(demo: Path
     plan = tmp_path / "plan.yaml"
     plan.write_text(PLAN, "utf-8")
     run(["ensemble-frames", plan, "--predictions", predictions, "--labels", labels, "--out", predictions])
+    run(["report-frames", "--task", "va", "--predictions", predictions, "--name", "together", "--labels", labels,
+         "--out", tmp_path / "report"])  # fmt: skip
+    report = read_json(tmp_path / "report/va.json", "frame report")
+    for table in ("models", "test_models"):
+        assert [(model["name"], model["videos"], model["frames"]) for model in report[table]] == [
+            (name, 1, SMALL.frames) for name in ("together", "both", "face", "sound")
+        ]
+    assert (tmp_path / "report/va.html").is_file()
     task = find_task("va")
     for name in ("both", "face", "sound", "together"):
         predicted = read_prediction_set(predictions, name, task)
