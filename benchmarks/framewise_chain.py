@@ -92,7 +92,7 @@ def _curate(folder: Path) -> None:
 def _extract(folder: Path) -> None:
     """Fine-tune an extractor on the pictures' action units, and write tracks of the videos."""
     tracks, extractor = folder / "tracks", folder / "extractor"
-    _train("finetune-images", folder / "pictures", "--task", "au", "--from", folder / "mae", "--recipe",
+    _train("finetune-images", folder / "pictures", "--task", "au", "--model", folder / "mae", "--recipe",
            "image_features_tiny", "--set", "threads=1", "--out", extractor)  # fmt: skip
     _train("extract", folder / "shards", "--extractor", "vit", "--weights", extractor, "--out", tracks)
     _train("extract", folder / "shards", "--extractor", "log_mel", "--out", tracks)

@@ -63,7 +63,7 @@ def test_from_pictures_and_videos_to_an_ensemble_on_people_never_seen(demo: Path
     run(["frame-labels", shards, "--out", labels])
     run(["pretrain-images", pictures, "--recipe", "image_mae_tiny", *sets("steps=2", "batch=4", "micro_batch=4"),
          "--out", tmp_path / "mae"])  # fmt: skip
-    run(["finetune-images", pictures, "--task", "au", "--from", tmp_path / "mae", "--recipe", "image_features_tiny",
+    run(["finetune-images", pictures, "--task", "au", "--model", tmp_path / "mae", "--recipe", "image_features_tiny",
          *sets("epochs=1", "batch=4", "micro_batch=4"), "--out", tmp_path / "extractor"])  # fmt: skip
     run(["extract", shards, "--extractor", "vit", "--weights", tmp_path / "extractor", "--out", tracks])
     run(["extract", shards, "--extractor", "log_mel", "--out", tracks])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import avf_curation.stages
 from avf_curation.pipeline.denials import DENIED
-from avf_curation.stages.checks import STAGES
+from avf_curation.stages.checks import ALL_STAGES
 from avf_curation.stages.reasons import REASONS
 from avf_curation.stages.undecided import STAGES_WITH_UNDECIDED, UNDECIDED
 from avf_shards.deletion import takedown
@@ -40,7 +40,7 @@ def test_every_reason_of_the_stages_has_its_sentence() -> None:
     given |= {f"{stage}/{UNDECIDED}" for stage in STAGES_WITH_UNDECIDED}
     given |= {f"{TAKEDOWN}/{takedown.REASON}", f"{DENIED.stage}/{DENIED.reason}"}
     assert given == set(REASONS)
-    assert {name.partition("/")[0] for name in REASONS} == {*STAGES, TAKEDOWN}
+    assert {name.partition("/")[0] for name in REASONS} == {*ALL_STAGES, TAKEDOWN}
 
 
 def test_the_sentences_are_sentences() -> None:

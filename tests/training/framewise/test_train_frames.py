@@ -37,7 +37,7 @@ def train(
 ) -> int:
     words = [word for setting in (*SMALL, *settings) for word in ("--set", setting)]
     argv = ["--tracks", str(corpus[0]), "--labels", str(corpus[1]), "--task", task, "--recipe", recipe]
-    return main(["train-frames", *argv, "--model", model, "--out", str(out), "--device", "cpu", *words])
+    return main(["train-frames", *argv, "--network", model, "--out", str(out), "--device", "cpu", *words])
 
 
 def predict(corpus: tuple[Path, Path], run: Path, out: Path, *words: str) -> int:

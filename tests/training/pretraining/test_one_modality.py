@@ -41,12 +41,18 @@ def run(shards: Path, modality: str, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def test_it_trains_one_encoder_and_one_decoder_and_draws_them(run: Path, modality: str) -> None:
-    names = set(dict(MaskedAutoencoder.from_pretrained(run / "model").named_parameters()))
+    model = MaskedAutoencoder.from_pretrained(run / "model")
+    names = set(dict(model.named_parameters()))
     assert not any(OTHER[modality] in name or name.startswith("fusion") for name in names)
+    torch.manual_seed(load_recipe("nano").seed)
+    start = dict(MaskedAutoencoder(model.config).named_parameters())
+    changed = {
+        name.partition(".")[0] for name, value in model.named_parameters() if not torch.equal(value, start[name])
+    }
+    assert changed == {name.partition(".")[0] for name in names}, "a part is not trained"
     rows = read_metrics(run)
     own = {"v": "video", "a": "audio"}[modality]
     assert all(row["loss"] == pytest.approx(row[own]) for row in rows), "no other part is in the loss"
-    assert rows[-1]["loss"] < rows[0]["loss"]
     assert [path.name for path in (run / "reconstructions").iterdir()] == ["step-00000006.png"]
 
 

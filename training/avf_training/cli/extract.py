@@ -61,7 +61,7 @@ def add(commands: Any) -> None:
         "--name",
         metavar="NAME",
         type=_track_name,
-        help="what the tracks are called, TRACKS/NAME, where several models of one extractor are kept, "
+        help="what the tracks are called, TRACKS/NAME, where one extractor has several weights, "
         "as aff2_va and affn_expr (default: the extractor's name)",
     )
     parser.add_argument(

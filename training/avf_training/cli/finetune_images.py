@@ -11,6 +11,7 @@ from avf_training.cli.options import (
     RECIPES,
     add_cache_option,
     add_device_option,
+    add_model_option,
     add_picture_shards_argument,
     add_recipe_option,
     require_files,
@@ -20,10 +21,10 @@ from avf_training.cli.options import (
 
 EXAMPLES = """\
 examples:
-  avf-train finetune-images AFFECTNET --task va --from PRETRAINED --recipe image_features --out RUN
-  avf-train finetune-images --pictures FRAMES --labels LABELS --task au --from mae.pth --recipe image_features --out RUN
+  avf-train finetune-images AFFECTNET --task va --model PRETRAINED --recipe image_features --out RUN
+  avf-train finetune-images --pictures DIR --labels LABELS --task au --model mae.pth --recipe image_features --out RUN
   avf-train extract SHARDS --extractor vit --weights RUN --out TRACKS
-  avf-train finetune-images AFFECTNET --task expr --from efficientnet_b1.pth --recipe sun_b1 --out B1
+  avf-train finetune-images AFFECTNET --task expr --model efficientnet_b1.pth --recipe sun_b1 --out B1
   avf-train extract SHARDS --extractor efficientnet_b1 --weights B1 --out TRACKS
 """
 _DETAILS = """\
@@ -49,13 +50,11 @@ def add(commands: Any) -> None:
         required=True,
         help="labels that are learned: valence and arousal, expressions, or action units",
     )
-    parser.add_argument(
-        "--from",
-        dest="start",
-        metavar="MODEL",
-        type=local_path,
-        help="run or model of pretrain-images or finetune-images, or a checkpoint of MAE (.pth); of a recipe with a "
+    add_model_option(
+        parser,
+        "run or model of pretrain-images or finetune-images, or a checkpoint of MAE (.pth); of a recipe with a "
         "static network: its weights or those of its backbone (.pth, .pt, .safetensors), or left out",
+        required=False,
     )
     add_recipe_option(parser, RECIPES / "finetune_images", "epochs=20")
     parser.add_argument(
@@ -84,9 +83,9 @@ def _run(options: argparse.Namespace) -> int:
         raise UserError("--pictures DIR and --labels LABELS belong together; give both or none")
     if not options.shards and options.pictures is None:
         raise UserError("no pictures are given; name folders of picture shards, or --pictures DIR with --labels LABELS")
-    if options.start is None and recipe.static is None:
-        raise UserError(f"--recipe {options.recipe} starts from an image model; give --from MODEL")
-    require_files(*(path for path in (options.start, options.pictures, options.labels) if path is not None))
+    if options.model is None and recipe.static is None:
+        raise UserError(f"--recipe {options.recipe} starts from an image model; give --model MODEL")
+    require_files(*(path for path in (options.model, options.pictures, options.labels) if path is not None))
     require_shards(options.shards, "pictures")
     rank = torchrun_environment().rank
     if rank == 0:
@@ -104,7 +103,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.pictures is not None:
         parts += read_labelled_frames(options.pictures, options.labels, task)
     device = resolve_device(options.device)
-    step = finetune_images(recipe, LabelledPictures.join(parts), options.start, options.out, device=device)
+    step = finetune_images(recipe, LabelledPictures.join(parts), options.model, options.out, device=device)
     if rank == 0:
         print(f"{options.out}: step {step}")
         best = select_epoch(read_validation(options.out), "validation", task.metric)

@@ -33,7 +33,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--task", choices=("va", "expr", "au"), required=True, help="what is predicted")
     add_recipe_option(parser, RECIPES / "frames", "visual=[vit]")
-    parser.add_argument("--model", metavar="NAME", help="model in place of the recipe's, as temporal_v5")
+    parser.add_argument("--network", metavar="NAME", help="network in place of the recipe's, as temporal_v5")
     parser.add_argument("--out", metavar="RUN", type=output_folder, required=True, help="folder of the run")
     add_device_option(parser)
 
@@ -41,7 +41,7 @@ def add(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     from avf_training.framewise.training.frame_recipe import load_frame_recipe
 
-    model = [f"model={options.model}"] if options.model else []
+    model = [f"model={options.network}"] if options.network else []
     recipe = load_frame_recipe(options.recipe, [*options.set, *model])
     for folder in (options.tracks, options.labels):
         if not folder.is_dir():

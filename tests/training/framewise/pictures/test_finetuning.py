@@ -217,7 +217,7 @@ def test_mistakes_are_told_in_words(
     labelled: Path, pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_picture_shards(tmp_path / "plain", [disc_picture(number) for number in range(4)])
-    common = ["--from", str(pretrained), "--recipe", "image_features_small", "--out", str(tmp_path / "run")]
+    common = ["--model", str(pretrained), "--recipe", "image_features_small", "--out", str(tmp_path / "run")]
     assert main(["finetune-images", str(tmp_path / "plain"), "--task", "au", *common]) == 2
     assert "none of 4 pictures has a label of --task au" in capsys.readouterr().err
     assert main(["finetune-images", "--task", "au", *common]) == 2

@@ -212,13 +212,13 @@ def test_mistakes_are_told_in_words(
 ) -> None:
     common = ["finetune-images", str(labelled), "--task", "va", "--out", str(tmp_path / "run")]
     assert main([*common, "--recipe", "image_features_small"]) == 2
-    assert "--recipe image_features_small starts from an image model; give --from MODEL" in capsys.readouterr().err
+    assert "--recipe image_features_small starts from an image model; give --model MODEL" in capsys.readouterr().err
     assert main([*common, "--recipe", "sun_vit", "--set", "static.size_px=64"]) == 2
     assert "size_px 64: the positions of vit_b_16 are those of 224 px" in capsys.readouterr().err
-    assert main([*common, "--recipe", "sun_b4", "--set", "workers=0", "--from", str(trained / "model")]) == 2
+    assert main([*common, "--recipe", "sun_b4", "--set", "workers=0", "--model", str(trained / "model")]) == 2
     assert "is a network on efficientnet_b1, and the recipe's is on efficientnet_b4" in capsys.readouterr().err
     save_file({"conv.weight": torch.zeros(2)}, tmp_path / "other.safetensors")
-    assert main([*common, "--recipe", "sun_b1", "--from", str(tmp_path / "other.safetensors")]) == 2
+    assert main([*common, "--recipe", "sun_b1", "--model", str(tmp_path / "other.safetensors")]) == 2
     assert "has no tensor of efficientnet_b1; its tensors begin" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
     with pytest.raises(UserError, match="is a network on efficientnet_b1, not on efficientnet_b4"):

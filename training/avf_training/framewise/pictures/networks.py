@@ -60,7 +60,7 @@ def make_network(recipe: ImageFinetuneRecipe, task: FrameLabelTask, start: Path 
     if recipe.static is not None:
         return StaticNetwork(recipe, recipe.static, task, start)
     if start is None:
-        raise UserError("the recipe's ViT starts from a model of image MAE; give --from MODEL")
+        raise UserError("the recipe's ViT starts from a model of image MAE; give --model MODEL")
     return ViTNetwork(recipe, task, start)
 
 
