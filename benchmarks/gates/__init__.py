@@ -137,8 +137,10 @@ def _rows_by_kind(cases: list[Case]) -> list[list[str]]:
     for gate, kind in dict.fromkeys((case.verdict.gate, case.kind) for case in cases):
         row = [gate, kind]
         for half in range(len(HALVES)):
-            told = [case.verdict for case in cases if (case.verdict.gate, case.kind, case.half) == (gate, kind, half)]
-            rejected = sum(verdict.outcome == "rejected" for verdict in told)
-            row.append(f"{rejected} of {len(told)}")
+            verdicts = [
+                case.verdict for case in cases if (case.verdict.gate, case.kind, case.half) == (gate, kind, half)
+            ]
+            rejected = sum(verdict.outcome == "rejected" for verdict in verdicts)
+            row.append(f"{rejected} of {len(verdicts)}")
         rows.append(row)
     return rows

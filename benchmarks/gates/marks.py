@@ -139,9 +139,9 @@ def _text(draw: np.random.Generator, width: int, height: int) -> Callable[[float
     """Return a name at the lower left, on a plate or with an outline."""
     size_px = height * draw.uniform(0.045, 0.07)
     box = [None, (20, 40, 120, 255), (0, 0, 0, 140)][int(draw.integers(3))]
-    place = width * draw.uniform(0.05, 0.12), height * draw.uniform(0.76, 0.86)
+    left_top = width * draw.uniform(0.05, 0.12), height * draw.uniform(0.76, 0.86)
     name = f"{draw.choice(('Dr. Anna Weber', 'John Okafor', 'Li Mei', 'Maria Santos'))}, {draw.choice(('editor', 'witness'))}"
-    return _still(_write(width, height, name, size_px=size_px, left_top=place, outline=box is None, box=box))
+    return _still(_write(width, height, name, size_px=size_px, left_top=left_top, outline=box is None, box=box))
 
 
 def _subtitles(draw: np.random.Generator, width: int, height: int) -> Callable[[float], Layer | None]:

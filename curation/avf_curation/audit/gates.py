@@ -160,18 +160,18 @@ def summarize_gates(verdicts: Iterable[GateVerdict]) -> list[GateFigures]:
         by_gate.setdefault(verdict.gate, []).append(verdict)
     figures = []
     for gate in sorted(by_gate, key=list(REASONS).index):
-        told = [verdict for verdict in by_gate[gate] if verdict.outcome != "not asked"]
-        bad = sum(verdict.is_bad for verdict in told)
-        rejected = [verdict.is_bad for verdict in told if verdict.outcome == "rejected"]
+        asked = [verdict for verdict in by_gate[gate] if verdict.outcome != "not asked"]
+        bad = sum(verdict.is_bad for verdict in asked)
+        rejected = [verdict.is_bad for verdict in asked if verdict.outcome == "rejected"]
         figures.append(
             GateFigures(
                 gate=gate,
                 bad=bad,
-                good=len(told) - bad,
+                good=len(asked) - bad,
                 rejected_bad=sum(rejected),
                 rejected_good=len(rejected) - sum(rejected),
-                undecided=sum(verdict.outcome == "undecided" for verdict in told),
-                not_asked=len(by_gate[gate]) - len(told),
+                undecided=sum(verdict.outcome == "undecided" for verdict in asked),
+                not_asked=len(by_gate[gate]) - len(asked),
                 precision=wilson_interval(sum(rejected), len(rejected)),
                 recall=wilson_interval(sum(rejected), bad),
             )

@@ -54,13 +54,13 @@ def count_gates(batches: Iterable[pa.RecordBatch]) -> dict[str, dict[str, GateCo
 
 
 def _count_batch(table: pa.RecordBatch) -> dict[str, dict[str, GateCount]]:
-    kept = table.select(["source", "status", "checks"]).filter(pc.equal(table["status"], "kept"))
-    if not kept.num_rows:
+    kept_spans = table.select(["source", "status", "checks"]).filter(pc.equal(table["status"], "kept"))
+    if not kept_spans.num_rows:
         return {}
-    sources = kept["source"].dictionary_encode()
+    sources = kept_spans["source"].dictionary_encode()
     names, source_R = sources.dictionary.to_pylist(), sources.indices.to_numpy()
-    checks = flatten_checks(kept)
-    open_C = find_undecided(checks, kept.num_rows)
+    checks = flatten_checks(kept_spans)
+    open_C = find_undecided(checks, kept_spans.num_rows)
     rank_C = checks.stage_rank(ALL_STAGES)
     counts: dict[str, dict[str, GateCount]] = {name: {} for name in sorted(names)}
     for rank, stage in enumerate(ALL_STAGES):

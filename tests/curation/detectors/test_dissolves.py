@@ -15,9 +15,11 @@ FRAMES, START = 300, 80  # of the film, and the last frame that shows the first 
 def draw(person: int, n: int, shift_px: float = 0.0) -> Bytes:
     """Return a place (144, 256, 3) with a head that sways and a mouth that talks."""
     rng = np.random.default_rng(person)
-    place = cv2.resize(rng.integers(0, 255, (9, 48, 3)).astype(np.uint8), (768, 144), interpolation=cv2.INTER_CUBIC)
+    background = cv2.resize(
+        rng.integers(0, 255, (9, 48, 3)).astype(np.uint8), (768, 144), interpolation=cv2.INTER_CUBIC
+    )
     start = 100 + round(shift_px)
-    picture = place[:, start : start + 256].copy()
+    picture = background[:, start : start + 256].copy()
     radius, x = 24 + 12 * person, round(128 + 6 * np.sin(n / 9))
     cv2.circle(picture, (x, 70), radius, (150, 170, 210), -1)
     cv2.ellipse(picture, (x, 70 + radius // 2), (8, round(4 + 3 * np.sin(n / 1.7))), 0, 0, 360, (30, 30, 60), -1)

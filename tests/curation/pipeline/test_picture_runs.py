@@ -231,8 +231,8 @@ def test_each_corpus_becomes_shards(
     assert decisions.keys() == listed.keys()
     assert summarize_run(run).accounting_errors == ()
     stored = pack(run, tmp_path / "shards")
-    kept = {name for name, decision in decisions.items() if decision.status == "kept"}
-    assert stored.keys() == kept
+    kept_names = {name for name, decision in decisions.items() if decision.status == "kept"}
+    assert stored.keys() == kept_names
     assert len(stored) >= pictures
     for picture_id, picture in stored.items():
         record, known = picture.record, listed[picture_id]

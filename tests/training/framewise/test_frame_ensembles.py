@@ -86,9 +86,9 @@ def test_an_ensemble_of_good_models_is_better_than_each(
     assert record.scores["mean"] > max(member.scores["mean"] for member in record.members)
     assert record.scored_frames == 120 * len(VIDEOS)
     assert all(video.scored and video.members == tuple(members) for video in record.videos)
-    said = capsys.readouterr().out
-    assert f"{record.scores['mean']:.4f}" in said
-    assert "720 frames, 0 interpolated, 0 repeated" in said
+    output = capsys.readouterr().out
+    assert f"{record.scores['mean']:.4f}" in output
+    assert "720 frames, 0 interpolated, 0 repeated" in output
 
 
 def test_the_score_is_the_official_one_of_the_written_predictions(corpus: Path) -> None:
@@ -416,10 +416,10 @@ def test_smoothed_likelihoods_stay_likelihoods_and_constants_stay_where_edges_ar
     assert np.isfinite(smoothed).all()
     assert (np.abs(smoothed) <= 1 + 1e-12).all()
     constant = np.repeat(likelihoods[:1], frames, 0)
-    kept = smooth_likelihoods(plan, constant, fps, width, is_development=development)
+    smoothed = smooth_likelihoods(plan, constant, fps, width, is_development=development)
     zero = edges == "zero" or (edges is None and kind == "hamming" and protocol == "authors_code")
     if not zero:
-        np.testing.assert_allclose(kept, constant, atol=1e-9)
+        np.testing.assert_allclose(smoothed, constant, atol=1e-9)
 
 
 @given(

@@ -159,8 +159,8 @@ def test_the_test_set_stands_in_a_table_of_its_own(tmp_path: Path, capsys: pytes
         scores = [each.pop("test_models")[0]["scores"]["mean"] for each in (values, noisy)]
         assert scores[0] > scores[1] + 0.1
         assert values == noisy
-    said = capsys.readouterr().out
-    assert "the test set:" in said
+    output = capsys.readouterr().out
+    assert "the test set:" in output
     assert "Scores of each model on the test set" in (tmp_path / "R/va.html").read_text()
     tested = report(tmp_path, "va", "all", "--split", "test")
     assert (tested["chosen"], tested["test_models"]) == ("labelled videos of the test set", [])

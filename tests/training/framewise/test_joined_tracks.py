@@ -220,8 +220,8 @@ def test_padding_of_a_short_clip_changes_nothing() -> None:
     recipe = replace(RECIPE, model="fusion_transformer", window=50, hidden=(8, 8, 4))
     network, tracks = make_network(recipe), make_tracks(range(1, 21))
     short = predict_frames(network, tracks)
-    whole = predict_frames(make_network(replace(recipe, window=20)), tracks)
-    assert short == pytest.approx(whole, abs=1e-6)
+    of_one_window = predict_frames(make_network(replace(recipe, window=20)), tracks)
+    assert short == pytest.approx(of_one_window, abs=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["none", "min_max", "standard", "video_min_max", "video_standard"])
@@ -303,9 +303,9 @@ def test_scales_of_parts_are_those_of_all_rows() -> None:
     parts = [features[:20], features[20:20], features[20:]]
     kinds: tuple[ScaleKind, ...] = ("none", "min_max", "standard")
     for kind in kinds:
-        whole, scale = fit_scale(features, kind), fit_scale_of_parts(lambda: parts, 5, kind)
-        assert scale.offset_D == pytest.approx(whole.offset_D, rel=1e-12)
-        assert scale.width_D == pytest.approx(whole.width_D, rel=1e-12)
+        expected, scale = fit_scale(features, kind), fit_scale_of_parts(lambda: parts, 5, kind)
+        assert scale.offset_D == pytest.approx(expected.offset_D, rel=1e-12)
+        assert scale.width_D == pytest.approx(expected.width_D, rel=1e-12)
 
 
 def test_two_processes_that_predict_into_one_folder_share_the_work(tmp_path: Path) -> None:

@@ -66,11 +66,11 @@ def test_scores_of_merged_videos_are_the_official_ones(name: str, seed: int, cut
         expected = [official.valence.value, official.arousal.value, official.mean.value]
         frames = official.frames
     else:
-        whole = np.where(np.isnan(truth), -1, truth).astype(np.int64)
+        classes_NK = np.where(np.isnan(truth), -1, truth).astype(np.int64)
         if name == "expr":
-            f1 = score_expressions(whole[:, 0], likelihoods.argmax(1))
+            f1 = score_expressions(classes_NK[:, 0], likelihoods.argmax(1))
         else:
-            f1 = score_action_units(whole, likelihoods)
+            f1 = score_action_units(classes_NK, likelihoods)
         expected, frames = [*f1.each, f1.mean.value], f1.frames
     np.testing.assert_allclose(list(scores.values()), expected, atol=1e-12)
     assert statistics.count_valid(task, merged) == frames
@@ -141,9 +141,9 @@ def test_a_submission_has_every_row_of_the_list(
     sample, out = write_sample(tmp_path / "s.txt", task, rows), tmp_path / "o.txt"
     options = ["submission", "--task", spelling, "--predictions", str(tmp_path / "P"), "--sample", str(sample)]
     assert main([*options, "--out", str(out)]) == 0
-    said = capsys.readouterr().out
-    assert "1: 7 rows, 2 repeated at the end" in said
-    assert f"{out}: 14 rows of 2 videos, 4 repeated, 0 videos without a prediction" in said
+    output = capsys.readouterr().out
+    assert "1: 7 rows, 2 repeated at the end" in output
+    assert f"{out}: 14 rows of 2 videos, 4 repeated, 0 videos without a prediction" in output
     written, values = read_submission(out)
     assert out.read_text().splitlines()[0] == HEADERS[written]
     assert [f"{image}," for image in values] == rows
@@ -168,8 +168,8 @@ def test_a_video_without_predictions_is_refused_or_gets_the_typical_answer(
     assert not (tmp_path / "o.txt").exists()
     capsys.readouterr()
     assert main([*options, "--missing-videos", "typical", "--json", "-"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["typical"] == ["b"]
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["typical"] == ["b"]
     _, values = read_submission(tmp_path / "o.txt")
     assert [int(row[0]) for row in values.values()] == [4, 4, 4]
 

@@ -202,7 +202,7 @@ def test_a_run_that_was_killed_goes_on_with_the_same_bits(
         made.append(arguments)
         if len(made) == 5:  # two steps, both batches of the validation, and then
             raise KeyboardInterrupt
-        return make_batch(self, *arguments)  # type: ignore[arg-type]
+        return make_batch(self, *arguments)  # type: ignore[arg-type]  # passed on as they came
 
     monkeypatch.setattr(SpeechLoader, "make_batch", kill)
     assert train(lab, tmp_path / "killed", *words) != 0

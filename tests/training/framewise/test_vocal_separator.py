@@ -36,9 +36,9 @@ def separator(folder: Path, program: str, **values: float) -> VocalSeparator:
 
 
 def test_the_voice_is_what_the_command_leaves(sound: Path, tmp_path: Path) -> None:
-    voice, whole = separator(tmp_path, HALVE).decode_voice(sound), decode_sound(sound)
-    assert len(voice) == len(whole) == 48_000
-    assert voice[200:-200] == pytest.approx(0.5 * whole[200:-200], abs=5e-3)
+    voice, original = separator(tmp_path, HALVE).decode_voice(sound), decode_sound(sound)
+    assert len(voice) == len(original) == 48_000
+    assert voice[200:-200] == pytest.approx(0.5 * original[200:-200], abs=5e-3)
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ class StreamBatch:
     @property
     def buffer(self) -> Tensor:
         """Return the tensor in the memory that a worker fills again."""
-        raise NotImplementedError
+        raise NotImplementedError  # each kind of batch names its own tensor
 
     def pin_memory(self: B) -> B:
         """Return a copy in pinned memory, from which a GPU copies by itself. torch's DataLoader calls this method."""

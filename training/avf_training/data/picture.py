@@ -21,7 +21,7 @@ def decode_rgb(data: bytes, where: str) -> npt.NDArray[np.uint8]:
     context = av.CodecContext.create(codec, "r")
     context.thread_count, context.options = 1, {"max_pixels": str(MAX_PIXELS)}
     try:
-        frames = [*context.decode(av.Packet(data)), *context.decode(None)]  # type: ignore[attr-defined]  # of video
+        frames = [*context.decode(av.Packet(data)), *context.decode(None)]  # type: ignore[attr-defined]  # typed for codecs of any kind
         if len(frames) != 1:
             raise FaultError(f"{where}: does not decode as one picture")
         return np.asarray(frames[0].to_ndarray(format="rgb24"))

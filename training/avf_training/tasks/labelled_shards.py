@@ -1,19 +1,17 @@
 """Clips of several folders of shards under one numbering, read by index, each with its record."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from pathlib import Path
 
 import numpy as np
-from avf_shards.errors import DeletedClipError, UserError
+from avf_shards.errors import UserError
 from avf_shards.format.corpus import Corpus, Source
 from avf_shards.schema.clip_record import ClipRecord
 from avf_shards.schema.labels import Labels
 
-from avf_training.data.reader import ClipReader, read_corpus
+from avf_training.data.shard_folders import ShardFolders
 from avf_training.data.storage import StorageConfig
 from avf_training.tasks.catalog import Dataset
 
@@ -36,33 +34,19 @@ class LabelledClip:
     audio_fingerprint: str | None = None  # as in the record; None: not known
 
 
-class LabelledShards:
+class LabelledShards(ShardFolders[ClipRecord]):
     """Reader over several folders of shards, with the interface of a `ClipReader`."""
 
     def __init__(self, shards: Sequence[str | Path], storage: StorageConfig) -> None:
         if not shards:
             raise UserError("no shards are given; name a folder of shards with --shards")
-        self.shards, self.storage = tuple(shards), storage
-        corpora = [read_corpus(folder, storage) for folder in shards]
-        self._readers = [ClipReader(*pair, record=True) for pair in zip(shards, repeat(storage), corpora)]
-        self._first = np.cumsum([0, *(len(corpus) for corpus in corpora)])
-        self.corpus = concat_corpora(corpora)  # all folders as one, so that the shard of a clip can be named
+        super().__init__(shards, storage, "clips", ClipRecord.from_json)
+        self.corpus = concat_corpora(self.corpora)  # all folders as one, so that the shard of a clip can be named
         self._clips: tuple[LabelledClip, ...] | None = None
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return LabelledShards, (self.shards, self.storage)  # a worker opens its own: file handles cannot be pickled
-
-    def __len__(self) -> int:
-        return int(self._first[-1])
-
-    def key(self, clip: int) -> str:
-        """Return the key of a clip. Raises FaultError."""
-        reader, index = self._locate(clip)
-        return reader.key(index)
 
     def read(self, clip: int) -> dict[str, bytes]:
         """Return the files of a clip by kind, the record among them. Raises FaultError."""
-        reader, index = self._locate(clip)
+        reader, index = self.locate(clip)
         return reader.read(index)
 
     def clips(self) -> tuple[LabelledClip, ...]:
@@ -88,25 +72,6 @@ class LabelledShards:
             if labels and labels.session:
                 units.setdefault(labels.session, unit)
         return units
-
-    def records(self) -> Iterator[tuple[int, ClipRecord]]:
-        """Yield index and record of every clip that was not deleted, in order. Raises FaultError naming the shard."""
-        threads = max(1, *(self.storage.read_ahead_threads(folder) for folder in self.shards))
-        with ThreadPoolExecutor(threads) as pool:
-            for index, record in enumerate(pool.map(self._record, range(len(self)))):
-                if record is not None:
-                    yield index, record
-
-    def _record(self, clip: int) -> ClipRecord | None:
-        reader, index = self._locate(clip)
-        try:
-            return ClipRecord.from_json(reader.read_record(index), reader.key(index))
-        except DeletedClipError:
-            return None
-
-    def _locate(self, clip: int) -> tuple[ClipReader, int]:
-        folder = int(np.searchsorted(self._first, clip, "right")) - 1
-        return self._readers[folder], clip - int(self._first[folder])
 
 
 def _labelled_clip(index: int, record: ClipRecord) -> LabelledClip:

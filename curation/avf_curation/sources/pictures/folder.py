@@ -96,16 +96,16 @@ def _read_rows(listing: Listing) -> dict[str, tuple[int, dict[str, str]]]:
         if "file" not in names or len(set(names)) < len(names):
             raise UserError(f"{where} needs a column `file` and no column twice; it has {', '.join(names) or 'none'}")
         for number, values in enumerate(reader, 2):
-            place = f"{TABLE}: row {number}"
+            row_name = f"{TABLE}: row {number}"
             if None in values:
-                listing.skip("bad_row", place, "more fields than columns")
+                listing.skip("bad_row", row_name, "more fields than columns")
                 continue
             row = {name: (value or "").strip() for name, value in zip(names, values.values(), strict=False)}
             name = str(PurePosixPath(row["file"])) if row["file"] else ""
             if not name:
-                listing.skip("bad_row", place, "no file")
+                listing.skip("bad_row", row_name, "no file")
             elif name in rows:
-                listing.skip("duplicate", place, f"{name} was listed before, in row {rows[name][0]}")
+                listing.skip("duplicate", row_name, f"{name} was listed before, in row {rows[name][0]}")
             else:
                 rows[name] = number, row
     except UnicodeDecodeError:

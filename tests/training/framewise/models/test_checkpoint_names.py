@@ -192,12 +192,12 @@ def test_both_branches_of_the_fusion_are_in_a_file_under_the_authors_prefixes() 
 
 
 def test_a_file_of_the_base_branch_alone_is_a_fusion_and_one_of_both_is_not() -> None:
-    both = export_tensors(MODELS["two branches"])
-    base = {name: value for name, value in both.items() if name.startswith("BLB.")}
+    tensors = export_tensors(MODELS["two branches"])
+    base = {name: value for name, value in tensors.items() if name.startswith("BLB.")}
     model = FusionTransformer("va", visual_width=6, audio_width=4, hidden=(8, 8, 4))
-    assert torch.equal(import_tensors(base, model)["reduce.weight"], both["BLB.feat_fc.weight"])
+    assert torch.equal(import_tensors(base, model)["reduce.weight"], tensors["BLB.feat_fc.weight"])
     with pytest.raises(UserError, match=r"unknown: CLB\.feat_fc\.weight"):
-        import_tensors(both, model)
+        import_tensors(tensors, model)
 
 
 def test_names_that_do_not_fit_are_listed() -> None:

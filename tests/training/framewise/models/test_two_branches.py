@@ -37,8 +37,8 @@ def test_only_the_second_branch_learns_and_the_statistics_of_the_base_stay(model
     loss = losses.two_label_loss(
         lambda truth: losses.valence_arousal_loss(predicted, truth), truths, 0.3, losses.TWO_LABELS_FACTOR["va"]
     )
-    both = [losses.valence_arousal_loss(predicted, truth) for truth in truths]
-    assert loss.item() == pytest.approx(0.5 * (0.3 * both[0] + 0.7 * both[1]).item())
+    losses_of_truths = [losses.valence_arousal_loss(predicted, truth) for truth in truths]
+    assert loss.item() == pytest.approx(0.5 * (0.3 * losses_of_truths[0] + 0.7 * losses_of_truths[1]).item())
     loss.backward()
     torch.optim.SGD([each for each in model.parameters() if each.requires_grad], lr=1.0).step()
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}

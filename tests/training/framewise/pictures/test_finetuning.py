@@ -177,7 +177,7 @@ def write_video_frames(folder: Path, labels: Path) -> None:
         track = LabelTrack(
             subject=TrackSubject(source="wild", video_id=video),
             task=VA,
-            split=split,  # type: ignore[arg-type]  # a plain string of the loop
+            split=split,  # type: ignore[arg-type]  # a name of a set, which a loop makes a plain string
             group=video,
             person=None,
             scene=None,

@@ -95,12 +95,12 @@ def choose_videos(
 
     Raises UserError where there is none.
     """
-    both = sorted(set(labels) & set(predicted))
-    if not both:
+    subjects = sorted(set(labels) & set(predicted))
+    if not subjects:
         raise UserError("no video has labels and predictions; name labels of the same corpus")
     if split is None and record is not None:
         scored = {_subject_of(each) for each in record.videos if each.scored}
-        chosen = [subject for subject in both if subject in scored and labels[subject].split != "test"]
+        chosen = [subject for subject in subjects if subject in scored and labels[subject].split != "test"]
         if not chosen:
             raise UserError(
                 f"{record.name}: every labelled video was seen in training, or is of the set test; name a set with "
@@ -108,13 +108,13 @@ def choose_videos(
             )
         return "labelled videos that are new to the ensemble's members, without those of the test set", chosen
     if split in (None, "all"):
-        if split is None and any(labels[subject].split is not None for subject in both):
+        if split is None and any(labels[subject].split is not None for subject in subjects):
             split = "validation"
         else:
-            return f"all labelled videos ({_count_sets(labels, both)})", both
-    chosen = [subject for subject in both if labels[subject].split == split]
+            return f"all labelled videos ({_count_sets(labels, subjects)})", subjects
+    chosen = [subject for subject in subjects if labels[subject].split == split]
     if not chosen:
-        sets = sorted({str(labels[subject].split or "none") for subject in both})
+        sets = sorted({str(labels[subject].split or "none") for subject in subjects})
         raise UserError(f"--split {split}: no video of this set has predictions; there are videos of {', '.join(sets)}")
     seen = 0 if record is None else len({_subject_of(each) for each in record.videos if not each.scored} & {*chosen})
     trained = f", {seen} of which every member that answers was trained on" if seen else ""
@@ -125,8 +125,8 @@ def choose_test_videos(
     labels: Mapping[TrackSubject, LabelTrack], predicted: Collection[TrackSubject], split: str | None
 ) -> list[TrackSubject]:
     """Return the predicted videos of the test set, which stand apart; none where a set is named."""
-    both = sorted(set(labels) & set(predicted)) if split is None else []
-    return [subject for subject in both if labels[subject].split == "test"]
+    subjects = sorted(set(labels) & set(predicted)) if split is None else []
+    return [subject for subject in subjects if labels[subject].split == "test"]
 
 
 def _subject_of(video: VideoRecord) -> TrackSubject:

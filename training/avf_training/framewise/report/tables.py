@@ -221,10 +221,10 @@ def published_rows(task: FrameLabelTask) -> dict[str, list[dict[str, Any]]]:
         cells = [
             f"{figure.scores[name]:.{digits}f}" if name in figure.scores else "–" for name in (MEAN, *task.classes)
         ]
-        place = figure.set if figure.set in sets else "folds"
-        title = figure.system if place != "folds" else f"{figure.system}, {figure.set}"
+        set_name = figure.set if figure.set in sets else "folds"
+        title = figure.system if set_name != "folds" else f"{figure.system}, {figure.set}"
         source = f"{figure.paper}, {figure.table}"
-        sets[place].append({"name": title, "cells": cells, "source": source, "note": figure.note})
+        sets[set_name].append({"name": title, "cells": cells, "source": source, "note": figure.note})
     return sets
 
 

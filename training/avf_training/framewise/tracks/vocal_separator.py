@@ -95,5 +95,5 @@ class VocalSeparator:
         except subprocess.TimeoutExpired:
             raise FaultError(f"{path}: {self.words[0]} took more than {self.timeout_s:g} s") from None
         if ended.returncode:
-            said = ended.stdout.decode("utf-8", "replace").strip().splitlines()[-1:] or ["it said nothing"]
-            raise FaultError(f"{path}: {self.words[0]} ended with status {ended.returncode} ({said[0][:200]})")
+            error_lines = ended.stdout.decode("utf-8", "replace").strip().splitlines()[-1:] or ["it said nothing"]
+            raise FaultError(f"{path}: {self.words[0]} ended with status {ended.returncode} ({error_lines[0][:200]})")

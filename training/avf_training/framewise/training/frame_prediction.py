@@ -55,12 +55,12 @@ def predict_windows(
             rows_VT=windows.rows_VT[start : start + _BATCH], valid_VT=windows.valid_VT[start : start + _BATCH]
         )
         vectors = [torch.from_numpy(gather(stream_ND, cut)).to(device) for stream_ND in streams]
-        said = output(model, vectors, torch.from_numpy(cut.valid_VT).to(device))
-        parts.append(said.double().cpu().numpy())
+        outputs_VTK = output(model, vectors, torch.from_numpy(cut.valid_VT).to(device))
+        parts.append(outputs_VTK.double().cpu().numpy())
     outputs = np.concatenate(parts)
     steps = windows.rows_VT.shape[1]
-    whole = outputs.shape[1] == steps
-    positions = np.arange(steps) if whole else predicted_positions(model.spec.recipe.model, steps)
+    is_per_frame = outputs.shape[1] == steps
+    positions = np.arange(steps) if is_per_frame else predicted_positions(model.spec.recipe.model, steps)
     return outputs, VideoWindows(rows_VT=windows.rows_VT[:, positions], valid_VT=windows.valid_VT[:, positions])
 
 

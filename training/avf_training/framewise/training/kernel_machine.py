@@ -64,11 +64,11 @@ class KernelModel:
         """Return a prediction for each frame: that of its window's middle, linear in between, (N, O)."""
         windows = _functionals_of(tracks.streams, tracks.fps, self.spec, self.scales)
         rows_KF = windows.values_KF.astype(self.machine.rows_LD.dtype)
-        said = predict_kernel_elm(self.machine, rows_KF).astype(np.float64)
+        predicted_KO = predict_kernel_elm(self.machine, rows_KF).astype(np.float64)
         # Windows are counted in rows; the middle of a window is when its middle row is shown.
         rows = len(tracks.times_s_N)
         at_row = np.interp(windows.middle_s_K * tracks.fps - 0.5, np.arange(rows), tracks.times_s_N)
-        return interpolate_to_times(at_row, _to_outputs(self.spec.task, said), tracks.times_s_N)
+        return interpolate_to_times(at_row, _to_outputs(self.spec.task, predicted_KO), tracks.times_s_N)
 
     def save(self, folder: Path) -> None:
         """Write the machine into a new folder."""

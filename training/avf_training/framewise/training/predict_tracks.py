@@ -89,10 +89,10 @@ def load_predictor(run: Path, name: str, device: str = "cpu", *, layer: str | No
     models = [load_frame_network(folder).to(device) for folder in folders]
 
     def predict(tracks: JoinedTracks) -> Floats:
-        said = [predict_frames(model, tracks, output) for model in models]
-        if len(said) == 1:
-            return said[0]
-        return np.stack([said[0][:, 0], said[1][:, 1]], 1)  # valence of the one, arousal of the other
+        predictions = [predict_frames(model, tracks, output) for model in models]
+        if len(predictions) == 1:
+            return predictions[0]
+        return np.stack([predictions[0][:, 0], predictions[1][:, 1]], 1)  # valence of the one, arousal of the other
 
     return RunPredictor(spec=models[0].spec, identity=identity, predict=predict)
 
