@@ -1,12 +1,8 @@
-"""Runs of face pictures, from the folder to the shards: verdicts, what is stored, kills, takedowns, retries."""
+"""Runs of face pictures, from the folder to the shards: verdicts, what is stored, takedowns, retries."""
 
 import hashlib
 import io
 import json
-import os
-import signal
-from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,23 +17,18 @@ from avf_shards.cli.main import main as shards_main
 from avf_shards.deletion.requests import DeletionRequest
 from avf_shards.errors import UserError
 from avf_shards.format.corpus import load_corpus
-from avf_shards.format.picture_record import PictureRecord, StoredPicture, read_stored_picture
+from avf_shards.format.picture_record import PictureRecord, read_stored_picture
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.format.shard_manifest import read_manifest
-from avf_shards.packing.pack import pack_shards
-from avf_shards.packing.selection import Selection
 from avf_shards.packing.verify import verify_shards
 from avf_shards.sampling.mixture import Mixture
 from avf_shards.sampling.stream_order import StreamOrder
-from avf_shards.schema.ledger import Decision, table_to_decisions
 from avf_shards.timeline import Span
 from avf_training.data.picture import MAX_PIXELS
 from avf_training.data.reader import ClipReader, read_corpus
 from avf_training.data.storage import StorageConfig
 from PIL import Image
-from support import picture_corpora
 from support.bombs import write_png
-from support.crash_points import exit_status_in_child
 from support.face_pictures import (
     EMBEDDED_PICTURES,
     curate_pictures,
@@ -46,24 +37,11 @@ from support.face_pictures import (
     load_picture_recipe,
     write_face,
 )
-from support.picture_corpora import make_record, read_pictures, write_records
+from support.picture_corpora import make_record, write_records
+from support.picture_runs import STORE_WHOLE, decisions_of_pictures, pack_pictures
 from support.shard_folders import read_clips
 from support.takedowns import delete_clips, take_down
 from support.trees import file_digests
-
-WHOLE = ("picture.store=whole", "gates.faces=skip")  # no detector is asked
-
-
-def decisions_of(run: RunFolder) -> dict[str, Decision]:
-    return {decision.video_id: decision for decision in table_to_decisions(run.ledger())}
-
-
-def pack(run: RunFolder, shards: Path) -> dict[str, StoredPicture]:
-    """Pack a run and return the pictures of the shards by their id."""
-    pack_shards(run, shards, Selection(clips_per_shard=2))
-    assert verify_shards(shards) == []
-    pictures = [read_stored_picture(files, key) for key, files in read_clips(shards).items()]
-    return {picture.record.picture_id: picture for picture in pictures}
 
 
 def write_blurred(path: Path) -> None:
@@ -99,7 +77,7 @@ def run(folder: Path) -> RunFolder:
 
 
 def test_every_picture_has_one_verdict_of_one_frame(run: RunFolder) -> None:
-    decisions = decisions_of(run)
+    decisions = decisions_of_pictures(run)
     assert {decision.span for decision in decisions.values()} == {Span(0, 1)}
     assert {
         name: decision.status if decision.status == "kept" else f"{decision.stage}/{decision.reason or decision.error}"
@@ -124,7 +102,7 @@ def test_every_picture_has_one_verdict_of_one_frame(run: RunFolder) -> None:
 
 
 def test_the_shards_hold_the_face_its_labels_and_every_score(run: RunFolder, folder: Path, tmp_path: Path) -> None:
-    pictures = pack(run, tmp_path / "shards")
+    pictures = pack_pictures(run, tmp_path / "shards")
     assert set(pictures) == {"anna/1.png"} | ({"anna/2.jpg", "copy.jpg"} & set(pictures))
     assert len(pictures) == 2, "two files of the same bytes are packed once"
     stored = pictures["anna/1.png"]
@@ -158,7 +136,7 @@ def test_the_shards_hold_the_face_its_labels_and_every_score(run: RunFolder, fol
 
 
 def test_the_crop_is_the_window_of_the_owners_picture(run: RunFolder, folder: Path, tmp_path: Path) -> None:
-    stored = pack(run, tmp_path / "shards")["anna/1.png"]
+    stored = pack_pictures(run, tmp_path / "shards")["anna/1.png"]
     assert stored.record.window_px is not None
     left, top, right, bottom = map(int, stored.record.window_px)
     source_HWC = cv2.copyMakeBorder(cv2.imread(str(folder / "anna/1.png")), *[200] * 4, cv2.BORDER_CONSTANT)
@@ -175,77 +153,12 @@ def test_pictures_of_two_people_are_kept_where_the_owners_mark_one(tmp_path: Pat
     rows = "1/a.jpg,30,40,60,60,1,3,0.1,0.2\n1/b.jpg,NULL,NULL,NULL,NULL,1,0,0.1,0.2\n"
     (root / "training.csv").write_text(header + rows)
     run = curate_pictures(root, tmp_path / "run", source="affectnet")
-    decisions = decisions_of(run)
+    decisions = decisions_of_pictures(run)
     assert (decisions["1/a.jpg"].status, decisions["1/b.jpg"].reason) == ("kept", "several_faces")
-    record = pack(run, tmp_path / "shards")["1/a.jpg"].record
+    record = pack_pictures(run, tmp_path / "shards")["1/a.jpg"].record
     assert record.label("abaw_expression") == "Surprise"
     assert record.face_px is not None
     assert record.face_px[2] < 120, "the person on the left"
-
-
-def test_corpora_that_their_owners_aligned_are_stored_as_they_are(tmp_path: Path) -> None:
-    root = tmp_path / "in"
-    for number in (1, 2):
-        write_face(root, f"img_align_celeba/{number:06d}.jpg", number)
-    (root / "img_align_celeba/000003.jpg").write_bytes(encode_face(3)[:-100])
-    (root / "list_eval_partition.txt").write_text("000001.jpg 0\n000002.jpg 2\n000003.jpg 1\n")
-    run = curate_pictures(root, tmp_path / "run", source="celeba")
-    assert Counter(decision.status for decision in decisions_of(run).values()) == {"kept": 2, "failed": 1}
-    pictures = pack(run, tmp_path / "shards")
-    for name, subset in (("000001", "train"), ("000002", "test")):
-        stored = pictures[name]
-        assert stored.data == (root / f"img_align_celeba/{name}.jpg").read_bytes()
-        assert (stored.record.window_px, stored.record.face_px, stored.record.subset) == (None, None, subset)
-        assert {check.stage for check in stored.record.checks} == {"picture", "quality"}
-
-
-@pytest.mark.parametrize(
-    ("source", "pictures", "labels"),
-    [
-        ("affectnet_full", 4, {"expression", "abaw_expression", "valence", "arousal"}),
-        ("affectnet_2021", 3, {"expression", "abaw_expression", "valence", "arousal"}),
-        ("raf_db", 2, {"expression", "abaw_expression"}),
-        ("casia_webface", 2, set()),
-        ("celeba", 4, set()),
-        ("imdb_wiki", 1, set()),
-        ("webface260m", 3, set()),
-    ],
-)
-def test_each_corpus_becomes_shards(
-    source: str, pictures: int, labels: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The trees are those of `sources check`, with pictures that decode; each picture has other bytes."""
-    numbers = iter(range(1000))
-    write = picture_corpora.write_file
-
-    def write_pictures(root: Path, name: str, content: str | bytes) -> None:
-        write(root, name, encode_face(1, smile=next(numbers) / 50) if content == picture_corpora.JPEG else content)
-
-    monkeypatch.setattr(picture_corpora, "write_file", write_pictures)
-    make: Callable[[Path], Path] = getattr(picture_corpora, source)
-    (tmp_path / "in").mkdir()
-    root, name = make(tmp_path / "in"), source.removesuffix("_full").removesuffix("_2021")
-    listed = read_pictures(name, root)[0]
-    run = curate_pictures(root, tmp_path / "run", *WHOLE, source=name)
-    decisions = decisions_of(run)
-    assert decisions.keys() == listed.keys()
-    assert summarize_run(run).accounting_errors == ()
-    stored = pack(run, tmp_path / "shards")
-    kept_names = {name for name, decision in decisions.items() if decision.status == "kept"}
-    assert stored.keys() == kept_names
-    assert len(stored) >= pictures
-    for picture_id, picture in stored.items():
-        record, known = picture.record, listed[picture_id]
-        assert (record.identity, record.subset, record.labels) == (known.identity, known.subset, known.labels)
-        assert picture.data == (root / known.path).read_bytes() or known.packed is not None
-    if name == "imdb_wiki":
-        assert {picture_id: decision.reason for picture_id, decision in decisions.items()} == {
-            "wiki/00/a.jpg": None,
-            "wiki/00/b.jpg": "owners_no_face",
-            "wiki/01/c.jpg": "owners_second_face",
-            "wiki/01/d.jpg": "owners_no_face",
-        }
-    assert {label for each in stored.values() if each.record.labels for label in each.record.labels.values} == labels
 
 
 def test_a_picture_on_its_side_is_stored_upright(tmp_path: Path) -> None:
@@ -253,8 +166,8 @@ def test_a_picture_on_its_side_is_stored_upright(tmp_path: Path) -> None:
     exif[274] = 6
     (tmp_path / "in").mkdir()
     Image.fromarray(draw_faces(1)).save(tmp_path / "in/a.jpg", exif=exif)
-    run = curate_pictures(tmp_path / "in", tmp_path / "run", *WHOLE)
-    stored = pack(run, tmp_path / "shards")["a.jpg"]
+    run = curate_pictures(tmp_path / "in", tmp_path / "run", *STORE_WHOLE)
+    stored = pack_pictures(run, tmp_path / "shards")["a.jpg"]
     assert (stored.record.width_px, stored.record.height_px) == (200, 240)
     assert Image.open(io.BytesIO(stored.data)).size == (200, 240)
 
@@ -264,7 +177,7 @@ def test_packed_pictures_are_read_from_their_records_and_copies_packed_once(tmp_
     files = {1: encode_face(1), 2: encode_face(2), 3: encode_face(1), 4: encode_face(3)[:-200]}
     write_records(root, {key: make_record([float(key % 2)], data) for key, data in files.items()})
     run = curate_pictures(root, tmp_path / "run", source="webface260m")
-    decisions = decisions_of(run)
+    decisions = decisions_of_pictures(run)
     assert {name: decision.status for name, decision in decisions.items()} == {
         "1": "kept",
         "2": "kept",
@@ -274,7 +187,7 @@ def test_packed_pictures_are_read_from_their_records_and_copies_packed_once(tmp_
     assert decisions["1"].path == "train.rec#1"
     assert decisions["2"].input_sha256 == hashlib.sha256(files[2]).hexdigest()
     assert decisions["2"].input_bytes == len(files[2])
-    pictures = pack(run, tmp_path / "shards")
+    pictures = pack_pictures(run, tmp_path / "shards")
     assert len(pictures) == 2
     assert {picture.data for picture in pictures.values()} == {files[1], files[2]}
     assert {(picture.record.path, picture.record.record) for picture in pictures.values()} >= {("train.rec", 2)}
@@ -285,51 +198,18 @@ def test_a_file_that_changes_after_the_plan_fails_and_is_decided_by_a_retry(tmp_
     for number in (1, 2):
         write_face(root, f"{number}.jpg", number)
     (root / "3.jpg").write_bytes(encode_face(3)[:-200])
-    run = curate_pictures(root, tmp_path / "run", *WHOLE)
-    assert decisions_of(run)["3.jpg"].status == "failed"
+    run = curate_pictures(root, tmp_path / "run", *STORE_WHOLE)
+    assert decisions_of_pictures(run)["3.jpg"].status == "failed"
     write_face(root, "3.jpg", 3)
     words = ["retry", str(run.root), "--engine", "inline", "--weights", str(tmp_path)]
     assert main(words) == 0
-    decisions = decisions_of(run)
+    decisions = decisions_of_pictures(run)
     assert {name: (decision.status, decision.attempt) for name, decision in decisions.items()} == {
         "1.jpg": ("kept", 0),
         "2.jpg": ("kept", 0),
         "3.jpg": ("kept", 1),
     }
-    assert set(pack(run, tmp_path / "shards")) == {"1.jpg", "2.jpg", "3.jpg"}
-
-
-def run_job(root: Path, out: Path) -> None:
-    recipe = load_picture_recipe(["pictures"], *WHOLE, "plan.unit_videos=1")
-    run = curate(recipe, EMBEDDED_PICTURES, {"pictures": root}, out / "run", RunOptions(engine="inline"))
-    pack_shards(run, out / "shards", Selection(clips_per_shard=2))
-
-
-def die_after(number: int, root: Path, out: Path) -> None:
-    from avf_shards.system import durable_io
-
-    remaining = [number]
-
-    def watch(operation: str, path: Path) -> None:
-        remaining[0] -= 1
-        if not remaining[0]:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    with durable_io.watch(watch):
-        run_job(root, out)
-
-
-def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bytes(tmp_path: Path) -> None:
-    root = tmp_path / "in"
-    for number in (1, 2, 3):
-        write_face(root, f"{number}.png", number)
-    run_job(root, tmp_path / "undisturbed")
-    out, statuses = tmp_path / "hunted", []
-    for number in range(15, 90, 10):
-        statuses.append(exit_status_in_child(lambda number=number: die_after(number, root, out)))
-    assert statuses.count(-signal.SIGKILL) >= 3
-    run_job(root, out)
-    assert file_digests(out) == file_digests(tmp_path / "undisturbed")
+    assert set(pack_pictures(run, tmp_path / "shards")) == {"1.jpg", "2.jpg", "3.jpg"}
 
 
 def test_a_person_who_is_taken_down_is_gone_everywhere_and_stays_away(tmp_path: Path) -> None:
@@ -338,9 +218,9 @@ def test_a_person_who_is_taken_down_is_gone_everywhere_and_stays_away(tmp_path: 
         write_face(root, name, seed)
     rows = [f"{person}/{number}.jpg,{person}" for person in "ab" for number in (1, 2)]
     (root / "labels.csv").write_text("\n".join(["file,identity", *rows]) + "\n")
-    run = curate_pictures(root, out, *WHOLE)
+    run = curate_pictures(root, out, *STORE_WHOLE)
     shards = tmp_path / "shards"
-    pictures = pack(run, shards)
+    pictures = pack_pictures(run, shards)
     assert len(pictures) == 4
     request = DeletionRequest(words=(("speaker", "pictures/a"),))
     assert len(delete_clips(shards, request).keys) == 2
@@ -348,7 +228,7 @@ def test_a_person_who_is_taken_down_is_gone_everywhere_and_stays_away(tmp_path: 
     assert verify_shards(shards) == []
     left = [read_stored_picture(files, key).record.identity for key, files in read_clips(shards).items()]
     assert left == ["b", "b"]
-    assert {name: decision.status for name, decision in decisions_of(run).items()} == {
+    assert {name: decision.status for name, decision in decisions_of_pictures(run).items()} == {
         "a/1.jpg": "rejected",
         "a/2.jpg": "rejected",
         "b/1.jpg": "kept",
@@ -356,7 +236,7 @@ def test_a_person_who_is_taken_down_is_gone_everywhere_and_stays_away(tmp_path: 
     }
     corpus = read_corpus(shards, StorageConfig(), "pictures")
     assert corpus.sources[0].count == 4, "deleted pictures keep their positions in the stream"
-    recipe = load_picture_recipe(["pictures"], *WHOLE)
+    recipe = load_picture_recipe(["pictures"], *STORE_WHOLE)
     later = curate(
         recipe,
         EMBEDDED_PICTURES,
@@ -391,7 +271,7 @@ def test_commands_speak_of_pictures(
     assert (source["admitted"], source["unknown"]) == (0, 1), "no later stage has seen the picture of two people"
     assert main(["status", root]) == 0
     assert "10/10 pictures" in capsys.readouterr().out
-    pack(run, tmp_path / "shards")
+    pack_pictures(run, tmp_path / "shards")
     assert main(["data-card", str(tmp_path / "shards"), "--out", str(tmp_path / "card")]) == 0
     card = (tmp_path / "card/DATA_CARD.md").read_text()
     assert "2 pictures of faces, from 1 source." in card
@@ -414,7 +294,7 @@ def test_pictures_have_one_pool(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_the_order_of_the_stream_has_every_picture_once(
     run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pack(run, tmp_path / "shards")
+    pack_pictures(run, tmp_path / "shards")
     capsys.readouterr()
     assert shards_main(["order", str(tmp_path / "shards"), "--batch", "1"]) == 0
     assert "2 steps of 1 from epoch 0" in capsys.readouterr().out
@@ -439,7 +319,7 @@ def test_a_crop_without_a_search_for_faces_is_refused() -> None:
 def test_without_a_face_nothing_is_cropped_whatever_the_recipe_lets_pass(tmp_path: Path) -> None:
     write_face(tmp_path / "in", "none.jpg")
     run = curate_pictures(tmp_path / "in", tmp_path / "run", "gates.faces=measure")
-    decision = decisions_of(run)["none.jpg"]
+    decision = decisions_of_pictures(run)["none.jpg"]
     assert (decision.status, decision.stage, decision.reason) == ("rejected", "track", "face_lost")
 
 
@@ -447,11 +327,11 @@ def test_pictures_of_plain_folders_need_only_the_recipe(tmp_path: Path) -> None:
     write_face(tmp_path / "in", "a.jpg", 1)
     words = ["run", "--source", f"holiday={tmp_path / 'in'}", "--recipe", "pictures", "--out", str(tmp_path / "run")]
     assert main([*words, "--engine", "inline", "--weights", str(tmp_path)]) == 0
-    assert decisions_of(RunFolder(tmp_path / "run"))["a.jpg"].status == "kept"
+    assert decisions_of_pictures(RunFolder(tmp_path / "run"))["a.jpg"].status == "kept"
 
 
 def test_a_record_is_the_same_on_every_reading(run: RunFolder, tmp_path: Path) -> None:
-    for picture in pack(run, tmp_path / "shards").values():
+    for picture in pack_pictures(run, tmp_path / "shards").values():
         record = picture.record
         assert PictureRecord.from_json(record.to_json(), "a") == record
         assert replace(record, subset=None).to_json() != record.to_json() or record.subset is None

@@ -1,33 +1,26 @@
 """Ensembles of predictions by a plan: who answers, how answers join, what is fitted, and what the record says."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
-from avf_shards.errors import UserError
 from avf_training.cli.main import main
 from avf_training.framewise.combination.alignment import align_tracks
 from avf_training.framewise.combination.joining import join_answers
 from avf_training.framewise.combination.membership import VideoFacts, choose_members
-from avf_training.framewise.combination.plan import EnsembleMember, EnsemblePlan, load_plan
-from avf_training.framewise.combination.record import EnsembleRecord, read_record
-from avf_training.framewise.combination.smoothing_choice import smooth_likelihoods
+from avf_training.framewise.combination.plan import EnsembleMember
+from avf_training.framewise.combination.record import read_record
 from avf_training.framewise.ensemble.fold_table import FoldRow, FoldTable, read_fold_table, write_fold_table
 from avf_training.framewise.labels.tasks import find_task
 from avf_training.framewise.metrics import score_valence_arousal
-from avf_training.framewise.postprocessing.timeline import grid_at_labels, interpolate_to_grid
 from avf_training.framewise.predictions.likelihoods import to_likelihoods
 from avf_training.framewise.predictions.prediction_set import read_prediction_set
 from avf_training.framewise.tracks.identity import TrackSubject
-from avf_training.framewise.training.frame_recipe import FrameRecipe
-from avf_training.framewise.training.labelled_videos import read_labelled_videos
 from hypothesis import given
 from hypothesis import strategies as st
+from support.frame_ensembles import VIDEOS, make_plan, run_plan, write_plan
 from support.frame_predictions import (
     SOURCE,
     make_labels,
@@ -39,42 +32,6 @@ from support.frame_predictions import (
     write_predictions,
 )
 
-VIDEOS = ["1", "10", "110", "video1", "7_left", "7_right"]
-
-
-def write_plan(path: Path, task: str, members: list[Any], **fields: Any) -> Path:
-    """Write a plan; a member is a name or a table."""
-    plan = {"schema": "avf-foundry frame ensemble plan", "schema_version": 1, "task": task, "name": "together"}
-    listed = [{"name": member} if isinstance(member, str) else member for member in members]
-    path.write_text(yaml.safe_dump({**plan, "members": listed, **fields}, sort_keys=False))
-    return path
-
-
-def make_plan(task: str, members: list[Any], **fields: Any) -> EnsemblePlan:
-    listed = tuple(EnsembleMember(**({"name": each} if isinstance(each, str) else each)) for each in members)
-    values: dict[str, Any] = {"schema": "avf-foundry frame ensemble plan", "schema_version": 1, "name": "together"}
-    return EnsemblePlan(**values, task=task, members=listed, **fields)
-
-
-def run(folder: Path, plan: Path, *options: str) -> EnsembleRecord:
-    """Run a plan over FOLDER/P and FOLDER/L into FOLDER/P."""
-    words = ["ensemble-frames", str(plan), "--predictions", str(folder / "P"), "--out", str(folder / "P"), *options]
-    assert main([*words, "--labels", str(folder / "L")]) == 0
-    record = read_record(folder / "P/together")
-    assert record is not None
-    return record
-
-
-@pytest.fixture
-def corpus(tmp_path: Path) -> Path:
-    """Labels and three models of six videos for each task; the third model is noise for the most part."""
-    for task in ("va", "expr", "au"):
-        for video in VIDEOS:
-            write_labels(tmp_path / "L", task, video, group=video.partition("_")[0])
-        for name, noise in (("a", 0.3), ("b", 0.35), ("c", 1.5)):
-            write_model(tmp_path / "P", f"{name}_{task}", task, VIDEOS, noise=noise)
-    return tmp_path
-
 
 @pytest.mark.parametrize(("task", "kind"), [("va", "mean"), ("expr", "mean"), ("expr", "vote"), ("au", "vote")])
 def test_an_ensemble_of_good_models_is_better_than_each(
@@ -82,7 +39,7 @@ def test_an_ensemble_of_good_models_is_better_than_each(
 ) -> None:
     write_model(corpus / "P", f"d_{task}", task, VIDEOS, noise=0.32)
     members = [f"{name}_{task}" for name in ("a", "b", "d")]
-    record = run(corpus, write_plan(corpus / "p.yaml", task, members, method={"kind": kind}))
+    record = run_plan(corpus, write_plan(corpus / "p.yaml", task, members, method={"kind": kind}))
     assert record.scores["mean"] > max(member.scores["mean"] for member in record.members)
     assert record.scored_frames == 120 * len(VIDEOS)
     assert all(video.scored and video.members == tuple(members) for video in record.videos)
@@ -92,7 +49,7 @@ def test_an_ensemble_of_good_models_is_better_than_each(
 
 
 def test_the_score_is_the_official_one_of_the_written_predictions(corpus: Path) -> None:
-    record = run(corpus, write_plan(corpus / "p.yaml", "va", ["a_va", "b_va"]))
+    record = run_plan(corpus, write_plan(corpus / "p.yaml", "va", ["a_va", "b_va"]))
     tracks = read_prediction_set(corpus / "P", "together", find_task("va")).tracks
     truth = np.concatenate([make_truth("va", subject.video_id).astype(np.float32) for subject in tracks])
     written = np.concatenate([track.vectors_ND for track in tracks.values()])
@@ -110,9 +67,9 @@ def test_the_same_plan_writes_nothing_anew_and_another_is_refused(
     corpus: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     plan = write_plan(corpus / "p.yaml", "va", ["a_va", "b_va"])
-    run(corpus, plan)
+    run_plan(corpus, plan)
     before = {path: path.stat().st_mtime_ns for path in (corpus / "P/together").rglob("*.parquet")}
-    run(corpus, plan)
+    run_plan(corpus, plan)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     other = write_plan(corpus / "q.yaml", "va", ["a_va", "c_va"])
     words = ["ensemble-frames", str(other), "--predictions", str(corpus / "P"), "--out", str(corpus / "P")]
@@ -123,7 +80,7 @@ def test_the_same_plan_writes_nothing_anew_and_another_is_refused(
 
 def test_weights_that_are_drawn_prefer_the_better_model_and_a_fit_left_out_is_told(corpus: Path) -> None:
     method = {"kind": "dirichlet", "matrices": 200, "seed": 3}
-    record = run(corpus, write_plan(corpus / "p.yaml", "va", ["a_va", "c_va"], method=method))
+    record = run_plan(corpus, write_plan(corpus / "p.yaml", "va", ["a_va", "c_va"], method=method))
     assert all(weights["a_va"] > 0.7 for weights in record.fitting.weights.values())
     assert sum(record.fitting.weights["valence"].values()) == pytest.approx(1)
     assert record.fitting.chosen_score == pytest.approx(record.scores["mean"], abs=1e-6)
@@ -146,7 +103,7 @@ def test_forests_answer_a_video_without_having_seen_it_and_their_leaking_score_s
         slow = np.repeat(np.random.default_rng(100 + number).normal(size=(12, 2 if task == "va" else 8)), 10, 0)
         write_predictions(corpus / "P", "slow", task, {video: slow.clip(-1, 1)})
     method = {"kind": "forest", "trees": [30]}
-    record = run(corpus, write_plan(corpus / "p.yaml", task, ["slow", f"c_{task}"], method=method))
+    record = run_plan(corpus, write_plan(corpus / "p.yaml", task, ["slow", f"c_{task}"], method=method))
     assert record.fitting.out_of_bag_score is not None
     assert record.fitting.left_out_score is not None
     assert record.fitting.out_of_bag_score > record.fitting.left_out_score + 0.2
@@ -159,7 +116,7 @@ def test_sigma_is_chosen_on_the_scored_videos(corpus: Path) -> None:
     plan = write_plan(
         corpus / "p.yaml", "va", ["a_va", "c_va"], smoothing={"kind": "gaussian", "sigma_grid": [0, 2, 5]}
     )
-    record = run(corpus, plan)
+    record = run_plan(corpus, plan)
     assert record.width_unit == "sigma_frames"
     assert record.width in (2, 5)
     assert list(record.width_scores) == ["0", "2", "5"]
@@ -247,7 +204,7 @@ def test_scores_of_the_test_set_stand_apart_and_alone_fit_nothing(
         assert main([*words, "--labels", str(tmp_path / "L")]) == 2
         assert f"no video outside the set test is labelled, predicted and new to a member, {purpose}" in caplog.text
         assert not (tmp_path / "OUT").exists()
-    record = run(tmp_path, write_plan(tmp_path / "p.yaml", "va", ["a", "b"]))
+    record = run_plan(tmp_path, write_plan(tmp_path / "p.yaml", "va", ["a", "b"]))
     assert (record.scores, record.scored_frames, record.test_frames) == ({}, 0, 120)
     assert [member.test_videos for member in record.members] == [1, 1]
     lines = capsys.readouterr().out.splitlines()
@@ -278,7 +235,7 @@ def test_models_of_folds_answer_their_own_fold_and_all_of_them_answer_new_videos
     assert {row.fold for row in table.rows} == {1, 2, 3}
     assert len({row.fold for row in table.rows if row.group == "7"}) == 1, "both persons of a file stay together"
     members = [{"name": f"fold{fold}", "fold": fold} for fold in (1, 2, 3)]
-    record = run(tmp_path, write_plan(tmp_path / "p.yaml", "va", members, folds="folds.json"))
+    record = run_plan(tmp_path, write_plan(tmp_path / "p.yaml", "va", members, folds="folds.json"))
     for video in record.videos:
         if video.video == "t1":
             assert (video.members, video.scored) == (("fold1", "fold2", "fold3"), False)
@@ -292,7 +249,7 @@ def test_scenes_route_videos_to_their_models(tmp_path: Path) -> None:
     for name in ("all", "react"):
         write_model(tmp_path / "P", name, "va", ["r", "o", "n"])
     members = ["all", {"name": "react", "scene": "reaction"}]
-    record = run(tmp_path, write_plan(tmp_path / "p.yaml", "va", members))
+    record = run_plan(tmp_path, write_plan(tmp_path / "p.yaml", "va", members))
     assert {video.video: video.members for video in record.videos} == {"r": ("react",), "o": ("all",), "n": ("all",)}
     (tmp_path / "scenes.csv").write_text("video,scene,reason\nn,reaction,by hand\n")
     plan = write_plan(tmp_path / "q.yaml", "va", members, scenes="scenes.csv", name="other")
@@ -384,73 +341,6 @@ def test_members_with_gaps_are_aligned_and_what_they_lack_is_counted(
             np.testing.assert_allclose(likelihoods_ND.sum(1), 1)
 
 
-@pytest.mark.parametrize("protocol", ["ours", "authors_code"])
-def test_interpolation_by_the_authors_is_over_times_of_their_grid(protocol: Any) -> None:
-    plan, fps = make_plan("va", ["a"], protocol=protocol), 29.97
-    frames_N = np.array([1, 2, 5, 9, 10])
-    vectors_ND = make_truth("va", "v", 10)[frames_N - 1]
-    track = make_prediction("a", "va", "v", vectors_ND, frames_N=frames_N, fps=fps)
-    aligned = align_tracks(plan.label_task, [track], "every", clock=plan.clock)
-    times_s, on_grid = interpolate_to_grid(
-        np.round(frames_N / fps, 2), to_likelihoods(plan.label_task, track.vectors_ND)
-    )
-    _, expected = grid_at_labels(times_s, on_grid, np.round(aligned.frames_N / fps, 2))
-    difference = np.abs(aligned.likelihoods_MND[0] - expected).max()
-    assert (difference < 1e-9) == (protocol == "authors_code")
-
-
-@given(
-    fps=st.floats(6, 60), frames=st.integers(1, 200), task=st.sampled_from(["va", "expr", "au"]),
-    kind=st.sampled_from(["gaussian", "hamming"]), edges=st.sampled_from([None, "renormalise", "zero"]),
-    protocol=st.sampled_from(["ours", "authors_code"]), development=st.booleans(),
-)  # fmt: skip
-def test_smoothed_likelihoods_stay_likelihoods_and_constants_stay_where_edges_are_kept(
-    *, fps: float, frames: int, task: str, kind: Any, edges: Any, protocol: Any, development: bool
-) -> None:
-    plan = make_plan(task, ["m"], protocol=protocol)
-    plan = replace(plan, smoothing=replace(plan.smoothing, kind=kind, edges=edges))
-    width = 5.0 if kind == "gaussian" else None
-    likelihoods = to_likelihoods(find_task(task), make_vectors(task, make_truth(task, "v", frames), 0.5, frames))
-    smoothed = smooth_likelihoods(plan, likelihoods, fps, width, is_development=development)
-    assert smoothed.shape == likelihoods.shape
-    assert np.isfinite(smoothed).all()
-    assert (np.abs(smoothed) <= 1 + 1e-12).all()
-    constant = np.repeat(likelihoods[:1], frames, 0)
-    smoothed = smooth_likelihoods(plan, constant, fps, width, is_development=development)
-    zero = edges == "zero" or (edges is None and kind == "hamming" and protocol == "authors_code")
-    if not zero:
-        np.testing.assert_allclose(smoothed, constant, atol=1e-9)
-
-
-@given(
-    seed=st.integers(0, 200), members=st.integers(1, 6),
-    rule=st.sampled_from([("expr", "mean_probability"), ("expr", "lowest"), ("expr", "first_model"),
-                          ("au", "mean_probability"), ("au", "off"), ("au", "on")]),
-)  # fmt: skip
-def test_the_likeliest_of_a_vote_is_its_winner(seed: int, members: int, rule: tuple[str, str]) -> None:
-    task, ties = rule
-    random = np.random.default_rng(seed)
-    shape = (members, 30, find_task(task).outputs)
-    likelihoods = random.random(shape) if task == "au" else random.dirichlet(np.full(shape[2], 0.3), shape[:2])
-    plan = make_plan(task, [f"m{n}" for n in range(members)])
-    plan = replace(plan, method=replace(plan.method, kind="vote", ties=ties))
-    shares = join_answers(plan, list(plan.members), likelihoods)
-    assert ((shares >= 0) & (shares <= 1)).all()
-    if task == "au":
-        votes = (likelihoods >= 0.5).sum(0)
-        clear = 2 * votes != members
-        assert ((shares >= 0.5) == (2 * votes > members))[clear].all()
-        tied = (shares >= 0.5)[~clear]
-        expected = {"on": True, "off": False}.get(ties)
-        assert (tied == (likelihoods.mean(0)[~clear] >= 0.5 if expected is None else expected)).all()
-        return
-    votes = (likelihoods.argmax(2)[..., None] == np.arange(8)).sum(0)
-    winners = shares.argmax(1)
-    assert (np.take_along_axis(votes, winners[:, None], 1)[:, 0] == votes.max(1)).all()
-    if ties == "lowest":
-        assert (winners == votes.argmax(1)).all()
-
-
 def test_uncertain_rows_of_audio_count_nothing(tmp_path: Path) -> None:
     plan = make_plan("expr", ["v", {"name": "s", "stream": "audio"}], audio_entropy_nats=1.8)
     sure, flat = np.eye(8)[[2, 3]], np.full((2, 8), 1 / 8)
@@ -464,142 +354,9 @@ def test_uncertain_rows_of_audio_count_nothing(tmp_path: Path) -> None:
 
 def test_a_member_without_a_video_is_left_out_and_named(corpus: Path) -> None:
     (corpus / "P/b_va" / SOURCE / "10.parquet").unlink()
-    record = run(corpus, write_plan(corpus / "p.yaml", "va", ["a_va", "b_va"]))
+    record = run_plan(corpus, write_plan(corpus / "p.yaml", "va", ["a_va", "b_va"]))
     (video,) = [each for each in record.videos if each.missing]
     assert (video.video, video.missing, video.members) == ("10", ("b_va",), ("a_va",))
-
-
-PLANS = [
-    ({"members": []}, r"p\.yaml:5: EnsemblePlan: members must not be empty"),
-    ({"task": "joy"}, r"p\.yaml:3: task: 'joy' is not one of"),
-    ({"schema": "x"}, r"p\.yaml:1: EnsemblePlan: schema 'x' must be 'avf-foundry frame ensemble plan'"),
-    ({"schema_version": 9}, r"p\.yaml:2: EnsemblePlan: schema_version 9 is none that this program understands, 1"),
-    ({"members": ["a", "a"]}, "a is listed twice"),
-    ({"members": ["together"]}, "is that of a member too"),
-    ({"members": [{"name": "a", "fold": 1}]}, "folds: missing, and a member names a fold"),
-    ({"members": [{"name": "a", "fold": -1}]}, "fold -1 must be 1 or above"),
-    ({"members": [{"name": "a", "weight": 0}]}, "weight 0 must be above 0"),
-    ({"members": [{"name": "a", "weights": 2}]}, "did you mean 'weight'"),
-    ({"members": [{"name": "a", "scene": "reaction"}]}, "nothing answers other videos"),
-    ({"method": {"kind": "vote"}}, "vote needs classes"),
-    ({"method": {"kind": "dirichlet", "matrices": 0}}, "matrices 0 must be at least 1"),
-    ({"method": {"kind": "dirichlet"}, "members": [{"name": "a", "weight": 2}]}, "a weight is of the method mean"),
-    ({"task": "au", "method": {"kind": "forest"}}, "forest is of va and expr"),
-    ({"task": "au", "method": {"kind": "vote", "ties": "lowest"}}, "ties lowest are not of au"),
-    ({"smoothing": {"kind": "gaussian", "sigma_frames": -1}}, "sigma -1 must lie between 0 and 1000 frames"),
-    ({"smoothing": {"kind": "hamming", "edges": "reflect"}}, "edges reflect is for the Gaussian"),
-    ({"audio_entropy_nats": 1.8}, "audio_entropy_nats is of expr"),
-    ({"options": {"smoothing_window": "wide"}}, "protocol: smoothing_window: 'wide'"),
-]
-
-
-@pytest.mark.parametrize(("fields", "message"), PLANS)
-def test_a_bad_plan_is_told_with_its_line(tmp_path: Path, fields: dict[str, Any], message: str) -> None:
-    plan = write_plan(tmp_path / "p.yaml", **({"task": "va", "members": ["a", "b"]} | fields))
-    with pytest.raises(UserError, match=message):
-        load_plan(plan)
-
-
-def test_all_faults_of_a_plan_are_told_at_once(tmp_path: Path) -> None:
-    plan = write_plan(
-        tmp_path / "p.yaml",
-        "va",
-        [{"name": "a/b", "weight": -1}],
-        smoothing={"kind": "none", "sgima": 1},
-        frames="some",
-    )
-    with pytest.raises(UserError) as raised:
-        load_plan(plan)
-    assert len(str(raised.value).splitlines()) == 4
-
-
-@pytest.mark.parametrize(
-    ("fields", "labels", "message"),
-    [
-        ({"members": ["nono"]}, True, "has no predictions of 'nono'; it has those of a_au"),
-        ({"members": ["a_expr"]}, True, "has predictions of expr, not of va"),
-        ({"smoothing": {"kind": "gaussian"}}, False, "needs labels to choose the smoothing"),
-        ({"method": {"kind": "dirichlet"}}, False, "--labels: missing, and the plan needs labels to fit dirichlet on"),
-        ({"folds": "nono.json"}, True, "nono.json: no such file; `avf-train frame-folds` writes one"),
-        (
-            {"members": [{"name": "a_va", "trained_on": "all"}], "smoothing": {"kind": "gaussian"}},
-            True,
-            "no video outside the set test is labelled, predicted and new to a member, to choose the smoothing on",
-        ),
-    ],
-)  # fmt: skip
-def test_what_a_plan_cannot_do_is_told_before_anything_is_written(
-    corpus: Path, caplog: pytest.LogCaptureFixture, fields: dict[str, Any], labels: bool, message: str
-) -> None:
-    plan = write_plan(corpus / "p.yaml", **({"task": "va", "members": ["a_va", "b_va"]} | fields))
-    words = ["ensemble-frames", str(plan), "--predictions", str(corpus / "P"), "--out", str(corpus / "OUT")]
-    assert main([*words, "--labels", str(corpus / "L")] if labels else words) == 2
-    assert message in caplog.text
-    assert not (corpus / "OUT").exists()
-
-
-def test_frame_rates_that_disagree_and_a_fitted_member_without_a_video_are_named(
-    corpus: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    track = make_prediction("a", "va", "v", np.zeros((3, 2)))
-    with pytest.raises(UserError, match="a counts 30 frames a second and b 25"):
-        align_tracks(find_task("va"), [track, make_prediction("b", "va", "v", np.zeros((3, 2)), fps=25)], "every")
-    (corpus / "P/b_va" / SOURCE / "10.parquet").unlink()
-    plan = write_plan(corpus / "p.yaml", "va", ["a_va", "b_va"], method={"kind": "dirichlet"})
-    words = ["ensemble-frames", str(plan), "--predictions", str(corpus / "P"), "--out", str(corpus / "OUT")]
-    assert main([*words, "--labels", str(corpus / "L")]) == 2
-    assert "aff_wild2/10: no predictions of b_va, and the method dirichlet needs those of every member" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"rows": []}, "rows must not be empty"),
-        ({"folds": 1}, "fold 2 of b"),
-        ({"seed": "x"}, "seed: expected a whole number"),
-        ({"extra": 1}, "extra: unknown setting"),
-    ],
-)
-def test_a_wrong_table_of_folds_is_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
-    rows = tuple(
-        FoldRow(source=SOURCE, video=video, group=video, frames=10, fold=fold) for fold, video in enumerate("ab", 1)
-    )
-    table = FoldTable(task="va", seed=0, folds=2, rows=rows)
-    write_fold_table(tmp_path / "f.json", table)
-    assert read_fold_table(tmp_path / "f.json") == table
-    values = json.loads((tmp_path / "f.json").read_text())
-    (tmp_path / "f.json").write_text(json.dumps(values | change))
-    with pytest.raises(UserError, match=message) as raised:
-        read_fold_table(tmp_path / "f.json")
-    assert str(raised.value).startswith(f"{tmp_path / 'f.json'}: ")
-
-
-def test_a_group_in_two_folds_is_no_table() -> None:
-    rows = tuple(FoldRow(source=SOURCE, video=v, group="g", frames=1, fold=n) for n, v in enumerate("ab", 1))
-    with pytest.raises(ValueError, match="group g is in several folds"):
-        FoldTable(task="va", seed=0, folds=2, rows=rows)
-
-
-def test_the_table_has_the_folds_that_training_draws(tmp_path: Path) -> None:
-    """Else a member would answer, as new, videos that it was trained on."""
-    for number in range(8):
-        split: Any = ("train", "validation", None)[number % 3]
-        write_labels(tmp_path / "L", "va", f"{number}_left", split, group=str(number))
-        write_labels(tmp_path / "L", "va", f"{number}_right", split, group=str(number))
-    write_labels(tmp_path / "L", "va", "unseen", "test")
-    words = ["frame-folds", str(tmp_path / "L"), "--task", "va", "--seed", "3", "--out", str(tmp_path / "folds.json")]
-    assert main(words) == 0
-    table = read_fold_table(tmp_path / "folds.json")
-    # The choice looks at labels alone.
-    reader: Any = SimpleNamespace(read=lambda subject: subject, unlabelled=lambda subjects: ())
-    for fold in range(1, 6):
-        recipe = FrameRecipe(model="temporal", visual=("vit",), fold=fold, fold_seed=3)
-        videos = read_labelled_videos(tmp_path / "L", find_task("va"), recipe, reader)
-        held_out = {row.video for row in table.rows if row.fold == fold}
-        assert {each.labels.subject.video_id for each in videos.validation} == held_out
-        assert {each.labels.subject.video_id for each in videos.training} == {
-            row.video for row in table.rows
-        } - held_out
 
 
 def test_a_second_person_of_a_video_is_an_answer_of_its_own(tmp_path: Path) -> None:
