@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from avf_shards.errors import FaultError
-from avf_shards.system import durable_io
 
-from avf_training.framewise.tracks.errors import DamagedTrackError, MissingTrackError, OtherTrackError
+from avf_training.framewise.tracks.errors import OtherTrackError
 from avf_training.framewise.tracks.extractor import TrackExtractor
-from avf_training.framewise.tracks.feature_track import FeatureTrack, VectorType, read_track, write_track
+from avf_training.framewise.tracks.feature_track import FeatureTrack, VectorType, write_track
 from avf_training.framewise.tracks.footage import Footage
 from avf_training.framewise.tracks.identity import TrackSubject
-from avf_training.framewise.tracks.track_folder import TrackFolder
+from avf_training.framewise.tracks.track_folder import TrackFolder, is_written
 
 log = logging.getLogger(__name__)
 OnSubject = Callable[[TrackSubject, int, int], None]
@@ -90,19 +89,11 @@ class TrackExtraction:
 
     def _stands(self, track_input: TrackInput) -> bool:
         """Return whether a track stands there, and count it; a damaged one is removed. Raises OtherTrackError."""
-        path = self._path(track_input.subject)
-        try:
-            track = read_track(path, subject=track_input.subject, extractor=self._extractor.identity)
-        except MissingTrackError:
+        subject, path = track_input.subject, self._path(track_input.subject)
+        refusal = f"{path}: was extracted from another input of {subject}; remove it, or name another folder"
+        identity = self._extractor.identity
+        if not is_written(path, subject, identity, inputs_sha256=track_input.inputs_sha256, refusal=refusal):
             return False
-        except DamagedTrackError as error:
-            log.warning("%s", error)
-            durable_io.remove(path)
-            return False
-        if track.inputs_sha256 != track_input.inputs_sha256:
-            raise OtherTrackError(
-                f"{path}: was extracted from another input of {track_input.subject}; remove it, or name another folder"
-            )
         self.report.skipped += 1
         return True
 

@@ -1,17 +1,21 @@
 """A folder of tracks: FOLDER/EXTRACTOR/SOURCE/VIDEO.parquet, and VIDEO@1.parquet for a second person."""
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 from avf_shards.errors import FaultError, UserError
+from avf_shards.system import durable_io
 
-from avf_training.framewise.tracks.errors import MissingTrackError
+from avf_training.framewise.tracks.errors import DamagedTrackError, MissingTrackError, OtherTrackError
 from avf_training.framewise.tracks.feature_track import FeatureTrack, read_track
 from avf_training.framewise.tracks.identity import ExtractorIdentity, TrackSubject
 from avf_training.framewise.tracks.track_file import ENDING
+
+log = logging.getLogger(__name__)
 
 _MAX_NAME = 180  # characters of a quoted video id in a file name; file systems take 255 bytes with ending and person
 
@@ -89,6 +93,26 @@ class TrackFolder:
             right = self.path(track.extractor.name, track.subject)
             fault = f"{path}: is of {track.subject} by {track.extractor.name}; its name is {right}"
             yield CheckedTrack(path=path, track=track, fault="" if path == right else fault)
+
+
+def is_written(
+    path: Path, subject: TrackSubject, identity: ExtractorIdentity, *, inputs_sha256: str, refusal: str
+) -> bool:
+    """Return whether the track of a subject stands at `path`; a damaged one is removed, and reported.
+
+    Raises OtherTrackError for a track of another subject or extractor, and with `refusal` for one of other inputs.
+    """
+    try:
+        track = read_track(path, subject=subject, extractor=identity)
+    except MissingTrackError:
+        return False
+    except DamagedTrackError as error:
+        log.warning("%s", error)
+        durable_io.remove(path)
+        return False
+    if track.inputs_sha256 != inputs_sha256:
+        raise OtherTrackError(refusal)
+    return True
 
 
 def _file_name(text: str) -> str:

@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 from avf_shards.errors import FaultError, UserError
-from avf_shards.system import durable_io
 
 from avf_training.evaluation.metrics import Floats
-from avf_training.framewise.tracks.errors import DamagedTrackError, MissingTrackError, OtherTrackError
+from avf_training.framewise.tracks.errors import MissingTrackError, OtherTrackError
 from avf_training.framewise.tracks.extractor import digest_weights
-from avf_training.framewise.tracks.feature_track import FeatureTrack, read_track, write_track
+from avf_training.framewise.tracks.feature_track import FeatureTrack, write_track
 from avf_training.framewise.tracks.identity import ExtractorIdentity, TrackSubject
-from avf_training.framewise.tracks.track_folder import TrackFolder
+from avf_training.framewise.tracks.track_folder import TrackFolder, is_written
 from avf_training.framewise.training.frame_network import FrameModelSpec, load_frame_network
 from avf_training.framewise.training.frame_prediction import Output, predict_frames, read_layer, read_outputs
 from avf_training.framewise.training.frame_result import read_result
@@ -123,26 +122,20 @@ class TrackPrediction:
 
     def _stands(self, tracks: JoinedTracks) -> bool:
         path = self._folder.path(self._predictor.identity.name, tracks.subject)
-        try:
-            before = read_track(path, subject=tracks.subject, extractor=self._predictor.identity)
-        except MissingTrackError:
+        refusal = f"{path}: was predicted from other tracks; remove it, or name another folder"
+        identity = self._predictor.identity
+        if not is_written(path, tracks.subject, identity, inputs_sha256=tracks.inputs_sha256, refusal=refusal):
             return False
-        except DamagedTrackError as error:
-            log.warning("%s", error)
-            durable_io.remove(path)
-            return False
-        if before.inputs_sha256 != tracks.inputs_sha256:
-            raise OtherTrackError(f"{path}: was predicted from other tracks; remove it, or name another folder")
         self.report.skipped += 1
         return True
 
     def _write(self, tracks: JoinedTracks) -> None:
-        said_NO = self._predictor.predict(tracks)
-        known_N = np.isfinite(said_NO).all(1)  # a frame of no window has no prediction
+        predicted_NO = self._predictor.predict(tracks)
+        known_N = np.isfinite(predicted_NO).all(1)  # a frame of no window has no prediction
         if not known_N.any():
             self.report.faults.append(f"{tracks.subject}: no frame has a prediction")
             return
-        values_NO = said_NO[known_N]
+        values_NO = predicted_NO[known_N]
         if json.loads(self._predictor.identity.settings).get("task") == "va":
             values_NO = values_NO.clip(-1, 1)
         track = FeatureTrack(
