@@ -19,6 +19,7 @@ from scipy.ndimage import rank_filter
 from scipy.signal import butter, sosfiltfilt
 
 from avf_curation.media.types import FULL_SCALE, Bytes, Samples
+from avf_curation.stages.sync import is_at_rim
 
 Floats = npt.NDArray[np.float64]
 PATCH_W, PATCH_H = 32, 20  # pixels of a mouth patch
@@ -29,7 +30,7 @@ RIDGE = 0.3
 PEAK_HALF_WIDTH = 3  # frames: shifts this close to the peak belong to it
 FULL_LENGTH_S = 8.0  # from this length on a clip's confidence is not scaled down
 # Shorter clips tell no offset: 2 to 3 s hold six words, and chance peaks led by as much as true ones (a GRID clip in
-# sync was moved by 120 ms). Neither does a peak at the edge of the search: 3 of 3 such were wrong.
+# sync was moved by 120 ms). Neither does a peak at the rim of the search.
 TELLING_LENGTH_S = 3.0
 RANGE = 9.0  # nats, 39 dB: a band's levels that are further below its loudest count as equal
 # A click is no reference: a band's loudest frame counts for at most this much, 17 dB, above the level that it reaches
@@ -109,7 +110,7 @@ def score_envelope_sync(patches_THWC: Bytes, samples: Samples, shifts: int) -> E
     lead = curve_S[best] - max(0.0, float(curve_S[elsewhere].max()))
     length_s = frames / FRAMES_PER_SECOND
     confidence = float(lead * min(1.0, length_s / FULL_LENGTH_S) ** 0.5)
-    if length_s < TELLING_LENGTH_S or abs(best - shifts) >= shifts - 1:
+    if length_s < TELLING_LENGTH_S or is_at_rim(best - shifts, shifts):
         confidence = min(confidence, 0.0)
     return EnvelopeScore(offset=best - shifts, confidence=confidence, curve_S=curve_S, mouth_motion=motion)
 

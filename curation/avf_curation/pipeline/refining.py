@@ -167,7 +167,7 @@ def _score_syncnet(
     )
     return sync.SyncScores(
         backend="syncnet",
-        offset_frames=score.offset,
+        offset_frames=None if sync.is_at_rim(score.offset, config.shifts) else score.offset,
         confidence=score.confidence,
         distance=score.distance,
         length_s=seconds,

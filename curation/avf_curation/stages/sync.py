@@ -111,6 +111,14 @@ def decide(scores: SyncScores, config: SyncConfig) -> tuple[Check, ...]:
     )
 
 
+def is_at_rim(offset_frames: int, shifts: int) -> bool:
+    """Return whether an offset lies at the rim of a search over -shifts to +shifts, where no backend tells it.
+
+    A peak there is mostly the flank of one outside the search, or chance: 3 of 3 such were wrong.
+    """
+    return abs(offset_frames) >= shifts - 1
+
+
 def repair_frames(scores: SyncScores, config: SyncConfig) -> int:
     """Return by how many frames the sound of a kept span is moved later before it is stored."""
     if not config.repair or scores.offset_frames is None:
