@@ -65,6 +65,14 @@ KNOWN = {
             licence="research only (VGG, Oxford)",
             backend="syncnet",
         ),
+        WeightFile(
+            name="lr_asd",
+            file_name="lr_asd_finetuning_TalkSet.model",
+            address="https://raw.githubusercontent.com/Junhua-Liao/LR-ASD/1b6dcd2d8fc2895683de6508ec6294ec47d388ca/weight/finetuning_TalkSet.model",
+            sha256_prefix="6b4ef53694e874e96cf630198dc479c78aebb3993bbf166aee3d926dfe7d9342",
+            licence="MIT (Junhua-Liao/LR-ASD)",
+            backend="lr-asd",
+        ),
     )
 }
 

@@ -1,4 +1,4 @@
-"""Crops of frames with OpenCV: the clip's window, SyncNet's own face crop, and grey-level measures of crops."""
+"""Crops of frames with OpenCV: the clip's window, the crops of SyncNet and LR-ASD, and grey-level measures of crops."""
 
 import cv2
 import numpy as np
@@ -7,6 +7,7 @@ from avf_curation.media.types import Bytes
 
 cv2.setNumThreads(1)  # a worker owns one core
 SYNCNET_SIDE_PX = 224  # input of SyncNet's lip network
+SPEAKER_SIDE_PX = 112  # input of LR-ASD: the middle of that crop
 
 
 def crop_square(frame_HWC: Bytes, centre: tuple[float, float], side_px: float, size_px: int, fill: int = 0) -> Bytes:
@@ -28,6 +29,12 @@ def crop_for_syncnet(frame_HWC: Bytes, centre: tuple[float, float], half_px: flo
     side = max(2, round(half_px * (2 + 2 * scale)))
     left, top = round(centre[0] - half_px * (1 + scale)), round(centre[1] - half_px)
     return _resize(_cut_padded(frame_HWC, left, top, side, side, fill=fill), SYNCNET_SIDE_PX, SYNCNET_SIDE_PX)
+
+
+def crop_speaker(syncnet_HWC: Bytes) -> Bytes:
+    """Return the grey picture that LR-ASD sees of a face, (112, 112): the middle of what crop_for_syncnet returned."""
+    margin = (SYNCNET_SIDE_PX - SPEAKER_SIDE_PX) // 2
+    return to_grey(syncnet_HWC[margin : margin + SPEAKER_SIDE_PX, margin : margin + SPEAKER_SIDE_PX])
 
 
 def _cut_padded(frame_HWC: Bytes, left: int, top: int, width: int, height: int, *, fill: int) -> Bytes:
