@@ -17,7 +17,6 @@ NAMES = (
     "engines",
     "scale",
     "envelope",
-    "gates",
     "silence",
     "speech",
     "encoding",

@@ -9,6 +9,7 @@ import avf_shards.format.run_folder
 import avf_shards.schema.versions
 import avf_training.trainer.run_folder
 import pyarrow as pa
+from avf_curation.audit.gate_evidence import GateEvidence
 from avf_curation.execution.active_units import ActiveUnit
 from avf_curation.execution.events import Event
 from avf_curation.pipeline.unit_job import UnitReport
@@ -224,6 +225,10 @@ CONTENTS: dict[FileKind, Contents] = {
             "best": "score, valence, arousal -> metric, score, step (from 0), folder",
             "elm": "of a kernel machine: windows, kernel, exact, and the scores of each kernel and C",
         },
+    ),
+    "gate evidence": Contents(
+        about="How often each gate is right, as `python -m benchmarks.gates` measured it: `gates`, a list.",
+        rows=GateEvidence,
     ),
     "label track": Contents(
         about="A row for each labelled frame of a person of a video, of one task: here valence and arousal; expressions "

@@ -2,7 +2,7 @@
 
 A span of which something is wrong counts as rejected by a gate where spans that failed the gate's check cover at least
 half of it; a span that is in order, where they cover more than 0.4 s of it: a cut out part may begin and end a little
-beside the fault.
+beside the fault. Pauses, which the silence stage cuts out, count for no other gate.
 """
 
 import csv
@@ -24,6 +24,7 @@ from avf_curation.stages.reasons import REASONS
 COLUMNS = ("file", "start_s", "stop_s", "gate", "truth")
 LEDGER_COLUMNS = ("video_id", "path", "start_frame", "stop_frame", "checks")
 Outcome = Literal["rejected", "passed", "undecided", "not asked"]
+_SILENT = "silence/silent"
 _BESIDE_FRAMES = 10  # of a span that is in order, which a cut out part beside it may cover
 
 
@@ -134,23 +135,30 @@ def _judge(rows: Iterable[Mapping[str, Any]], span: LabelledSpan) -> Outcome:
     failed = asked = measured = 0
     for row in rows:
         frames = min(row["stop_frame"], span.stop_frame) - max(row["start_frame"], span.start_frame)
-        checks = [check for check in row["checks"] if f"{check['stage']}/{check['reason']}" == span.gate]
-        if frames <= 0 or not checks:
+        checks = {f"{check['stage']}/{check['reason']}": check for check in row["checks"]}
+        if frames <= 0 or span.gate not in checks:
             continue
         asked += frames
-        check = checks[0]
-        if check["score"] is None:
+        # A pause has no speech in it, which is no fault of the gate that asks for speech.
+        is_pause = _SILENT in checks and not _holds(checks[_SILENT])
+        if checks[span.gate]["score"] is None or (is_pause and span.gate != _SILENT):
             continue
         measured += frames
-        holds = (
-            check["score"] <= check["threshold"] if check["operator"] == "<=" else check["score"] >= check["threshold"]
-        )
-        failed += 0 if holds else frames
+        failed += 0 if _holds(checks[span.gate]) else frames
     if failed * 2 >= span.stop_frame - span.start_frame if span.is_bad else failed > _BESIDE_FRAMES:
         return "rejected"
     if not asked:
         return "not asked"
     return "passed" if measured else "undecided"
+
+
+def _holds(check: Mapping[str, Any]) -> bool:
+    """Return whether a check passed; one without a score did not reject."""
+    if check["score"] is None:
+        return True
+    return bool(
+        check["score"] <= check["threshold"] if check["operator"] == "<=" else check["score"] >= check["threshold"]
+    )
 
 
 def summarize_gates(verdicts: Iterable[GateVerdict]) -> list[GateFigures]:

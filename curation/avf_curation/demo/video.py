@@ -117,13 +117,15 @@ def encode_video(script: VideoScript) -> bytes:
     return encode_shots([shot_frames(shot) for shot in script.shots], script.sound, script.moov_first)
 
 
-def encode_shots(shots: Sequence[Shot], sound: bool = True, moov_first: bool = True) -> bytes:
-    """Return the bytes of an mp4 of shots, as `shot_frames` returns them."""
+def encode_shots(
+    shots: Sequence[Shot], sound: bool = True, moov_first: bool = True, size: tuple[int, int] = (WIDTH, HEIGHT)
+) -> bytes:
+    """Return the bytes of an mp4 of shots, as `shot_frames` returns them; `size`: width and height of their frames."""
     with tempfile.TemporaryDirectory(prefix="avf-video-") as folder:
         path = Path(folder, "video.mp4")  # on disk, because +faststart reads the file back
         options = {"fflags": "+bitexact"} | ({"movflags": "+faststart"} if moov_first else {})
         with av.open(str(path), "w", format="mp4", options=options) as container:
-            _mux(container, shots, sound)
+            _mux(container, shots, sound, size)
         return path.read_bytes()
 
 
@@ -147,14 +149,14 @@ def _write_file(path: Path, content: Callable[[], bytes]) -> None:
     path.write_bytes(content())
 
 
-def _mux(container: Any, shots: Sequence[Shot], sound: bool) -> None:
+def _mux(container: Any, shots: Sequence[Shot], sound: bool, size: tuple[int, int]) -> None:
     """Encode frames and audio interleaved, so that a truncated file loses both from the same time on."""
     video = container.add_stream(
         "libx264",
         rate=FRAMES_PER_SECOND,
         options={"preset": "veryfast", "crf": "20", "x264-params": "threads=1:cpu-independent=1:keyint=25"},
     )
-    video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+    video.width, video.height, video.pix_fmt = *size, "yuv420p"
     audio = container.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="mono") if sound else None
     samples = np.concatenate([audio for _, audio in shots]).astype(np.float32)[None]
     frame_count = sample_count = 0

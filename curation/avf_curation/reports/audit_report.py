@@ -14,6 +14,7 @@ from avf_shards.schema.ledger import SCHEMA, Decision, table_to_decisions
 from avf_shards.system import durable_io
 
 from avf_curation.audit.funnel import LedgerSummary, funnel_steps
+from avf_curation.audit.gate_evidence import read_gate_evidence
 from avf_curation.audit.scores import LANGUAGE_COLUMNS, LanguageScores, names_languages, scores_by_language
 from avf_curation.pipeline.failures import FAILURE_SENTENCES
 from avf_curation.reports.contact_sheets import MEDIA_BUDGET_BYTES, make_contact_sheets
@@ -52,6 +53,7 @@ def write_audit_report(
     histograms = count_scores(lambda: run.ledger_batches(HISTOGRAM_COLUMNS))
     sheets = make_contact_sheets(run, roots or remembered_roots(run), excerpts, seed)
     skipped = (skip for attempt in run.attempts() for skip in read_plan(run, attempt).skipped_inputs)
+    identity = run.identity()
     html = render_page(
         "report.html",
         audit=summary,
@@ -71,7 +73,8 @@ def write_audit_report(
         errors=FAILURE_SENTENCES,
         failures=_list_failures(run),
         slowest=_sum_stage_seconds(run),
-        identity=run.identity(),
+        identity=identity,
+        evidence=read_gate_evidence(identity.backends),
         skipped_inputs=list(islice(skipped, _MAX_ROWS)),
         seed=seed,
         excerpts=excerpts,

@@ -32,6 +32,7 @@ FileKind = Literal[
     "frame folds",
     "frame report",
     "frame result",
+    "gate evidence",
     "label track",
     "learned clips",
     "ledger",
@@ -75,6 +76,7 @@ VERSIONS: Mapping[FileKind, int] = {
     "frame folds": 1,  # JSON file of avf-train frame-folds
     "frame report": 1,  # OUT/TASK.json of avf-train report-frames
     "frame result": 1,  # RUN/result.json of avf-train train-frames
+    "gate evidence": 1,  # audit/gate_evidence.json of the package
     "label track": 1,  # TASK/SOURCE/VIDEO.parquet of avf-train frame-labels
     "learned clips": 1,  # learned.parquet of a training run and of a saved model
     "ledger": 1,  # ledger.parquet of a unit and of an attempt

@@ -1,5 +1,6 @@
 """How often a gate is right is counted by spans of which the truth is known."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,20 @@ def test_a_span_is_judged_by_the_part_that_a_gate_rejects(tmp_path: Path, row: s
     (tmp_path / "truth.csv").write_text(f"{HEAD}{row}\na.mp4,0,1,quality/watermark,good\n")
     first, _ = judge_gates(LEDGER, read_labelled_spans(tmp_path / "truth.csv"))
     assert first.outcome == outcome
+
+
+def test_a_pause_without_speech_is_no_fault_of_the_gate_that_asks_for_speech(tmp_path: Path) -> None:
+    def check(reason: str, score: float, threshold: float) -> Check:
+        return Check(stage="silence", reason=reason, score=score, operator=">=", threshold=threshold)
+
+    spans = [
+        replace(make_decision(0, 50, None), checks=(check("silent", 0.0, 1.0), check("no_speech", 0.0, 0.25))),
+        replace(make_decision(50, 150, None), checks=(check("silent", 1.0, 1.0), check("no_speech", 0.9, 0.25))),
+    ]
+    rows = "a.mp4,0,6,silence/no_speech,good\na.mp4,0,2,silence/silent,bad\n"
+    (tmp_path / "truth.csv").write_text(f"{HEAD}{rows}")
+    verdicts = judge_gates(decisions_to_table(spans), read_labelled_spans(tmp_path / "truth.csv"))
+    assert [verdict.outcome for verdict in verdicts] == ["passed", "rejected"]
 
 
 def test_precision_and_recall_have_wilson_intervals() -> None:
