@@ -5,6 +5,7 @@ Shapes: B windows, T rows, S predictions of a window, D values of a stream, O ou
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from avf_training.framewise.labels.tasks import FrameLabelTask, find_task
 from avf_training.framewise.models.cross_attention import AudioVisualModel
 from avf_training.framewise.models.fusion_transformer import FusionTransformer
 from avf_training.framewise.models.temporal import NarrowingLayers, StackedLayers, TemporalVersion, temporal_model
+from avf_training.framewise.models.two_branches import SHARE_WHEN_TESTED, ClipFeatures, TwoBranchFusion
 from avf_training.framewise.sampling.normalization import FeatureScale
 from avf_training.framewise.tracks.identity import ExtractorIdentity
 from avf_training.framewise.training.frame_recipe import FrameRecipe, frame_recipe_from_frozen
@@ -35,6 +37,7 @@ class FrameModelSpec:
     task: FrameLabelTask
     identities: Mapping[str, ExtractorIdentity]  # of the tracks that it reads, by extractor
     widths: tuple[int, ...]  # D of each stream
+    base_sha256: str | None = None  # of the weights that the frozen branch of fusion_two_branches has
 
     @property
     def split(self) -> int:
@@ -53,7 +56,8 @@ class FrameModelSpec:
             name: {"settings": each.settings, "weights_sha256": each.weights_sha256}
             for name, each in self.identities.items()
         }
-        return {
+        base = {} if self.base_sha256 is None else {"base_sha256": self.base_sha256}
+        return base | {
             "recipe": self.recipe.frozen(),
             "task": self.task.name,
             "extractors": identities,
@@ -78,7 +82,12 @@ class FrameModelSpec:
             task=find_task(fields.text("task")),
             identities=identities,
             widths=tuple(int(each) for each in fields.items("widths")),
+            base_sha256=fields.text("base_sha256") if "base_sha256" in fields.values else None,
         )
+
+
+NetworkInput = tuple[Sequence[Tensor], Tensor | None]
+"""Streams (B, T, D), and valid_BT, which is False for padding."""
 
 
 class FrameNetwork(nn.Module):
@@ -99,18 +108,39 @@ class FrameNetwork(nn.Module):
             self.register_buffer(f"offset_{number}", torch.zeros(width, dtype=torch.float64))
             self.register_buffer(f"scale_{number}", torch.ones(width, dtype=torch.float64))
 
-    def forward(self, streams: Sequence[Tensor], valid_BT: Tensor | None = None) -> Tensor:
-        """Return (B, S, O): valence and arousal, or logits."""
+    def forward(
+        self,
+        streams: Sequence[Tensor],
+        valid_BT: Tensor | None = None,
+        hard: NetworkInput | None = None,
+        share: float = SHARE_WHEN_TESTED,
+    ) -> Tensor:
+        """Return (B, S, O): valence and arousal, or logits.
+
+        Args:
+            streams: (B, T, D) of each.
+            valid_BT: False for padding; None: there is none.
+            hard: as many other clips, for the second branch while it is trained.
+            share: of the first branch, where there are two.
+        """
         net, split = self.net, self.spec.split
         mask = valid_BT if self.spec.recipe.mask_padding else None
+        if isinstance(net, TwoBranchFusion):
+            hard_clips = None if hard is None else self._clips(*hard)
+            return cast(Tensor, net(self._clips(streams, valid_BT), hard_clips, share=share))
         if isinstance(net, AudioVisualModel):
             return cast(Tensor, net(torch.cat(tuple(streams[split:]), -1), streams[0], streams[1], mask))
         if isinstance(net, FusionTransformer):
-            sounds = torch.cat(tuple(streams[split:]), -1) if streams[split:] else None
-            return cast(Tensor, net(torch.cat(tuple(streams[:split]), -1), sounds, mask))
+            return cast(Tensor, net(*self._clips(streams, valid_BT)))
         x_BTD = torch.cat(tuple(streams), -1)
         takes_mask = isinstance(net, StackedLayers | NarrowingLayers)
         return cast(Tensor, net(x_BTD, mask) if takes_mask else net(x_BTD))
+
+    def _clips(self, streams: Sequence[Tensor], valid_BT: Tensor | None) -> ClipFeatures:
+        split = self.spec.split
+        sounds = torch.cat(tuple(streams[split:]), -1) if streams[split:] else None
+        mask = valid_BT if self.spec.recipe.mask_padding else None
+        return ClipFeatures(torch.cat(tuple(streams[:split]), -1), sounds, mask)
 
     def layer(self, streams: Sequence[Tensor], valid_BT: Tensor | None = None) -> Tensor:
         """Return the output of the last layer, (B, T, C). Raises UserError for a model that has none."""
@@ -157,8 +187,9 @@ def _make_net(spec: FrameModelSpec, looks: int, sounds: int) -> nn.Module:
         if spec.widths[0] != spec.widths[1]:
             raise ValueError("both visual tracks must have vectors of one size")
         return AudioVisualModel(recipe.joining, sounds, spec.widths[0], outputs)
-    if recipe.model == "fusion_transformer":
-        return FusionTransformer(
+    if recipe.is_clip_model:
+        make_fusion = partial(
+            FusionTransformer,
             spec.task.name,
             visual_width=looks,
             audio_width=sounds,
@@ -166,5 +197,7 @@ def _make_net(spec: FrameModelSpec, looks: int, sounds: int) -> nn.Module:
             head=options.fusion_head,
             audio=options.fusion_audio,
         )
+        is_single = recipe.model == "fusion_transformer"
+        return make_fusion() if is_single else TwoBranchFusion(make_fusion(), make_fusion())
     version = options.temporal_model if recipe.model == "temporal" else recipe.model.removeprefix("temporal_")
     return temporal_model(cast(TemporalVersion, version), looks + sounds, outputs, recipe.window)

@@ -5,6 +5,7 @@ Shapes: B windows, S predictions of a window, O outputs, K label columns, N vali
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -12,13 +13,16 @@ from avf_training.framewise.labels.tasks import FrameLabelTask
 from avf_training.framewise.losses import (
     AU_WEIGHTS,
     EXPRESSION_WEIGHTS,
+    TWO_LABELS_FACTOR,
     largest_over_each,
     normalized_inverse_shares,
     soft_focal_loss,
+    two_label_loss,
     valence_arousal_loss,
     weighted_action_unit_loss,
     weighted_expression_loss,
 )
+from avf_training.framewise.models.two_branches import draw_share
 from avf_training.framewise.protocol import ProtocolOptions
 from avf_training.framewise.training.frame_recipe import FrameRecipe
 from avf_training.framewise.training.window_loader import WindowBatch
@@ -47,22 +51,59 @@ def make_frame_loss(
 
 
 def frames_forward(
-    loss_of: FrameLoss, recipe: FrameRecipe
+    loss_of: FrameLoss, recipe: FrameRecipe, task: FrameLabelTask
 ) -> Callable[[nn.Module, WindowBatch], tuple[Tensor, dict[str, Tensor]]]:
     """Return the forward pass of a training step."""
 
     def forward(model: nn.Module, batch: WindowBatch) -> tuple[Tensor, dict[str, Tensor]]:
         # Dropout of a step depends on the step alone, so that a run that was killed goes on with the same bits.
         torch.manual_seed(recipe.seed * 1_000_003 + batch.number)
-        predicted_BSO = model(batch.streams, batch.valid_BT)
-        counts_BS = torch.isfinite(batch.values_BSK)
-        # An action unit that a corpus does not code leaves the others of its frame.
-        used_BS = counts_BS.any(-1) if batch.values_BSK.shape[-1] > 2 else counts_BS.all(-1)
-        if not used_BS.any():
-            return predicted_BSO.sum() * 0, {}
-        return loss_of(predicted_BSO[used_BS].float(), batch.values_BSK[used_BS]), {}
+        return loss_of_frames(loss_of, model(batch.streams, batch.valid_BT), batch.values_BSK), {}
 
     return forward
+
+
+def two_branch_forward(
+    loss_of: FrameLoss, recipe: FrameRecipe, task: FrameLabelTask
+) -> Callable[[nn.Module, WindowBatch], tuple[Tensor, dict[str, Tensor]]]:
+    """Return the forward pass of a training step of two branches, each with clips of its own."""
+    factor = TWO_LABELS_FACTOR[task.name]
+
+    def forward(model: nn.Module, batch: WindowBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        hard = batch.hard
+        if hard is None:
+            raise ValueError("a batch for two branches has clips for each")
+        torch.manual_seed(recipe.seed * 1_000_003 + batch.number)
+        share = draw_share(np.random.default_rng((recipe.seed, batch.number)))
+        predicted_BSO = model(batch.streams, batch.valid_BT, (hard.streams, hard.valid_BT), share)
+        # A frame counts where neither clip is padded, whose labels there are nan.
+        both_BS1 = _both_valid(batch, hard)
+        truths = tuple(each.values_BSK.masked_fill(~both_BS1, torch.nan) for each in (batch, hard))
+        loss = two_label_loss(
+            lambda truth_BSK: loss_of_frames(loss_of, predicted_BSO, truth_BSK), (truths[0], truths[1]), share, factor
+        )
+        return loss, {}
+
+    return forward
+
+
+def loss_of_frames(loss_of: FrameLoss, predicted_BSO: Tensor, values_BSK: Tensor) -> Tensor:
+    """Return the loss over the frames of a batch that have labels; 0 where none has."""
+    counts_BS = torch.isfinite(values_BSK)
+    # An action unit that a corpus does not code leaves the others of its frame.
+    used_BS = counts_BS.any(-1) if values_BSK.shape[-1] > 2 else counts_BS.all(-1)
+    if not used_BS.any():
+        return predicted_BSO.sum() * 0
+    return loss_of(predicted_BSO[used_BS].float(), values_BSK[used_BS])
+
+
+def _both_valid(batch: WindowBatch, hard: WindowBatch) -> Tensor:
+    """Return where neither batch has padding, (B, T, 1)."""
+    valid_BT = torch.ones(batch.values_BSK.shape[:2], dtype=torch.bool, device=batch.values_BSK.device)
+    for each in (batch, hard):
+        if each.valid_BT is not None:
+            valid_BT = valid_BT & each.valid_BT
+    return valid_BT[..., None]
 
 
 def _class_weights(task: FrameLabelTask, recipe: FrameRecipe, counts_C: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from avf_training.config.pretrain import FOLDER, recipe_settings
 from avf_training.framewise.ensemble.kernel_elm import EXACT_ROWS, LANDMARKS, PENALTIES, Kernel
 from avf_training.framewise.protocol import ProtocolName, ProtocolOptions, choose_protocol
 from avf_training.framewise.sampling.functionals import Functional
+from avf_training.framewise.sampling.hard_clips import HARD_SHARE
 
 FrameModelName = Literal[
     "temporal",
@@ -22,12 +23,15 @@ FrameModelName = Literal[
     "temporal_v8",
     "cross_attention",
     "fusion_transformer",
+    "fusion_two_branches",
     "kernel_elm",
 ]
-"""`temporal` is the version that the protocol names, v3."""
+"""`temporal` is the version that the protocol names, v3; `fusion_two_branches` has NetEase's second branch."""
+CLIP_MODELS = ("fusion_transformer", "fusion_two_branches")
+"""Models of windows of frames; those of the others are of five rows a second."""
 FRAME_RECIPES = FOLDER / "frames"
-FREE = ("threads", "rows_in", "log_every", "checkpoint_keep", "wandb")
-"""Settings that may change between two starts of a run, because they do not change its result."""
+FREE = ("base", "threads", "rows_in", "log_every", "checkpoint_keep", "wandb")
+"""Settings that may change between two starts of a run, because they do not change its result; `base` may move."""
 Normalization = Literal["none", "min_max", "standard", "video_min_max", "video_standard"]
 RateSchedule = Literal["warmup_cosine", "restarts", "run_cosine", "triangle", "constant"]
 
@@ -77,6 +81,9 @@ class FrameRecipe:
     betas: tuple[float, float] = (0.9, 0.999)  # its decay rates of the moment estimates
     clip_norm: float | None = None  # largest norm of the gradient; None does not clip
     hidden: tuple[int, int, int] = (256, 128, 64)  # widths of the fusion transformer
+    # Finished run of fusion_transformer, whose best model is the frozen branch of fusion_two_branches.
+    base: str | None = None
+    hard_share: float = HARD_SHARE  # of all clips, those with the largest loss of that branch, for the other branch
     joining: Literal["concat", "mean", "mean_std"] = "mean_std"  # of the two streams of cross-attention
     elm: ElmRecipe = field(default_factory=ElmRecipe)  # of kernel_elm
     # `all`: validation videos are trained on too, as for a model whose predictions go into an ensemble; then the last
@@ -116,6 +123,7 @@ class FrameRecipe:
                 self.train_on == "all" and (self.fold is not None or self.model == "kernel_elm"),
                 "train_on all leaves no video to choose by: it needs a model of epochs, and no fold",
             ),
+            (not 0 < self.hard_share <= 1, f"hard_share {self.hard_share} must be above 0 and at most 1"),
             (self.fold is not None and not 1 <= self.fold <= 5, f"fold {self.fold} must be 1 to 5, or null"),
             (not self.elm.penalties or min(self.elm.penalties) <= 0, "elm.penalties must be numbers above 0"),
             (not self.elm.kernels or not self.elm.functionals, "elm.kernels and elm.functionals must name one"),
@@ -129,7 +137,7 @@ class FrameRecipe:
     @property
     def is_clip_model(self) -> bool:
         """Return whether windows are of frames, and not of five rows a second."""
-        return self.model == "fusion_transformer"
+        return self.model in CLIP_MODELS
 
     @property
     def extractors(self) -> tuple[str, ...]:

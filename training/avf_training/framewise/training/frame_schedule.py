@@ -17,7 +17,7 @@ def choose_schedule(recipe: FrameRecipe, options: ProtocolOptions) -> RateSchedu
     """Return the recipe's schedule, or the model's own by the protocol."""
     if recipe.schedule is not None:
         return recipe.schedule
-    if recipe.model == "fusion_transformer":
+    if recipe.is_clip_model:
         return options.fusion_rate
     return "restarts" if recipe.model == "cross_attention" else "warmup_cosine"
 

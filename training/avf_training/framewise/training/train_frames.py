@@ -5,7 +5,7 @@ A run that was killed goes on from its newest checkpoint with the same call, and
 
 import logging
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from avf_training.distributed.collectives import process_group
 from avf_training.framewise.labels.tasks import FrameLabelTask
 from avf_training.framewise.protocol import ProtocolOptions
 from avf_training.framewise.training.frame_network import FrameModelSpec, FrameNetwork
-from avf_training.framewise.training.frame_objective import frames_forward, make_frame_loss
+from avf_training.framewise.training.frame_objective import frames_forward, make_frame_loss, two_branch_forward
 from avf_training.framewise.training.frame_prediction import predict_rows
 from avf_training.framewise.training.frame_recipe import FREE, FrameRecipe
 from avf_training.framewise.training.frame_result import describe_run, write_result
@@ -28,6 +28,7 @@ from avf_training.framewise.training.joined_tracks import JoinedTracksReader
 from avf_training.framewise.training.kernel_machine import train_kernel_machine
 from avf_training.framewise.training.labelled_videos import LabelledVideos, read_labelled_videos
 from avf_training.framewise.training.row_store import RowStore
+from avf_training.framewise.training.second_branch import HardClipLoader, load_base, measure_clips, put_base
 from avf_training.framewise.training.window_data import RowsOfVideo, choose_rows, fit_scales, scale_video
 from avf_training.framewise.training.window_loader import WindowBatch, WindowLoader
 from avf_training.models.flops import NO_PEAK
@@ -74,7 +75,11 @@ def run_frame_training(recipe: FrameRecipe, data: FrameTrainingData, out: Path, 
             lock = until_done.enter_context(exclusive_lock(out))
             freeze_identity(out, {"recipe": recipe.frozen(), "frames": spec.to_json()}, 0, FREE)
             return train_kernel_machine(spec, videos, out)
-        run = FrameRun(spec, videos, context.device)
+        base = None
+        if recipe.model == "fusion_two_branches":
+            base, digest = load_base(spec)
+            spec = replace(spec, base_sha256=digest)
+        run = FrameRun(spec, videos, context.device, base)
         lock = until_done.enter_context(exclusive_lock(out))
         identity = {"recipe": recipe.frozen(), "frames": spec.to_json(), "windows": run.loader.digest()}
         freeze_identity(out, identity, 0, FREE)
@@ -95,22 +100,33 @@ def run_frame_training(recipe: FrameRecipe, data: FrameTrainingData, out: Path, 
 class FrameRun:
     """The model, windows and loss of a run."""
 
-    def __init__(self, spec: FrameModelSpec, videos: LabelledVideos, device: torch.device) -> None:
-        """Draw the weights and cut the windows. Raises UserError where labels and tracks do not fit."""
+    def __init__(
+        self, spec: FrameModelSpec, videos: LabelledVideos, device: torch.device, base: FrameNetwork | None = None
+    ) -> None:
+        """Draw the weights and cut the windows. Raises UserError where labels and tracks do not fit.
+
+        Args:
+            base: whose weights and scales the frozen branch of two has.
+        """
         self.spec, self.recipe = spec, spec.recipe
         self.options: ProtocolOptions = self.recipe.options
         torch.manual_seed(self.recipe.seed)
         self.model = FrameNetwork(spec).to(device).train()
         training = [choose_rows(each.tracks, each.labels, self.recipe) for each in videos.training]
-        scales = fit_scales(training, self.recipe)
+        scales = fit_scales(training, self.recipe) if base is None else base.scales()
         self.model.set_scales(scales)
         scale = partial(scale_video, recipe=self.recipe, scales=scales)
-        self.loader = WindowLoader([scale(each) for each in training], self.recipe, self.options, device)
+        self.loss = make_frame_loss(spec.task, self.recipe, self.options, list(videos.class_counts))
+        scaled = [scale(each) for each in training]
+        self.loader = WindowLoader(scaled, self.recipe, self.options, device)
+        if base is not None:
+            put_base(self.model, base)
+            losses_K = measure_clips(base.to(device), self.loader, self.loss)
+            self.loader = HardClipLoader(scaled, self.recipe, self.options, device, losses_K=losses_K)
         by_video = self.options.dynamic_development == "right"
         self.validation: list[RowsOfVideo] = [
             scale(choose_rows(each.tracks, each.labels, self.recipe), by_video=by_video) for each in videos.validation
         ]
-        self.loss = make_frame_loss(spec.task, self.recipe, self.options, list(videos.class_counts))
         per_epoch = self.loader.steps_per_epoch
         self.steps = self.recipe.steps or self.recipe.epochs * per_epoch
         self.every = min(self.steps, per_epoch * self.recipe.evaluate_every)
@@ -126,12 +142,14 @@ class FrameRun:
             warmup_epochs=0,
             clip_norm=recipe.clip_norm,
         )
+        has_second = isinstance(self.loader, HardClipLoader)
+        forward = (two_branch_forward if has_second else frames_forward)(self.loss, recipe, self.spec.task)
         rates = make_frame_schedule(recipe, self.options, steps=self.steps, steps_per_epoch=self.loader.steps_per_epoch)
         return TrainStep(
             self.model,
             adamw(self.model, config),
             rates,
-            frames_forward(self.loss, recipe),
+            forward,
             clip_norm=recipe.clip_norm,
             scaler=torch.amp.GradScaler("cpu", enabled=False),
         )
@@ -195,6 +213,7 @@ class FrameRun:
 
     def _title(self) -> str:
         parameters = sum(each.numel() for each in self.model.parameters())
-        data = f"{len(self.loader):,} windows, {len(self.validation)} validation videos"
+        hard = self.loader.describe_hard() if isinstance(self.loader, HardClipLoader) else ""
+        data = f"{len(self.loader):,} windows{hard}, {len(self.validation)} validation videos"
         lengths = f"{self.steps} steps, {self.loader.steps_per_epoch} per epoch"
         return f"{self.spec.task.name}: {data}; {self.recipe.model} of {parameters:,} parameters; {lengths}"

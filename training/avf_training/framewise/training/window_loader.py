@@ -5,7 +5,7 @@ Shapes: B windows, T rows, S labels of a window, D values of a stream, K label c
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from avf_shards.errors import UserError
 from torch import Tensor
 
+from avf_training.framewise.metrics import WholeNumbers
 from avf_training.framewise.protocol import ProtocolOptions
 from avf_training.framewise.training.frame_recipe import FrameRecipe
 from avf_training.framewise.training.window_data import RowsOfVideo, cut_training_windows, predicted_positions
@@ -26,6 +27,7 @@ class WindowBatch:
     streams: tuple[Tensor, ...]  # (B, T, D) of each extractor
     valid_BT: Tensor | None  # False for padding; None: there is none
     values_BSK: Tensor  # labels; nan where not valid
+    hard: "WindowBatch | None" = None  # as many clips for the second branch of a fusion
 
 
 class WindowLoader:
@@ -55,21 +57,35 @@ class WindowLoader:
     @property
     def steps_per_epoch(self) -> int:
         """Return the batches of an epoch."""
-        return max(1, len(self._index) // self._recipe.batch)
+        return max(1, len(self._index) // self.batch_windows)
+
+    @property
+    def batch_windows(self) -> int:
+        """Return the windows of a batch: fewer than the recipe's where an epoch has fewer."""
+        return min(self._recipe.batch, len(self._index))
+
+    def read_windows(self, numbers: WholeNumbers) -> WindowBatch:
+        """Return the windows of these numbers, in this order."""
+        return self._make_batch(numbers)
 
     def __iter__(self) -> Iterator[WindowBatch]:
         """Yield batches from the current step on."""
-        order, drawn = np.zeros(0, np.int64), -1
+        orders: tuple[WholeNumbers, ...] = ()
+        drawn = -1
         while True:
             epoch, number = divmod(self._step, self.steps_per_epoch)
             if epoch != drawn:
-                order, drawn = np.random.default_rng((self._recipe.seed, epoch)).permutation(len(self._index)), epoch
-            chosen = order[number * self._recipe.batch : (number + 1) * self._recipe.batch]
-            batch = self._make_batch(chosen)
+                orders, drawn = self._draw_orders(epoch), epoch
+            size = self.batch_windows
+            batches = [self._make_batch(order[number * size : (number + 1) * size]) for order in orders]
             self._step += 1
-            yield batch
+            yield batches[0] if len(batches) == 1 else replace(batches[0], hard=batches[1])
 
-    def _make_batch(self, chosen: np.ndarray[tuple[int], np.dtype[np.int64]]) -> WindowBatch:
+    def _draw_orders(self, epoch: int) -> tuple[WholeNumbers, ...]:
+        """Return the windows of an epoch in their order, and in a second order those of a second branch."""
+        return (np.random.default_rng((self._recipe.seed, epoch)).permutation(len(self._index)),)
+
+    def _make_batch(self, chosen: WholeNumbers) -> WindowBatch:
         streams: list[list[np.ndarray[Any, np.dtype[np.float32]]]] = [[] for _ in self._videos[0].streams]
         valid, values = [], []
         for video_number, window in self._index[chosen].tolist():
