@@ -111,6 +111,8 @@ def test_layers_open_one_an_epoch_each_at_its_rate(trained: Path, backbone: Path
     assert layers[-1]["rate"] == pytest.approx(0.02 * 4 / 256)
     assert layers[8]["rate"] == pytest.approx(max(5e-5, layers[-1]["rate"] * 0.9**4))
     assert len(layers) == 17
+    changes = json.loads((trained / "run.json").read_text())["changes"]
+    assert (len(changes), changes[3]) == (12, "noise")
     assert all(row["lr"] == layers[-1]["rate"] for row in read_steps(trained))
 
 
@@ -122,6 +124,7 @@ def test_the_authors_code_never_trains_the_backbone(labelled: Path, backbone: Pa
     assert {row["learned_parameters"] for row in read_steps(tmp_path / "run")} == {HEAD}
     layers = json.loads((tmp_path / "run/run.json").read_text())["layers"]
     assert [each["rate"] for each in layers[:9]] == 9 * [None]
+    assert json.loads((tmp_path / "run/run.json").read_text())["changes"][3] == "blur"
 
 
 def test_a_stopped_run_goes_on_with_the_same_bits_and_layers(labelled: Path, trained: Path, backbone: Path) -> None:

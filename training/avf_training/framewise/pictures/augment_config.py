@@ -1,6 +1,7 @@
 """Random changes of a picture in training. Without torch, so that a recipe is read quickly."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from avf_shards.settings.config import refuse
 
@@ -23,3 +24,11 @@ class PictureAugment:
             (not 0 <= self.flip <= 1, f"flip {self.flip} must lie between 0 and 1"),
             (not 0 <= self.erase <= 1, f"erase {self.erase} must lie between 0 and 1"),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureChanges:
+    """The twelve changes of a picture that SUN's networks are trained with, each drawn for itself."""
+
+    probability: float  # of each change
+    noise: Literal["noise", "blur"]  # what the fourth is: of the paper, or of the authors' code

@@ -40,7 +40,7 @@ class ImageFinetuneRecipe:
     static: StaticTraining | None = None  # one of SUN's networks in place of the ViT of image MAE
     dimension_loss: DimensionLoss = "concordance"  # of the task va
     expression_loss: Literal["cross_entropy", "focal"] = "cross_entropy"  # of the task expr
-    augment: PictureAugment = field(default_factory=PictureAugment)  # random changes of a picture
+    augment: PictureAugment | None = None  # of ViT: random changes of a picture; None: those of its pre-training
     class_weights: PictureWeights = "training"  # of expressions and action units in the loss
     validation_share: float = 0.1  # of the persons, where the owners made no validation set
     evaluate_every: int = 1  # epochs between two evaluations
@@ -67,6 +67,10 @@ class ImageFinetuneRecipe:
             (
                 not 0 < self.validation_share <= 0.5,
                 f"validation_share {self.validation_share} must be above 0, up to 0.5",
+            ),
+            (
+                self.static is not None and self.augment is not None,
+                "augment is of ViT; the pictures of a static network are changed by static.change_probability",
             ),
             (self.epochs <= 0, f"epochs {self.epochs:g} must be above 0"),
             (self.steps is not None and self.steps < 1, f"steps {self.steps} must be at least 1"),

@@ -74,7 +74,7 @@ def finetune_images(
         set_numerics(recipe.threads, recipe.precision)
         _check_world(recipe, context.size)
         model = network.module.to(context.device).train()
-        loader = _make_loader(recipe, pictures, split, network.size_px, context=context, out=out)
+        loader = _make_loader(recipe, pictures, split, network, context=context, out=out)
         steps, warmup = run_lengths(recipe, len(split.train), "picture")
         steps_per_epoch = max(1, len(split.train) // recipe.batch)
         every = steps_per_epoch * recipe.evaluate_every
@@ -132,7 +132,7 @@ def _make_loader(
     recipe: ImageFinetuneRecipe,
     pictures: LabelledPictures,
     split: PictureSplit,
-    size_px: int,
+    network: PictureNetwork,
     *,
     context: DistributedContext,
     out: Path,
@@ -145,7 +145,7 @@ def _make_loader(
         max_fault_share=recipe.max_fault_share,
     )
     order = TrainingOrder(pictures.corpus, [pictures.pictures[row].number for row in split.train], recipe.seed)
-    sampler = LabellingSampler(size_px=size_px, augment=recipe.augment)
+    sampler = LabellingSampler(size_px=network.size_px, augment=network.augment)
     stream = PictureStream(config, sampler, (order, pictures), context.size, context.rank)
     return StreamLoader(
         stream,

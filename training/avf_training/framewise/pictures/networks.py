@@ -10,6 +10,7 @@ from torch import nn
 from avf_training.framewise.labels.tasks import FrameLabelTask
 from avf_training.framewise.models.image_files import read_image_model, save_image_model
 from avf_training.framewise.models.image_vit import ImageFeatureModel, layer_scales
+from avf_training.framewise.pictures.augment_config import PictureAugment, PictureChanges
 from avf_training.framewise.pictures.finetune_recipe import ImageFinetuneRecipe
 from avf_training.framewise.pictures.static_network import StaticNetwork
 from avf_training.framewise.pictures.stream import LabelledPictureBatch
@@ -31,6 +32,10 @@ class PictureNetwork(Protocol):
     @property
     def size_px(self) -> int:
         """Return P, the side of the pictures."""
+
+    @property
+    def augment(self) -> PictureAugment | PictureChanges:
+        """Return how training pictures are changed at random."""
 
     def seed_step(self, batch: LabelledPictureBatch) -> None:
         """Let what is random in a forward pass depend on the pictures' positions alone."""
@@ -91,6 +96,11 @@ class ViTNetwork:
     def size_px(self) -> int:
         """Return the side of the pictures."""
         return self.module.config.size_px
+
+    @property
+    def augment(self) -> PictureAugment:
+        """Return how training pictures are cropped, mirrored and erased."""
+        return self.recipe.augment or PictureAugment()
 
     def seed_step(self, batch: LabelledPictureBatch) -> None:
         """Give each picture the random numbers of its stochastic depth."""

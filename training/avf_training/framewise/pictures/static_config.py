@@ -15,10 +15,15 @@ class StaticTraining:
     size_px: int | None = None  # side of the pictures that it gets; None: the backbone's own
     layer_rates: bool = True  # the head has the full rate, each layer below less, all constant; False: one rate for all
     gradual_unfreezing: bool = True  # the last seven layers learn at first, and one more each epoch
+    change_probability: float = 0.05  # of each of twelve random changes of a picture; 0: pictures as they are
 
     def __post_init__(self) -> None:
         fault = side_fault(self.backbone, self.side_px)
-        refuse((fault is not None, fault or ""))
+        share = self.change_probability
+        refuse(
+            (fault is not None, fault or ""),
+            (not 0 <= share <= 1, f"change_probability {share} must lie between 0 and 1"),
+        )
 
     @property
     def side_px(self) -> int:

@@ -16,6 +16,8 @@ from avf_training.framewise.models.static_files import save_static_net, start_st
 from avf_training.framewise.models.static_layers import freeze_for_epoch, list_static_layers, static_rates
 from avf_training.framewise.models.static_nets import StaticNet
 from avf_training.framewise.models.static_sizes import StaticNetConfig
+from avf_training.framewise.pictures.augment_config import PictureChanges
+from avf_training.framewise.pictures.changes import list_changes
 from avf_training.framewise.pictures.finetune_recipe import ImageFinetuneRecipe
 from avf_training.framewise.pictures.static_config import StaticTraining
 from avf_training.framewise.pictures.stream import LabelledPictureBatch
@@ -82,6 +84,11 @@ class StaticNetwork:
     def size_px(self) -> int:
         """Return the side of the pictures."""
         return self.config.size_px
+
+    @property
+    def augment(self) -> PictureChanges:
+        """Return the changes of training pictures, by the protocol."""
+        return PictureChanges(probability=self.static.change_probability, noise=self.options.noise_augmentation)
 
     @property
     def rates(self) -> dict[str, float]:
@@ -152,7 +159,10 @@ class StaticNetwork:
         return learned
 
     def describe(self) -> dict[str, Any]:
-        """Return the layers, first to last, each with its parameters and its rate, None where it never learns."""
+        """Return the layers, first to last, and the random changes of pictures.
+
+        Each layer has its parameters and its rate, None where it never learns.
+        """
         rates = self.rates
         layers = [
             {
@@ -162,7 +172,7 @@ class StaticNetwork:
             }
             for layer in list_static_layers(self.net)
         ]
-        return {"layers": layers}
+        return {"layers": layers, "changes": list(list_changes(self.augment))}
 
     def build(self) -> nn.Module:
         """Return another network of this size."""

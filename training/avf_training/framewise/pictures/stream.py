@@ -26,7 +26,8 @@ from avf_training.data.ordered_stream import (
 from avf_training.data.picture import decode_rgb
 from avf_training.data.shared_buffers import SharedBuffers
 from avf_training.framewise.pictures.augment import Pixels, augment_picture, whole_picture
-from avf_training.framewise.pictures.augment_config import PictureAugment
+from avf_training.framewise.pictures.augment_config import PictureAugment, PictureChanges
+from avf_training.framewise.pictures.changes import change_picture
 from avf_training.framewise.pictures.shards import LABELS, PICTURE
 from avf_training.models.inputs import IMAGE_MEAN, IMAGE_STD
 
@@ -103,7 +104,7 @@ class LabellingSampler:
     """Labelled pictures: augmented in training, whole in validation."""
 
     size_px: int
-    augment: PictureAugment | None  # None: whole pictures
+    augment: PictureAugment | PictureChanges | None  # None: whole pictures
 
     def sample(self, files: Mapping[str, bytes], where: StreamPosition) -> tuple[Pixels, npt.NDArray[np.generic]]:
         """Return the pixels, and the label (K,)."""
@@ -115,15 +116,19 @@ class LabellingSampler:
 
 
 def _sample_pixels(
-    files: Mapping[str, bytes], size_px: int, augment: PictureAugment | None, where: StreamPosition
+    files: Mapping[str, bytes],
+    size_px: int,
+    augment: PictureAugment | PictureChanges | None,
+    where: StreamPosition,
 ) -> Pixels:
     picture_HW3 = decode_rgb(files[PICTURE], "the picture")
     if augment is None:
         return whole_picture(picture_HW3, size_px)
     # Seeded by the position alone: any rank, worker or restarted run samples the same numbers.
-    return augment_picture(
-        picture_HW3, size_px, augment, position_random(where.digest, "draw", where.epoch, where.position)
-    )
+    random = position_random(where.digest, "draw", where.epoch, where.position)
+    if isinstance(augment, PictureChanges):
+        return change_picture(picture_HW3, size_px, augment, random)
+    return augment_picture(picture_HW3, size_px, augment, random)
 
 
 class PictureStream(OrderedStream[Pictures_co], Generic[Pictures_co]):
