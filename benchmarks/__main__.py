@@ -20,6 +20,7 @@ NAMES = (
     "silence",
     "speech",
     "encoding",
+    "picture_damage",
     "memory",
     "kills",
     "fuzz",

@@ -1,6 +1,7 @@
 """Decodes the file of one face picture under limits, upright and in BGR, and encodes what is stored of it.
 
 Pillow reads them: it tells the size before it takes memory, refuses what is cut off, and knows EXIF, CMYK and palettes.
+What it decodes in silence although it is damaged inside, `picture_damage.py` tells.
 """
 
 import io
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from avf_curation.media.picture_damage import describe_damage
 from avf_curation.media.types import Bytes, MediaError
 
 # A file that names another format than these is refused: each further decoder is one more that a file may attack.
@@ -42,8 +44,9 @@ class DecodedPicture:
 def decode_picture_file(data: bytes, max_pixels: int) -> DecodedPicture:
     """Decode the bytes of a JPEG, PNG, BMP or TIFF file; of several pictures in it the first.
 
-    Raises MediaError: not_media for another or a damaged file, picture_size for one that is too small, or that has
-    more than `max_pixels` pixels, which is told before memory is taken for them.
+    Raises MediaError: not_media for another file or one that does not decode, damaged for one that decodes although
+    its data are damaged, picture_size for one that is too small, or that has more than `max_pixels` pixels, which is
+    told before memory is taken for them.
     """
     try:
         with warnings.catch_warnings():
@@ -55,6 +58,8 @@ def decode_picture_file(data: bytes, max_pixels: int) -> DecodedPicture:
                 if min(width, height) < _MIN_SIDE_PX:
                     raise MediaError("picture_size", f"{width} x {height} pixels, less than {_MIN_SIDE_PX} a side")
                 image.load()
+                if (damage := describe_damage(data, image.format, max_pixels)) is not None:
+                    raise MediaError("damaged", f"the picture is damaged inside ({damage})")
                 is_upright = image.getexif().get(ExifTags.Base.Orientation) in _UPRIGHT
                 extension = _STORABLE.get(image.format or "") if is_upright else None
                 upright = image if is_upright else ImageOps.exif_transpose(image)

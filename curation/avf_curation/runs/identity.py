@@ -41,7 +41,7 @@ PACKAGES = (
     "torchvision",
 )
 
-PICTURE_PACKAGES = ("pillow",)  # of runs of pictures, in addition
+PICTURE_PACKAGES = ("pillow", "simplejpeg")  # of runs of pictures, in addition
 
 
 def run_identity(recipe: Recipe, backends: BackendSelection, sources: list[str], device: str = "cpu") -> RunIdentity:

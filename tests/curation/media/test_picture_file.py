@@ -91,7 +91,7 @@ def test_random_damage_raises_nothing_else() -> None:
             decode_picture_file(bytes(data), LIMIT)
         except MediaError as error:
             kinds.add(error.kind)
-    assert kinds == {"not_media", "picture_size"}
+    assert kinds == {"damaged", "not_media", "picture_size"}
 
 
 def test_a_picture_is_shrunk_and_never_enlarged() -> None:
