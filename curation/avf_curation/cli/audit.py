@@ -5,8 +5,9 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command, add_json_option, local_path, output_file, write_answer
+from avf_shards.cli.common import add_command, add_json_option, local_path, own_file, write_answer
 from avf_shards.errors import UserError
+from avf_shards.system.own_files import PAGE
 from avf_shards.text import shell_word
 
 from avf_curation.cli.options import add_inputs_option, add_run_argument, input_folders, open_run, print_funnel
@@ -37,7 +38,7 @@ def add(commands: Any) -> None:
         "counts, and agreement (Cohen's kappa) and disagreements are printed",
     )
     parser.add_argument(
-        "--html", metavar="FILE", type=output_file, help="write a page with charts and pictures, in one file"
+        "--html", metavar="FILE", type=own_file(lambda: PAGE), help="write a page with charts and pictures, in one file"
     )
     parser.add_argument(
         "--seed", metavar="N", type=int, default=0, help="seed of the page's sample of pictures (default: %(default)s)"

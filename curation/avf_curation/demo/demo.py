@@ -16,6 +16,7 @@ from avf_shards.errors import UserError
 from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection, SourceSelection
 from avf_shards.packing.verify import verify_shards
+from avf_shards.system.own_files import PAGE, OwnFile, require_replaceable
 from avf_shards.text import count_noun
 
 from avf_curation.audit.funnel import summarize_run
@@ -129,11 +130,12 @@ def run_demo(out: Path, engine: Engine, workers: int, demo: Demo) -> int:
         0, or 1 where a shard is damaged or the ledger leaves a frame without a verdict.
 
     Raises:
-        UserError: `out` is a file.
+        UserError: `out` is a file, or holds other files under the names of the demo's.
     """
     start = time.monotonic()
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out}: is a file; name a folder")
+    _refuse_other_files(out, demo)
     out.mkdir(parents=True, exist_ok=True)
     _LOG.info("making %s (nothing is downloaded)", demo.about)
     corpus = out / "corpus"
@@ -153,6 +155,19 @@ def run_demo(out: Path, engine: Engine, workers: int, demo: Demo) -> int:
         for command in demo.next_steps:
             print(f"  {command.format(out=out)}")
     return 0 if all(ended) else 1
+
+
+def _refuse_other_files(out: Path, demo: Demo) -> None:
+    """Raise UserError where files that the demo writes are there with other content, such as an edited recipe."""
+    for name, text in demo.files.items():
+        same = partial(_has_text, text=text)
+        require_replaceable(out / name, OwnFile(noun="the demo's, or was edited", knows=same))
+    for part in demo.runs:
+        require_replaceable(out / part.report, PAGE)
+
+
+def _has_text(path: Path, *, text: str) -> bool:
+    return path.read_bytes() == text.encode()
 
 
 def _run_part(part: DemoRun, demo: Demo, out: Path, engine: Engine, workers: int) -> bool:

@@ -20,6 +20,7 @@ from avf_shards.format.index import ShardReader
 from avf_shards.format.picture_record import PictureRecord, StoredRecord, read_stored_record
 from avf_shards.format.shard_manifest import read_manifest
 from avf_shards.system import durable_io
+from avf_shards.system.own_files import OwnFile, bytes_with, read_json_value, require_replaceable
 from avf_shards.text import count_noun
 
 from avf_curation.reports import croissant
@@ -127,12 +128,20 @@ def _add_record(source: SourceCard, record: StoredRecord) -> None:
 
 
 def write_card(card: DataCard, out: Path, url: str | None, published: date | None = None) -> None:
-    """Write DATA_CARD.md and croissant.json into `out`; older files are replaced."""
+    """Write DATA_CARD.md and croissant.json into `out`, in place of older ones. Raises UserError for other files."""
+    require_replaceable(out / CARD, bytes_with("a data card of this program", b"## Gates", b"digest of the corpus: "))
+    require_replaceable(out / CROISSANT, OwnFile(noun="metadata of a data card", knows=_is_own_croissant))
     durable_io.make_folder(out)
     durable_io.replace_file(out / CARD, card_markdown(card).encode())
     durable_io.replace_file(
         out / CROISSANT, (json.dumps(card_croissant(card, url, published), indent=1) + "\n").encode()
     )
+
+
+def _is_own_croissant(path: Path) -> bool:
+    values = read_json_value(path)
+    sets = values.get("recordSet") if isinstance(values, dict) else None
+    return isinstance(sets, list) and bool(sets) and sets[0].get("@id") in ("clips", "pictures")
 
 
 def card_markdown(card: DataCard) -> str:

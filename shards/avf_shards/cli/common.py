@@ -16,6 +16,7 @@ from avf_shards.cli.standard_output import ClosedOutputError, check_output, flus
 from avf_shards.errors import FaultError, UserError
 from avf_shards.system.durable_io import AlreadyExistsError
 from avf_shards.system.named_writes import write_text
+from avf_shards.system.own_files import OwnFile, read_json_value, require_replaceable
 from avf_shards.text import printable, printable_json, printable_lines
 
 DISTRIBUTION = "avf-foundry"
@@ -232,6 +233,23 @@ def output_file(text: str) -> Path:
     return path
 
 
+def own_file(kind: Callable[[], OwnFile]) -> Callable[[str], Path]:
+    """Return a type of argparse: as `output_file`, and what stands there already is of a kind.
+
+    `kind` is called for an argument only, because some kinds take long to import.
+    """
+
+    def check(text: str) -> Path:
+        path = output_file(text)
+        try:
+            require_replaceable(path, kind())
+        except UserError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+        return path
+
+    return check
+
+
 def output_folder(text: str) -> Path:
     """Return the path of a folder that a command will make or write to, checked before the work.
 
@@ -251,9 +269,18 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json",
         metavar="FILE",
-        type=lambda text: text if text == "-" else str(output_file(text)),
+        type=lambda text: text if text == "-" else str(own_file(lambda: _ANSWER)(text)),
         help="write the result as JSON to FILE ('-': to standard output)",
     )
+
+
+def _is_answer(path: Path) -> bool:
+    """Return whether a file is JSON in the layout of `to_json`, which is nobody else's."""
+    values = read_json_value(path)
+    return values is not None and path.read_bytes() == (to_json(values) + "\n").encode()
+
+
+_ANSWER = OwnFile(noun="JSON that an option --json wrote", knows=_is_answer)
 
 
 def write_answer(options: argparse.Namespace, values: Any) -> bool:

@@ -137,7 +137,7 @@ def test_a_file_that_is_no_submission_is_left(tmp_path: Path) -> None:
     out, other = tmp_path / "out.txt", tmp_path / "notes.txt"
     other.write_text("notes\n")
     predictions = {"1": {1: np.array([4.0])}}
-    with pytest.raises(UserError, match=r"notes\.txt: exists and is no submission"):
+    with pytest.raises(UserError, match=r"notes\.txt: is there already and is not a submission"):
         write_submission(other, sample, predictions)
     with pytest.raises(UserError, match=r"sample\.txt: is the official list itself"):
         write_submission(sample, sample, predictions)

@@ -9,6 +9,7 @@ from avf_shards.text import count_noun
 
 from avf_training.cli.options import add_device_option, add_input_argument, add_model_option, ending_of, resolve_device
 from avf_training.data.window_length import WINDOW_S
+from avf_training.inference.prediction_kinds import FEATURES
 
 
 def add(commands: Any) -> None:
@@ -17,7 +18,7 @@ def add(commands: Any) -> None:
     add_input_argument(parser)
     add_model_option(parser, "pre-trained or fine-tuned model, or its run")
     parser.add_argument(
-        "--out", metavar="FILE.parquet", type=ending_of(".parquet"), required=True, help="file of the features"
+        "--out", metavar="FILE.parquet", type=ending_of(FEATURES), required=True, help="file of the features"
     )
     parser.add_argument(
         "--kinds",

@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from avf_shards.cli.common import add_command
+from avf_shards.system.own_files import NO_FILE
 
 from avf_training.cli.options import add_model_option, ending_of
 
@@ -20,7 +21,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--out",
         metavar="FILE",
-        type=ending_of(".pt2", ".onnx"),
+        type=ending_of(dict.fromkeys((".pt2", ".onnx"), NO_FILE)),
         required=True,
         help="file of the exported model: .pt2 (torch.export) or .onnx",
     )

@@ -4,8 +4,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command, add_json_option, local_path, output_file, print_answer
+from avf_shards.cli.common import add_command, add_json_option, local_path, own_file, print_answer
 from avf_shards.errors import UserError
+from avf_shards.system.own_files import OwnFile
 
 from avf_training.cli.submission import add_task_option
 
@@ -32,7 +33,7 @@ def add(commands: Any) -> None:
         default="train,validation,none",
         help="sets whose videos are drawn; none: videos in no set (default: %(default)s)",
     )
-    parser.add_argument("--out", metavar="FILE", type=output_file, required=True, help="folds.json to write")
+    parser.add_argument("--out", metavar="FILE", type=own_file(_folds), required=True, help="folds.json to write")
     parser.add_argument(
         "--measures",
         metavar="FILE.csv",
@@ -40,9 +41,24 @@ def add(commands: Any) -> None:
         help="table with the columns video, open_mouth_share, face_share and cuts_per_minute",
     )
     parser.add_argument(
-        "--scenes", metavar="FILE.csv", type=output_file, help="table of proposed scenes to write; needs --measures"
+        "--scenes",
+        metavar="FILE.csv",
+        type=own_file(_scenes),
+        help="table of proposed scenes to write; needs --measures",
     )
     add_json_option(parser)
+
+
+def _folds() -> OwnFile:
+    from avf_training.framewise.ensemble.fold_table import FOLDS
+
+    return FOLDS
+
+
+def _scenes() -> OwnFile:
+    from avf_training.framewise.ensemble.scenes import SCENES
+
+    return SCENES
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -3,13 +3,14 @@
 import argparse
 import ctypes
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avf_shards.cli.common import local_path, output_file, output_folder, set_completer
+from avf_shards.cli.common import local_path, output_file, output_folder, own_file, set_completer
 from avf_shards.errors import UserError
+from avf_shards.system.own_files import OwnFile
 
 if TYPE_CHECKING:
     from avf_shards.format.content import Content
@@ -158,15 +159,20 @@ def add_input_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def ending_of(*endings: str) -> Callable[[str], Path]:
-    """Return a type of argparse: the path of a file to write, whose ending decides its format."""
+def ending_of(kinds: Mapping[str, OwnFile]) -> Callable[[str], Path]:
+    """Return a type of argparse: the path of a file to write, whose ending decides its format.
+
+    kinds: by ending, what the command may replace there.
+    """
+    endings = list(kinds)
 
     def check(text: str) -> Path:
         path = output_file(text)
-        if path.suffix.lower() not in endings:
+        own = kinds.get(path.suffix.lower())
+        if own is None:
             named = f"{', '.join(endings[:-1])} or {endings[-1]}" if len(endings) > 1 else endings[0]
             raise argparse.ArgumentTypeError(f"{text} must end in {named}: the ending decides the format")
-        return path
+        return own_file(lambda: own)(text)
 
     return check
 

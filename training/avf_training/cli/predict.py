@@ -8,6 +8,7 @@ from typing import Any
 from avf_shards.cli.common import add_command, add_json_option, write_answer
 from avf_shards.cli.logging_setup import progress_line
 from avf_shards.errors import UserError
+from avf_shards.system.own_files import require_replaceable
 
 from avf_training.cli.options import (
     add_device_option,
@@ -17,9 +18,8 @@ from avf_training.cli.options import (
     resolve_device,
 )
 from avf_training.data.window_length import HOP_S
+from avf_training.inference.prediction_kinds import FIGURES, TABLES
 
-_FIGURES = (".png", ".jpg", ".pdf", ".svg")
-_DATA = (".csv", ".json", ".srt", ".vtt", ".eaf")
 _CONTENTS = {".csv": "table", ".json": "numbers", ".srt": "subtitles", ".vtt": "subtitles", ".eaf": "ELAN"}
 _DETAILS = """\
 The ending of --out decides the format: a figure (.png, .jpg, .pdf, .svg), a table with a row for each window (.csv),
@@ -35,7 +35,8 @@ dimensions). They must have the same outputs and see as many frames.
 Times are seconds from the start of the video's file, also for clips and shards of it.
 
 Subtitles and documents of ELAN hold one video. For several videos, --out talks.srt makes a folder talks with one file
-for each, by the video's name. If there is such a folder, files of the same names are replaced, and others stay.
+for each, by the video's name. If there is such a folder, earlier predictions of the same names are replaced, and other
+files stay.
 
 In tables, line breaks of names and labels are spaces, and a text that a spreadsheet would take for a formula has an
 apostrophe before it."""
@@ -63,7 +64,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--out",
         metavar="FILE",
-        type=ending_of(*_FIGURES, *_DATA),
+        type=ending_of(FIGURES | TABLES),
         action="append",
         help="file to write: .png, .jpg, .pdf, .svg, .csv, .json, .srt, .vtt or .eaf; repeat for more "
         "(default: a figure, NAME.predicted.png in this folder)",
@@ -91,6 +92,8 @@ def _run(options: argparse.Namespace) -> int:
     for model in models:
         require_fine_tuned(model)
     files = options.out or [Path(f"{options.input.resolve().stem}.predicted.png")]
+    for file in files:
+        require_replaceable(file, (FIGURES | TABLES)[file.suffix.lower()])
     _check_each_model(options, len(models), files)
     require_outputs(files, options.input)
     # After what is refused quickly: these load torch.
@@ -110,7 +113,7 @@ def _run(options: argparse.Namespace) -> int:
                 videos=options.input,
             )
         for file in files:
-            if file.suffix.lower() in _FIGURES:
+            if file.suffix.lower() in FIGURES:
                 drawn = draw_predictions(shards, people, file)
                 first = f" (the first {drawn} of {len(people)} people)" if drawn < len(people) else ""
                 lines.append(f"  {'figure':<10}{file}{first}")

@@ -8,6 +8,7 @@ from avf_shards.cli.common import add_command
 from avf_shards.errors import UserError
 
 from avf_training.cli.options import add_input_argument, add_model_option, add_preset_option, ending_of
+from avf_training.inference.prediction_kinds import FIGURES
 
 PRESET, RATIOS = "avfmaepp_b", "0.5:0.5,0.75:0.75,0.8:0.75,0.9:0.8125"
 
@@ -24,7 +25,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--out",
         metavar="FILE.png",
-        type=ending_of(".png", ".jpg", ".pdf", ".svg"),
+        type=ending_of(FIGURES),
         required=True,
         help="file of the figure: .png, .jpg, .pdf or .svg",
     )

@@ -11,6 +11,7 @@ from typing import Any
 from avf_shards.cli.common import add_command, output_folder, set_completer
 from avf_shards.cli.standard_output import forgive_closed_output
 from avf_shards.errors import UserError
+from avf_shards.system.own_files import PAGE, json_table, require_replaceable
 
 from avf_training.cli.options import RECIPES, add_device_option, add_labelled_shards_option, labelled_shards
 
@@ -99,6 +100,8 @@ def _run(options: argparse.Namespace) -> int:
         raise UserError(f"--jobs {options.jobs} must be at least 1")
     if options.teraflops is not None and not 0 < options.teraflops < math.inf:
         raise UserError(f"--teraflops {options.teraflops:g} must be above 0")
+    require_replaceable(options.out / "report.html", PAGE)
+    require_replaceable(options.out / "study.json", json_table("the results of a study", ("title", "rows", "compared")))
     study, starts = select_rows(load_study(options.study), options.rows), _start_models(options.models)
     shards = labelled_shards(options)
     inputs = StudyInputs(

@@ -4,7 +4,8 @@ import argparse
 import logging
 from typing import Any
 
-from avf_shards.cli.common import add_command, add_json_option, local_path, output_file, print_answer
+from avf_shards.cli.common import add_command, add_json_option, local_path, own_file, print_answer
+from avf_shards.system.own_files import OwnFile
 from avf_shards.text import count_noun
 
 from avf_training.cli.options import require_files
@@ -36,7 +37,7 @@ def add(commands: Any) -> None:
         required=True,
         help="the official list: a header, then a row VIDEO/00001.jpg, for each picture",
     )
-    parser.add_argument("--out", metavar="FILE", type=output_file, required=True, help="file to write")
+    parser.add_argument("--out", metavar="FILE", type=own_file(_submission), required=True, help="file to write")
     parser.add_argument("--source", metavar="SOURCE", help="corpus of the list, where predictions are of several")
     parser.add_argument(
         "--missing-videos",
@@ -68,6 +69,12 @@ def add_predictions_options(parser: argparse.ArgumentParser) -> None:
         help="folder of predictions, NAME/SOURCE/VIDEO.parquet",
     )
     parser.add_argument("--name", metavar="NAME", help="which of them (default: the only one)")
+
+
+def _submission() -> OwnFile:
+    from avf_training.framewise.submission import SUBMISSION
+
+    return SUBMISSION
 
 
 def _task_name(text: str) -> str:

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from avf_shards.errors import UserError
 from avf_shards.system.durable_io import replace_file
+from avf_shards.system.own_files import OwnFile, require_replaceable
 
 from avf_training.evaluation.metrics import Floats
 from avf_training.framewise.metrics import ACTION_UNITS, EXPRESSIONS
@@ -152,18 +153,25 @@ def write_submission(path: Path, sample: Path, predictions: Mapping[str, Mapping
     return statements
 
 
-def _refuse_other_file(path: Path, sample: Path) -> None:
-    """Raise UserError where a file stands at `path` that is the list itself, or no submission."""
-    if not path.exists():
-        return
-    if path.samefile(sample):
-        raise UserError(f"{path}: is the official list itself; name another file for the predictions")
+def _is_submission(path: Path) -> bool:
     with path.open("rb") as file:
         first = file.readline(1000).decode("utf-8-sig", "replace")
     try:
         task_of_header(path, first.strip())
     except UserError:
-        raise UserError(f"{path}: exists and is no submission; name another file, or move it away") from None
+        return False
+    return True
+
+
+SUBMISSION = OwnFile(noun="a submission", knows=_is_submission)
+"""What `write_submission` may replace."""
+
+
+def _refuse_other_file(path: Path, sample: Path) -> None:
+    """Raise UserError where a file stands at `path` that is the list itself, or no submission."""
+    if path.exists() and path.samefile(sample):
+        raise UserError(f"{path}: is the official list itself; name another file for the predictions")
+    require_replaceable(path, SUBMISSION)
 
 
 def read_submission(path: Path) -> tuple[ChallengeTask, dict[ImageLocation, Floats]]:

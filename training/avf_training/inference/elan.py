@@ -13,12 +13,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from avf_training.inference.person_prediction import PersonPrediction
+from avf_training.inference.prediction_kinds import AUTHOR
 from avf_training.inference.subtitles import single_line
 from avf_training.inference.timeline import TimelineSegment, label_segments, value_segments
 
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
 _SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
-_AUTHOR = "avf-train predict"
 _LABEL, _PROBABILITY, _VALUE = "label", "probability", "value"  # types of tiers
 _DIGITS = 2  # of values of dimensions
 # XML 1.0, section 2.2. Surrogates stand in paths for bytes that are not UTF-8.
@@ -37,7 +37,7 @@ def as_elan(people: Sequence[PersonPrediction], video: Path | None, out: Path) -
     root = ElementTree.Element(
         "ANNOTATION_DOCUMENT",
         {
-            "AUTHOR": _AUTHOR,
+            "AUTHOR": AUTHOR,
             "DATE": datetime.now(UTC).isoformat(timespec="seconds"),
             "FORMAT": "3.0",
             "VERSION": "3.0",
@@ -86,7 +86,7 @@ class _Tiers:
             self._add_segment(tier, segment, f"{segment.scores[0]:.{_DIGITS}f}")
 
     def _add_tier(self, name: str, person: str, kind: str, **more: str) -> ElementTree.Element:
-        attributes = {"TIER_ID": name, "PARTICIPANT": person, "ANNOTATOR": _AUTHOR, "LINGUISTIC_TYPE_REF": kind}
+        attributes = {"TIER_ID": name, "PARTICIPANT": person, "ANNOTATOR": AUTHOR, "LINGUISTIC_TYPE_REF": kind}
         return ElementTree.SubElement(self._root, "TIER", attributes | more)
 
     def _add_segment(self, tier: ElementTree.Element, segment: TimelineSegment, text: str) -> str:

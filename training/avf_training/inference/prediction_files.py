@@ -13,10 +13,12 @@ from typing import Any
 
 from avf_shards.errors import UserError
 from avf_shards.system import durable_io
+from avf_shards.system.own_files import require_replaceable
 
 from avf_training.inference.clip_input import find_clipped_video, is_one_video
 from avf_training.inference.elan import as_elan
 from avf_training.inference.person_prediction import PersonPrediction
+from avf_training.inference.prediction_kinds import TABLES
 from avf_training.inference.subtitles import as_subrip, as_webvtt
 
 _ONE_VIDEO = (".srt", ".vtt", ".eaf")  # a file of these holds one video
@@ -45,7 +47,8 @@ def write_predictions_file(
     """Write predictions as the ending of `out` says: .json, .csv, .srt, .vtt or .eaf; return the file or folder.
 
     The last three hold one video. Of several videos, each has a file of its own, in a folder with the name of `out`
-    without its ending. There, files of the same names are replaced, and others stay.
+    without its ending. There, earlier predictions of the same names are replaced, and other files stay. Raises
+    UserError for another file of such a name, before any is written.
 
     Args:
         clips_of: the input of the prediction, from which documents of ELAN find the video.
@@ -66,7 +69,10 @@ def write_predictions_file(
         return out
     folder = out.with_suffix("")
     durable_io.make_folder(folder)
-    for video, name in _file_names(list(videos)).items():
+    names = _file_names(list(videos))
+    for name in names.values():  # before the first is written
+        require_replaceable(folder / f"{name}{kind}", TABLES[kind])
+    for video, name in names.items():
         _write_video(videos[video], folder / f"{name}{kind}", clips_of)
     return folder
 

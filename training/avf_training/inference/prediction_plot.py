@@ -17,7 +17,7 @@ from avf_training.inference.clip_pictures import thumbnails
 from avf_training.inference.person_prediction import PersonPrediction, WindowPrediction
 from avf_training.inference.timeline import TimelineSegment, score_segments
 from avf_training.tasks.labelled_shards import LabelledShards
-from avf_training.trainer.figures import DPI, PALETTE, WIDTH_IN, load_pyplot, put_legend_below, use_few_ticks
+from avf_training.trainer.figures import PALETTE, WIDTH_IN, load_pyplot, put_legend_below, save_figure, use_few_ticks
 
 _RangeS = tuple[float, float]  # start and end, in seconds of the video
 
@@ -46,7 +46,7 @@ def draw_predictions(shards: Path | str, predictions: Sequence[PersonPrediction]
         _draw_frames(figure.add_subplot(rows[2 * n]), prediction, files, range_s)
         _draw_scores(figure.add_subplot(rows[2 * n + 1]), prediction, range_s)
     data = io.BytesIO()
-    figure.savefig(data, dpi=DPI, format=out.suffix[1:].lower())
+    save_figure(figure, data, out.suffix)
     pyplot.close(figure)
     durable_io.replace_file(out, data.getvalue())
     return count

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from avf_training.inference.person_prediction import PersonPrediction
+from avf_training.inference.prediction_kinds import VTT_NOTE
 from avf_training.inference.timeline import label_segments, score_segments
 
 # SubRip has no escapes: players take <...> and {...} for formatting, and `-->` for a line of times.
 _SUBRIP_LOOKALIKES = str.maketrans("<>{}", "‹›()")
-_VTT_NOTE = "NOTE The label of a time is the class with the highest mean probability of the windows that cover it."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ def as_subrip(people: Sequence[PersonPrediction]) -> str:
 
 def as_webvtt(people: Sequence[PersonPrediction]) -> str:
     """Return the predictions for the people of one video as WebVTT."""
-    blocks = ["WEBVTT\n", f"{_VTT_NOTE}\n"]
+    blocks = ["WEBVTT\n", f"{VTT_NOTE}\n"]
     for cue in _cues(people):
         times = f"{_clock(cue.start_ms, '.')} --> {_clock(cue.stop_ms, '.')}"
         blocks.append(f"{times}\n{html.escape(cue.text, quote=False)}\n")

@@ -32,7 +32,7 @@ from avf_training.models.masks import Masks
 from avf_training.models.patch_embed import audio_patches, video_patches
 from avf_training.models.presets import preset
 from avf_training.objectives.targets import audio_targets, video_targets
-from avf_training.trainer.figures import DPI, WIDTH_IN, load_pyplot, wrap_text
+from avf_training.trainer.figures import WIDTH_IN, load_pyplot, save_figure, wrap_text
 
 _EPS = 1e-6
 _NAME_CHARACTERS = 54  # of the heading that fit into the width of the figure, where all of them are digits
@@ -241,7 +241,7 @@ def draw_reconstruction(path: Path, clips: list[ReconstructedClip], title: str, 
             axis.set_yticks([])
             axis.spines[:].set_visible(False)
     with name_path(path):
-        figure.savefig(path, dpi=DPI)
+        save_figure(figure, path, path.suffix)
     pyplot.close(figure)
 
 

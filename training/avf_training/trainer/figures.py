@@ -1,9 +1,11 @@
 """The set-up of matplotlib for all figures of this package: one column that a phone shows without zooming."""
 
 import textwrap
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 from avf_shards.pages.palette import LIGHT
+from avf_shards.system.own_files import PROGRAM
 
 # A figure this wide fills a phone of 390 px with a point of type for each pixel; 200 dots an inch keep it sharp.
 WIDTH_IN = 5.4
@@ -47,6 +49,18 @@ def load_pyplot() -> Any:
         }
     )
     return pyplot
+
+
+def save_figure(figure: Any, file: Path | IO[bytes], ending: str) -> None:
+    """Write a figure of matplotlib, whose metadata name this program: it may replace such a file later.
+
+    ending: of its format, `.png`, `.jpg`, `.pdf` or `.svg`.
+    """
+    kind = ending.lower().removeprefix(".")
+    if kind in ("jpg", "jpeg"):
+        figure.savefig(file, dpi=DPI, format=kind, pil_kwargs={"comment": PROGRAM})
+        return
+    figure.savefig(file, dpi=DPI, format=kind, metadata={"Software" if kind == "png" else "Creator": PROGRAM})
 
 
 def use_few_ticks(axis: Any) -> None:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from avf_shards.errors import UserError
 from avf_shards.format.frozen_identity import freeze_or_refuse
 from avf_shards.schema.versions import read_json
 from avf_shards.system import durable_io
@@ -20,6 +21,7 @@ from avf_shards.system.run_lock import RunLock
 
 RUN, MODEL = "run.json", "model"
 RESULT = "result.json"  # of a stage that learns from labels; written last: a run is finished when the file exists
+_WRITTEN = ("checkpoints", "metrics.jsonl", "throughput.jsonl", "validation.jsonl", "learned.parquet", MODEL, RESULT)
 LOCK = ".lock"  # its markers are RUN/.lock-000001.json
 
 
@@ -42,6 +44,8 @@ def exclusive_lock(folder: Path, rank: int = 0) -> Iterator[RunLock | None]:
 def freeze_identity(out: Path, identity: dict[str, Any], rank: int, free: Collection[str] = ()) -> None:
     """Write run.json on rank 0 at the first start; on every rank raise UserError when the folder holds another run.
 
+    Without run.json, files under the names of a run's are somebody else's, and are refused too.
+
     free: settings of the recipe that may change; those in a file of an older version are not compared.
     """
 
@@ -52,6 +56,9 @@ def freeze_identity(out: Path, identity: dict[str, Any], rank: int, free: Collec
         durable_io.write(temporary, data)
         durable_io.publish_file(temporary, out / RUN)
 
+    others = [name for name in _WRITTEN if (out / name).exists()] if rank == 0 and not (out / RUN).exists() else []
+    if others:
+        raise UserError(f"{out / others[0]}: is there already, and {out} holds no run; use another folder")
     refusal = f"{out}: holds a run with other settings; use another folder"
     settings = [f"recipe.{setting}" for setting in free]
     freeze_or_refuse(out / RUN, identity, "training run", publish if rank == 0 else None, refusal, derived=settings)

@@ -9,6 +9,7 @@ from avf_shards.errors import UserError
 from avf_shards.schema.versions import SCHEMA_VERSION, read_json, stamp
 from avf_shards.settings.config import bind, refuse
 from avf_shards.system.durable_io import replace_file
+from avf_shards.system.own_files import json_table, require_replaceable
 
 from avf_training.framewise.ensemble.folds import grouped_folds
 
@@ -88,8 +89,13 @@ def draw_fold_table(task: str, subjects: Sequence[FoldSubject], *, folds: int, s
     return FoldTable(task=task, seed=seed, folds=folds, rows=tuple(rows))
 
 
+FOLDS = json_table("a table of folds", ("task", "seed", "folds", "rows", SCHEMA_VERSION))
+"""What `write_fold_table` may replace."""
+
+
 def write_fold_table(path: Path, table: FoldTable) -> None:
-    """Write the table as JSON."""
+    """Write the table as JSON. Raises UserError where another file stands at `path`."""
+    require_replaceable(path, FOLDS)
     text = json.dumps(stamp(asdict(table), "frame folds"), indent=1, sort_keys=True)
     replace_file(path, (text + "\n").encode())
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 from avf_shards.errors import UserError
 from avf_shards.system.durable_io import replace_file
+from avf_shards.system.own_files import require_replaceable, text_with
 
 from avf_training.evaluation.metrics import Floats
 
@@ -78,8 +79,13 @@ def read_measures(path: Path) -> dict[str, SceneMeasures]:
     return measures
 
 
+SCENES = text_with("a table of scenes", ",".join(COLUMNS))
+"""What `write_scenes` may replace."""
+
+
 def write_scenes(path: Path, scenes: Mapping[str, SceneChoice]) -> None:
-    """Write the table, sorted by video, for a person to correct."""
+    """Write the table, sorted by video, for a person to correct. Raises UserError where another file stands there."""
+    require_replaceable(path, SCENES)
     lines = [",".join(COLUMNS)]
     for video, choice in sorted(scenes.items()):
         quoted = (f'"{cell.replace(chr(34), chr(34) * 2)}"' for cell in (video, choice.scene, choice.reason))

@@ -8,8 +8,9 @@ from typing import Any
 
 from avf_shards.errors import UserError
 from avf_shards.pages.render import make_page_environment
-from avf_shards.schema.versions import stamp
+from avf_shards.schema.versions import SCHEMA_VERSION, stamp
 from avf_shards.system import durable_io
+from avf_shards.system.own_files import PAGE, json_table, require_replaceable
 
 from avf_training.evaluation.intervals import MIN_UNITS
 from avf_training.framewise.combination.record import EnsembleRecord
@@ -40,6 +41,7 @@ from avf_training.framewise.report.tables import (
 )
 from avf_training.framewise.tracks.identity import TrackSubject
 
+_NUMBERS = json_table("the numbers of a report", ("task", "behind_last", "protocol", SCHEMA_VERSION))
 MOST_CURVES = 24  # videos that are drawn where none is named
 
 
@@ -88,9 +90,11 @@ class ReportInputs:
 def write_frame_report(inputs: ReportInputs, out: Path) -> tuple[FrameReport, Path]:
     """Write the page and its numbers, and return the numbers and the path of the page.
 
-    Raises UserError where no video can be scored, or a video to draw is not among them.
+    Raises UserError where no video can be scored, a video to draw is not among them, or other files are in the way.
     """
     task, main = inputs.task, inputs.sets[0]
+    require_replaceable(out / f"{task.name}.json", _NUMBERS)
+    require_replaceable(out / f"{task.name}.html", PAGE)
     chosen_text, chosen = choose_videos(inputs.labels, main.tracks.keys(), inputs.record, inputs.split)
     by_authors = inputs.record is not None and inputs.record.plan.get("protocol") == "authors_code"
     # In development alone: a submission for the test set has a row for every frame.
