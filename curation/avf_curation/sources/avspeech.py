@@ -6,7 +6,6 @@ noted.
 """
 
 import csv
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from avf_shards.errors import UserError
 from avf_shards.schema.labels import Origin
 
 from avf_curation.sources.listing import ListedFile, Listing
+from avf_curation.sources.owners_numbers import is_part_of_recording
 from avf_curation.sources.spreadsheet import open_csv
 from avf_curation.sources.types import Video
 from avf_curation.sources.youtube import YOUTUBE_ID, is_youtube_id
@@ -100,7 +100,7 @@ def _read_list(listing: Listing, name: str, videos: dict[str, _DownloadedVideo])
 def _find_row_error(youtube_id: str, start: float, stop: float, x: float, y: float) -> str | None:
     if not is_youtube_id(youtube_id):
         return "the first column is no YouTube id (11 characters)"
-    if not all(math.isfinite(value) for value in (start, stop, x, y)) or not 0 <= start < stop:
+    if not is_part_of_recording(start, stop):
         return f"no range: from {start:g} to {stop:g} s"
     if not (0 <= x <= 1 and 0 <= y <= 1):
         return f"the face's centre {x:g}, {y:g} lies outside the image"

@@ -4,7 +4,6 @@ A clip is a range and a box of a video; KEY is ID_N. Cut clips in processed/ com
 video in raw/. The JSON has no identities, so the YouTube videos are the groups.
 """
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +13,7 @@ from avf_shards.system.storage_faults import read_text
 from avf_shards.text import load_json
 
 from avf_curation.sources.listing import Listing
+from avf_curation.sources.owners_numbers import is_part_of_recording
 from avf_curation.sources.types import Video
 from avf_curation.sources.youtube import YOUTUBE_ID, is_youtube_id
 
@@ -105,7 +105,7 @@ def _parse_origin(key: str, entry: Any) -> Origin:
         raise ValueError("its key is not ytb_id and a number")
     start, stop = float(entry["duration"]["start_sec"]), float(entry["duration"]["end_sec"])
     left, top, right, bottom = (float(entry["bbox"][side]) for side in ("left", "top", "right", "bottom"))
-    if not (math.isfinite(stop) and 0 <= start < stop):
+    if not is_part_of_recording(start, stop):
         raise ValueError(f"no range: from {start:g} to {stop:g} s")
     if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
         raise ValueError("its box lies outside the image")

@@ -10,6 +10,7 @@ from avf_shards.schema.labels import Labels
 from avf_shards.system.storage_faults import read_text
 
 from avf_curation.sources.listing import ListedFile, Listing
+from avf_curation.sources.owners_numbers import is_part_of_recording
 from avf_curation.sources.types import Side, Video
 
 NAME = "iemocap"
@@ -59,8 +60,8 @@ def _read_turns(listing: Listing, table: ListedFile, video: ListedFile, session:
             )
             continue
         start_s, stop_s = float(matched[1]), float(matched[2])
-        if stop_s <= start_s:
-            listing.skip("bad_row", f"{table.path}: line {line_number}", f"{stop_s} s is not after {start_s} s")
+        if not is_part_of_recording(start_s, stop_s):
+            listing.skip("bad_row", f"{table.path}: line {line_number}", f"no range: from {start_s:g} to {stop_s:g} s")
             continue
         turn, dialogue, gender, emotion = matched[3], matched[4], matched[5], matched[6]
         side: Side = "left" if gender == dialogue[5] else "right"

@@ -10,6 +10,7 @@ from avf_shards.errors import UserError
 from avf_shards.schema.labels import Labels
 
 from avf_curation.sources.listing import ListedFile, Listing
+from avf_curation.sources.owners_numbers import parse_number
 from avf_curation.sources.spreadsheet import read_rows
 from avf_curation.sources.types import Video
 
@@ -94,11 +95,7 @@ def _mean_rating(row: dict[str, str], letter: str) -> str | None:
     """Return the number in a column such as Mean_P_1_2_3_4 (dimension and raters), or None for no number."""
     for name, value in row.items():
         if re.fullmatch(rf"mean_{letter}(_\d)*", name):
-            try:
-                float(value)
-            except ValueError:
-                return None
-            return value
+            return None if parse_number(value) is None else value
     return None
 
 

@@ -17,6 +17,7 @@ from avf_shards.schema.labels import Box4, Labels
 from avf_shards.system.storage_faults import raise_machine_fault, read_bytes
 
 from avf_curation.sources.listing import ListedFile, Listing
+from avf_curation.sources.owners_numbers import parse_box, parse_number
 from avf_curation.sources.pictures.label_maps import AFFECTNET, name_expression
 from avf_curation.sources.pictures.types import Picture
 from avf_curation.sources.spreadsheet import open_csv
@@ -125,19 +126,20 @@ def _parse_row(
         picture_id=name,
         **file.stat_fields,
         subset=subset,
-        box_px=_parse_box(fields),
+        box_px=_parse_box(listing, where, fields),
         labels=Labels(values=values),
     )
 
 
-def _parse_box(fields: dict[str, str]) -> Box4 | None:
+def _parse_box(listing: Listing, where: str, fields: dict[str, str]) -> Box4 | None:
     """Return the owners' face; None where it is none, as "NULL" in rows of pictures without a face."""
-    try:
-        left, top, width, height = (float(fields[name]) for name in _COLUMNS[1:5])
-    except ValueError:
+    left, top, width, height = (parse_number(fields[name]) for name in _COLUMNS[1:5])
+    if left is None or top is None or width is None or height is None:
         return None
-    box = (left, top, left + width, top + height)
-    return box if all(map(math.isfinite, box)) and width > 0 and height > 0 else None
+    box = parse_box((left, top, left + width, top + height))
+    if box is None:
+        listing.skip("bad_row", where, "its face is no part of a picture: every face that is seen counts")
+    return box
 
 
 def _make_values(listing: Listing, where: str, number: int, valence: float, arousal: float) -> dict[str, str] | None:

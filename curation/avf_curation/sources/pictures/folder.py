@@ -9,7 +9,6 @@ empty cell is no label. An expression of ABAW is one whatever its letters' case.
 
 import csv
 import io
-import math
 import os
 import re
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from avf_shards.system.storage_faults import read_text
 
 from avf_curation.sources.frame_annotations import EXPRESSIONS
 from avf_curation.sources.listing import ListedFile, Listing
+from avf_curation.sources.owners_numbers import parse_number
 from avf_curation.sources.pictures.types import Picture
 from avf_curation.sources.types import utf8_name
 
@@ -147,8 +147,6 @@ def _describe_fault(name: str, text: str) -> str | None:
         return None if text in ("0", "1") else "neither 0 nor 1"
     if name not in ("valence", "arousal"):
         return None
-    try:
-        value = float(text)
-    except ValueError:
+    if parse_number(text) is None:
         return "no number"
-    return None if math.isfinite(value) and -1 <= value <= 1 else "not from -1 to 1"
+    return "not from -1 to 1" if parse_number(text, -1, 1) is None else None

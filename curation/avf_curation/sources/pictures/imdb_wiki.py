@@ -54,6 +54,8 @@ def _list_part(listing: Listing, part: str, table: str) -> Iterator[Picture]:
                 listing.skip("missing", where, f"no picture {name[:120]!r} in {part}_crop/")
             else:
                 file = files[name]
+                if row["score"] is not None and row["box"] is None:
+                    listing.skip("bad_row", where, "its face is no part of a picture: every face that is seen counts")
                 yield Picture(
                     picture_id=f"{part}/{name}",
                     **file.stat_fields,

@@ -1,11 +1,11 @@
 """Read imdb.mat or wiki.mat in a process of its own: `... mat_process PARENT FILE STRUCT` writes its pictures."""
 
-import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from avf_curation.sources.owners_numbers import parse_box, parse_number
 from avf_curation.sources.table_process import TableError, TableLimits, rows_of_child, write_rows
 
 MAX_PICTURES = 2_000_000  # of a table; IMDB has 460,723
@@ -34,18 +34,12 @@ def _list_pictures(path: Path, name: str) -> Iterator[dict[str, Any]]:
     if len({len(column) for column in columns}) != 1 or len(columns[0]) > MAX_PICTURES:
         raise TableError(f"its columns have {', '.join(f'{len(column):,}' for column in columns)} entries")
     for full_path, box, score, second in zip(*columns, strict=True):
-        corners = [float(value) for value in box.reshape(-1)[:4]]
         yield {
             "path": str(full_path.reshape(-1)[0]) if full_path.size else "",
-            "box": corners if len(corners) == 4 and all(map(math.isfinite, corners)) else None,
-            "score": _finite(score),
-            "second": _finite(second),
+            "box": parse_box(box.reshape(-1)[:4]),
+            "score": parse_number(score),
+            "second": parse_number(second),
         }
-
-
-def _finite(value: Any) -> float | None:
-    number = float(value)
-    return number if math.isfinite(number) else None
 
 
 if __name__ == "__main__":
