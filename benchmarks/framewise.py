@@ -234,7 +234,7 @@ def _kernel_elm() -> Section:
 
 def _post_processing() -> Section:
     random = np.random.default_rng(0)
-    clips = cut_clips(_FRAMES, stride=CLIP_FRAMES // 2)
+    clips = cut_clips(np.arange(_FRAMES), stride=CLIP_FRAMES // 2)
     predictions_KTD = random.uniform(-1, 1, (*clips.rows_KT.shape, 2))
     times_s = np.round(np.arange(1, _FRAMES + 1) / 30.0, 2)
     whole_ND = random.uniform(-1, 1, (_FRAMES, 2))

@@ -48,12 +48,13 @@ def test_smoothed_likelihoods_stay_likelihoods_and_constants_stay_where_edges_ar
     plan = replace(plan, smoothing=replace(plan.smoothing, kind=kind, edges=edges))
     width = 5.0 if kind == "gaussian" else None
     likelihoods = to_likelihoods(find_task(task), make_vectors(task, make_truth(task, "v", frames), 0.5, frames))
-    smoothed = smooth_likelihoods(plan, likelihoods, fps, width, is_development=development)
+    numbers = np.arange(1, frames + 1)
+    smoothed = smooth_likelihoods(plan, likelihoods, numbers, fps, width, is_development=development)
     assert smoothed.shape == likelihoods.shape
     assert np.isfinite(smoothed).all()
     assert (np.abs(smoothed) <= 1 + 1e-12).all()
     constant = np.repeat(likelihoods[:1], frames, 0)
-    smoothed = smooth_likelihoods(plan, constant, fps, width, is_development=development)
+    smoothed = smooth_likelihoods(plan, constant, numbers, fps, width, is_development=development)
     zero = edges == "zero" or (edges is None and kind == "hamming" and protocol == "authors_code")
     if not zero:
         np.testing.assert_allclose(smoothed, constant, atol=1e-9)

@@ -118,7 +118,14 @@ class EnsembleRun:
         """Return the likelihoods of a video's members, (M, N, D), smoothed."""
         return np.stack(
             [
-                smooth_likelihoods(self.plan, rows_ND, aligned.fps, width, is_development=video.is_development)
+                smooth_likelihoods(
+                    self.plan,
+                    rows_ND,
+                    aligned.frames_N,
+                    aligned.fps,
+                    width,
+                    is_development=video.is_development,
+                )
                 for rows_ND in aligned.likelihoods_MND
             ]
         )

@@ -1,17 +1,21 @@
 """Smoothing of a member's likelihoods over time, as a plan and its protocol say, and the widths that are tried."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from avf_training.evaluation.metrics import Floats
 from avf_training.framewise.combination.plan import EnsemblePlan
+from avf_training.framewise.metrics import WholeNumbers
 from avf_training.framewise.postprocessing.smoothing import (
     WINDOW_S,
     Edges,
     authors_hamming_size,
     fps_of_rounded_times,
+    gaussian_reach,
     hamming_size,
+    smooth_by_numbers,
     smooth_gaussian,
     smooth_hamming,
 )
@@ -41,13 +45,23 @@ def list_widths(plan: EnsemblePlan) -> tuple[str, tuple[float | None, ...]]:
 
 
 def smooth_likelihoods(
-    plan: EnsemblePlan, likelihoods_ND: Floats, fps: float, width: float | None, *, is_development: bool
+    plan: EnsemblePlan,
+    likelihoods_ND: Floats,
+    frames_N: WholeNumbers,
+    fps: float,
+    width: float | None,
+    *,
+    is_development: bool,
 ) -> Floats:
-    """Return the likelihoods of a member smoothed over the frames of a video.
+    """Return the likelihoods of a member smoothed over the frames of a video; frames that are missing count nothing.
 
     The Hamming window smooths logarithms of the probabilities of expressions, which equals SUN's smoothing of logits.
 
     Args:
+        plan: of the ensemble.
+        likelihoods_ND: of the member.
+        frames_N: their numbers, rising.
+        fps: of the video.
         width: sigma in frames, or window in seconds; None: half a second by the protocol.
         is_development: of a development video, whose rate SUN's code takes from rounded times.
     """
@@ -55,7 +69,8 @@ def smooth_likelihoods(
     if smoothing.kind == "none" or not len(likelihoods_ND):
         return likelihoods_ND
     if smoothing.kind == "gaussian":
-        return smooth_gaussian(likelihoods_ND, width or 0.0, edges=smoothing.edges or "reflect")
+        smooth = partial(smooth_gaussian, sigma_frames=width or 0.0, edges=smoothing.edges or "reflect")
+        return smooth_by_numbers(likelihoods_ND, frames_N, smooth, gaussian_reach(width or 0.0))
     by_authors = plan.protocol_options.smoothing_window == "half_fps_zero_edges"
     edges: Edges = "zero" if smoothing.edges == "zero" or (smoothing.edges is None and by_authors) else "renormalise"
     if width is None and by_authors:
@@ -65,7 +80,9 @@ def smooth_likelihoods(
         size = authors_hamming_size(rate)
     else:
         size = hamming_size(fps, WINDOW_S if width is None else width)
+    smooth_window = partial(smooth_hamming, size=size, edges=edges)
     if plan.task != "expr":
-        return smooth_hamming(likelihoods_ND, size, edges=edges)
-    powers_ND = np.exp(smooth_hamming(np.log(likelihoods_ND.clip(_LEAST, None)), size, edges=edges))
+        return smooth_by_numbers(likelihoods_ND, frames_N, smooth_window, size)
+    logs_ND = np.log(likelihoods_ND.clip(_LEAST, None))
+    powers_ND = np.exp(smooth_by_numbers(logs_ND, frames_N, smooth_window, size))
     return np.asarray(powers_ND / powers_ND.sum(1, keepdims=True))

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from avf_training.evaluation.metrics import Floats
+from avf_training.framewise.metrics import WholeNumbers
 from avf_training.framewise.rounding import round_half_away
 
 Edges = Literal["renormalise", "zero"]
@@ -66,6 +67,33 @@ def smooth_gaussian(values_ND: Floats, sigma_frames: float, *, edges: GaussianEd
     radius = int(TRUNCATE_SIGMAS * sigma_frames + 0.5)
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma_frames) ** 2)
     return _convolve(values_ND, kernel / kernel.sum(), edges)
+
+
+def smooth_by_numbers(
+    values_ND: Floats, frame_numbers_N: WholeNumbers, smooth: Callable[[Floats], Floats], reach_frames: int
+) -> Floats:
+    """Return values smoothed over the numbers of their frames: a frame that is missing counts nothing.
+
+    Args:
+        frame_numbers_N: rising, of the values.
+        smooth: smooths values of frames that follow each other; what it does is linear.
+        reach_frames: from which on frames do not change each other.
+    """
+    steps = np.minimum(np.diff(frame_numbers_N), max(1, reach_frames))  # a longer gap is as good as this one
+    if (steps == 1).all():
+        return smooth(values_ND)
+    rows_N = np.concatenate([[0], np.cumsum(steps)])
+    # Where no frame is missing, a mass of 1 is smoothed to what smoothing at the ends makes of it.
+    filled_MD = np.zeros((rows_N[-1] + 1, values_ND.shape[1]))
+    there_M1 = np.zeros((len(filled_MD), 1))
+    filled_MD[rows_N], there_M1[rows_N] = values_ND, 1
+    mass_N1 = smooth(there_M1)[rows_N] / smooth(np.ones_like(there_M1))[rows_N]
+    return np.asarray(smooth(filled_MD)[rows_N] / mass_N1)
+
+
+def gaussian_reach(sigma_frames: float) -> int:
+    """Return from how many frames on a Gaussian that is cut at four sigmas has nothing."""
+    return int(TRUNCATE_SIGMAS * sigma_frames + 0.5) + 1
 
 
 def _convolve(values_ND: Floats, kernel: Floats, edges: Edges) -> Floats:

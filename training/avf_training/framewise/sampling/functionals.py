@@ -15,10 +15,10 @@ Functional = Literal["mean", "min", "max"]
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionalWindows:
-    """Functionals of windows that do not overlap; the last may be shorter."""
+    """Functionals of windows that do not overlap; the last may be shorter, and one in which frames are missing."""
 
     values_KF: Floats  # the functionals behind each other, D each
-    middle_s_K: Floats  # middle time of each window, where its prediction stands
+    middle_s_K: Floats  # from the first frame to the middle of each window's rows, where its prediction stands
     starts_K: WholeNumbers  # first row of each window
 
 
@@ -28,21 +28,32 @@ def window_functionals(
     *,
     functionals: Sequence[Functional] = ("mean", "min", "max"),
     window_s: float = 2.0,
+    frame_numbers_N: WholeNumbers | None = None,
 ) -> FunctionalWindows:
-    """Return the functionals of each window of `window_s` seconds."""
-    frames = max(1, round_half_away(window_s * fps))
-    starts = np.arange(0, len(features_ND), frames, dtype=np.int64)
+    """Return the functionals of each window of `window_s` seconds that has a row.
+
+    Args:
+        frame_numbers_N: rising, of the rows; None: no frame is missing.
+    """
+    frames = functional_frames(fps, window_s)
+    offsets_N = np.arange(len(features_ND)) if frame_numbers_N is None else frame_numbers_N - frame_numbers_N[:1]
+    _, starts = np.unique(offsets_N // frames, return_index=True)
+    stops = np.append(starts[1:], len(features_ND))[: len(starts)]
     values = [
-        np.concatenate([_functional(features_ND[start : start + frames], name) for name in functionals])
-        for start in starts
+        np.concatenate([_functional(features_ND[start:stop], name) for name in functionals])
+        for start, stop in zip(starts, stops, strict=True)
     ]
-    stops = np.minimum(starts + frames, len(features_ND))
     width = features_ND.shape[1] * len(functionals)
     return FunctionalWindows(
         values_KF=np.stack(values) if values else np.zeros((0, width)),
-        middle_s_K=(starts + stops) / 2 / fps,
-        starts_K=starts,
+        middle_s_K=(offsets_N[starts] + offsets_N[stops - 1] + 1) / 2 / fps,
+        starts_K=starts.astype(np.int64),
     )
+
+
+def functional_frames(fps: float, window_s: float) -> int:
+    """Return the frames of a window."""
+    return max(1, round_half_away(window_s * fps))
 
 
 def _functional(window_ND: Floats, name: Functional) -> Floats:

@@ -3,6 +3,7 @@
 Rows are given by the numbers of their frames; a window is an array of row numbers, -1 for a row of zeros.
 """
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from avf_training.framewise.metrics import WholeNumbers
 from avf_training.framewise.rounding import round_half_away
 from avf_training.framewise.sampling.frame_rate import STEPS_PER_SECOND, frame_step
+from avf_training.framewise.sampling.stretches import split_at_gaps
 
 LastTrainingWindow = Literal["append", "never"]
 LastEvaluationWindow = Literal["append", "overwrite"]
@@ -18,7 +20,11 @@ PADDING_ROW = -1
 
 
 def training_windows(
-    frame_numbers_N: WholeNumbers, length: int, *, last: LastTrainingWindow = "append"
+    frame_numbers_N: WholeNumbers,
+    length: int,
+    *,
+    last: LastTrainingWindow = "append",
+    longest_step: float = math.inf,
 ) -> WholeNumbers:
     """Return the windows to train on, (K, length) rows, each half a window after the one before.
 
@@ -28,6 +34,7 @@ def training_windows(
     Args:
         last: the window that ends with the last row is added where the others do not reach it, or never, as in the
             authors' code.
+        longest_step: frames between two rows of a window; a window of more is left out, however even its steps are.
     """
     rows = len(frame_numbers_N)
     starts = list(range(0, rows - length + 1, _stride(length)))
@@ -37,6 +44,7 @@ def training_windows(
         np.arange(start, start + length)
         for start in starts
         if _has_span(frame_numbers_N[start : start + length], _usual_step(frame_numbers_N[start : start + length]))
+        and np.diff(frame_numbers_N[start : start + length]).max(initial=0) <= longest_step
     ]
     return _stack(windows, length)
 
@@ -46,27 +54,27 @@ def evaluation_windows(
 ) -> WholeNumbers:
     """Return the windows to score a video on, (K, length) rows; a short video gets padding rows in front.
 
-    Windows with a gap by the video's usual step are left out, except the one that ends with the last row.
-
     Args:
-        last: that window is added, or takes the place of the window before it, as in the authors' code. There the
-            frames of the window before may be left without a prediction.
+        last: `append`: a gap by the video's usual step ends a window, and each stretch without one is a video of its
+            own, whose last window ends with its last row. `overwrite`, as in the authors' code: windows with a gap are
+            left out, but for the last one of the video, which takes the place of the window before it. There the frames
+            of that window may be left without a prediction.
     """
     rows = len(frame_numbers_N)
+    step = _usual_step(frame_numbers_N)
+    if last == "append":
+        stretches = split_at_gaps(frame_numbers_N, step)
+        return _stack([window for each in stretches for window in _windows_of_stretch(each, length)], length)
     if not rows:
         return _stack([], length)
-    final = np.arange(max(0, rows - length), rows)
     if rows <= length:
-        return np.concatenate([np.full(length - rows, PADDING_ROW), final])[None].astype(np.int64)
-    step = _usual_step(frame_numbers_N)
+        return _stack(_windows_of_stretch(slice(0, rows), length), length)
     windows = [
         np.arange(start, start + length)
         for start in range(0, rows - length, _stride(length))
         if _has_span(frame_numbers_N[start : start + length], step)
     ]
-    if last == "overwrite":
-        windows = windows[:-1]
-    return _stack([*windows, final], length)
+    return _stack([*windows[:-1], np.arange(rows - length, rows)], length)
 
 
 def extraction_windows(rows: int, fps: float, length: int) -> list[WholeNumbers]:
@@ -82,6 +90,15 @@ def extraction_windows(rows: int, fps: float, length: int) -> list[WholeNumbers]
         starts.append(max(0, rows - frames))
     step = frame_step(rounded_fps)
     return [np.arange(start, min(start + frames, rows), step, dtype=np.int64) for start in starts]
+
+
+def _windows_of_stretch(stretch: slice, length: int) -> list[WholeNumbers]:
+    """Return windows that cover all rows of a stretch; one that is shorter has padding in front."""
+    rows = np.arange(stretch.start, stretch.stop, dtype=np.int64)
+    if len(rows) <= length:
+        return [np.concatenate([np.full(length - len(rows), PADDING_ROW), rows])]
+    starts = range(0, len(rows) - length, _stride(length))
+    return [*(rows[start : start + length] for start in starts), rows[-length:]]
 
 
 def _stride(length: int) -> int:

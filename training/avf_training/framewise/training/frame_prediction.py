@@ -14,6 +14,8 @@ from avf_training.evaluation.metrics import Floats
 from avf_training.framewise.postprocessing.overlaps import merge_overlaps
 from avf_training.framewise.postprocessing.timeline import interpolate_to_times
 from avf_training.framewise.protocol import ProtocolOptions
+from avf_training.framewise.sampling.frame_rate import frame_step
+from avf_training.framewise.sampling.stretches import nearest_rows, split_at_gaps
 from avf_training.framewise.sampling.windows import PADDING_ROW, extraction_windows
 from avf_training.framewise.training.frame_network import FrameNetwork
 from avf_training.framewise.training.frame_recipe import FrameRecipe
@@ -79,29 +81,42 @@ def predict_rows(
 def predict_frames(model: FrameNetwork, tracks: JoinedTracks, output: Output = read_outputs) -> Floats:
     """Return a prediction for every frame of the tracks, (N, O).
 
-    Models of five rows a second read windows at full rate, take every so many rows of them, and their predictions are
-    interpolated in time; where windows overlap, the mean counts.
+    Models of five rows a second read windows at full rate, take the rows at every so many frames of them, and their
+    predictions are interpolated in time; where windows overlap, the mean counts. Stretches of frames between two gaps,
+    in which a row of the five would be missing, are predicted each by itself.
     """
     recipe = model.spec.recipe
     streams, rows = normalize(tracks.streams, recipe, model.scales()), len(tracks.frames_N)
     if recipe.is_clip_model:
-        predicted_VSO, used = predict_windows(model, streams, cut_frame_clips(rows, recipe), output)
+        predicted_VSO, used = predict_windows(model, streams, cut_frame_clips(tracks.frames_N, recipe), output)
         merged_NO, _ = merge_overlaps(predicted_VSO, used.rows_VT, rows, valid_KT=used.valid_VT, several=recipe.overlap)
         return merged_NO
-    predicted_VSO, used = predict_windows(model, streams, _cut_extraction_windows(rows, tracks.fps, recipe), output)
+    stretches = split_at_gaps(tracks.frames_N, frame_step(tracks.fps))
+    windows = _cut_extraction_windows(tracks.frames_N, stretches, tracks.fps, recipe)
+    predicted_VSO, used = predict_windows(model, streams, windows, output)
     merged_NO, known_N = merge_overlaps(predicted_VSO, used.rows_VT, rows, valid_KT=used.valid_VT)
-    return interpolate_to_times(tracks.times_s_N[known_N], merged_NO[known_N], tracks.times_s_N)
+    parts = []
+    for each in stretches:
+        times_s, known = tracks.times_s_N[each], known_N[each]
+        parts.append(interpolate_to_times(times_s[known], merged_NO[each][known], times_s))
+    return np.concatenate(parts)
 
 
-def _cut_extraction_windows(rows: int, fps: float, recipe: FrameRecipe) -> VideoWindows:
-    """Return the windows of the final extraction.
+def _cut_extraction_windows(
+    frames_N: npt.NDArray[np.int64], stretches: Sequence[slice], fps: float, recipe: FrameRecipe
+) -> VideoWindows:
+    """Return the windows of the final extraction, of each stretch by the numbers of its frames.
 
-    A shorter one, as of a short video, gets padding in front; a longer one, as at six frames a second, where each row
-    is read, becomes two, of its first and its last rows.
+    The row that is nearest to a number stands for a frame that is missing. A shorter window, as of a short video, gets
+    padding in front; a longer one, as at six frames a second, where each row is read, becomes two, of its first and its
+    last rows.
     """
     size, windows = recipe.window, []
-    for window in extraction_windows(rows, fps, size):
-        windows += [window] if len(window) <= size else [window[:size], window[-size:]]
+    for each in stretches:
+        numbers = frames_N[each]
+        for offsets in extraction_windows(int(numbers[-1] - numbers[0]) + 1, fps, size):
+            window = each.start + nearest_rows(numbers, numbers[0] + offsets)
+            windows += [window] if len(window) <= size else [window[:size], window[-size:]]
     padded = [np.concatenate([np.full(size - len(row_T), PADDING_ROW), row_T]) for row_T in windows]
     rows_VT = np.stack(padded).astype(np.int64)
     return VideoWindows(rows_VT=rows_VT, valid_VT=rows_VT != PADDING_ROW)

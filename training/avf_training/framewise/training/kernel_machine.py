@@ -32,10 +32,12 @@ from avf_training.framewise.postprocessing.timeline import interpolate_to_times
 from avf_training.framewise.sampling.functionals import (
     FunctionalWindows,
     frequent_label_of_windows,
+    functional_frames,
     mean_label_of_windows,
     window_functionals,
 )
 from avf_training.framewise.sampling.normalization import FeatureScale
+from avf_training.framewise.sampling.stretches import split_at_steps
 from avf_training.framewise.training.frame_network import KIND, FrameModelSpec
 from avf_training.framewise.training.frame_result import common_result, write_result
 from avf_training.framewise.training.frame_scores import score_frames
@@ -62,13 +64,20 @@ class KernelModel:
 
     def predict(self, tracks: JoinedTracks) -> Floats:
         """Return a prediction for each frame: that of its window's middle, linear in between, (N, O)."""
-        windows = _functionals_of(tracks.streams, tracks.fps, self.spec, self.scales)
+        windows = _functionals_of(tracks.streams, tracks.fps, tracks.frames_N, self.spec, self.scales)
         rows_KF = windows.values_KF.astype(self.machine.rows_LD.dtype)
         predicted_KO = predict_kernel_elm(self.machine, rows_KF).astype(np.float64)
-        # Windows are counted in rows; the middle of a window is when its middle row is shown.
-        rows = len(tracks.times_s_N)
-        at_row = np.interp(windows.middle_s_K * tracks.fps - 0.5, np.arange(rows), tracks.times_s_N)
-        return interpolate_to_times(at_row, _to_outputs(self.spec.task, predicted_KO), tracks.times_s_N)
+        # Windows are counted in frames; the middle of a window is when its middle frame is shown.
+        offsets_N = tracks.frames_N - tracks.frames_N[0]
+        middle_s_K = np.interp(windows.middle_s_K * tracks.fps - 0.5, offsets_N, tracks.times_s_N)
+        outputs_KO = _to_outputs(self.spec.task, predicted_KO)
+        # No line is drawn through a gap that is longer than a window.
+        frames = functional_frames(tracks.fps, self.spec.recipe.options.functional_window_s)
+        parts = []
+        for each in split_at_steps(tracks.frames_N, frames):
+            own_K = (windows.starts_K >= each.start) & (windows.starts_K < each.stop)
+            parts.append(interpolate_to_times(middle_s_K[own_K], outputs_KO[own_K], tracks.times_s_N[each]))
+        return np.concatenate(parts)
 
     def save(self, folder: Path) -> None:
         """Write the machine into a new folder."""
@@ -159,13 +168,21 @@ def _all_rows(video: LabelledVideo) -> RowsOfVideo:
 
 
 def _functionals_of(
-    streams: Sequence[StoredVectors], fps: float, spec: FrameModelSpec, scales: Sequence[FeatureScale]
+    streams: Sequence[StoredVectors],
+    fps: float,
+    frames_N: npt.NDArray[np.int64],
+    spec: FrameModelSpec,
+    scales: Sequence[FeatureScale],
 ) -> FunctionalWindows:
     """Return functionals of each window of a video."""
     options = spec.recipe.options
     features_ND = np.concatenate(normalize(streams, spec.recipe, scales), 1).astype(np.float64)
     return window_functionals(
-        features_ND, fps, functionals=spec.recipe.elm.functionals, window_s=options.functional_window_s
+        features_ND,
+        fps,
+        functionals=spec.recipe.elm.functionals,
+        window_s=options.functional_window_s,
+        frame_numbers_N=frames_N,
     )
 
 
@@ -175,7 +192,8 @@ def _training_windows(
     features, targets = [], []
     for video in videos:
         rows = _all_rows(video)
-        windows = _functionals_of([stream[rows.rows_N] for stream in rows.streams], video.tracks.fps, spec, scales)
+        streams = [stream[rows.rows_N] for stream in rows.streams]
+        windows = _functionals_of(streams, video.tracks.fps, rows.frames_N, spec, scales)
         target_KT, known_K = _targets(spec.task, rows.values_NK, windows.starts_K)
         features.append(windows.values_KF[known_K])
         targets.append(target_KT[known_K])

@@ -80,9 +80,12 @@ def choose_rows(tracks: JoinedTracks, labels: LabelTrack, recipe: FrameRecipe) -
 def cut_training_windows(video: RowsOfVideo, recipe: FrameRecipe, options: ProtocolOptions) -> VideoWindows:
     """Return the windows of a video to train on."""
     if recipe.is_clip_model:
-        return cut_frame_clips(len(video.frames_N), recipe)
-    last = "append" if options.last_window == "append" else "never"
-    rows_VT = training_windows(video.frames_N, recipe.window, last="append" if last == "append" else "never")
+        return cut_frame_clips(video.frames_N, recipe)
+    if options.last_window == "append":
+        # Rows more than a second apart are no sequence, however evenly they lie.
+        rows_VT = training_windows(video.frames_N, recipe.window, longest_step=max(1.0, video.labels.fps))
+    else:
+        rows_VT = training_windows(video.frames_N, recipe.window, last="never")
     return VideoWindows(rows_VT=rows_VT, valid_VT=rows_VT != PADDING_ROW)
 
 
@@ -91,15 +94,15 @@ def cut_evaluation_windows(
 ) -> VideoWindows:
     """Return the windows that a video is scored on: all of it, short videos with padding."""
     if recipe.is_clip_model:
-        return cut_frame_clips(len(frames_N), recipe)
+        return cut_frame_clips(frames_N, recipe)
     last = options.last_window == "append"
     rows_VT = evaluation_windows(frames_N, recipe.window, last="append" if last else "overwrite")
     return VideoWindows(rows_VT=rows_VT, valid_VT=rows_VT != PADDING_ROW)
 
 
-def cut_frame_clips(rows: int, recipe: FrameRecipe) -> VideoWindows:
+def cut_frame_clips(frames_N: npt.NDArray[np.int64], recipe: FrameRecipe) -> VideoWindows:
     """Return clips of the fusion transformer."""
-    clips = cut_clips(rows, length=recipe.window, stride=recipe.stride)
+    clips = cut_clips(frames_N, length=recipe.window, stride=recipe.stride)
     return VideoWindows(rows_VT=clips.rows_KT, valid_VT=clips.valid_KT)
 
 
