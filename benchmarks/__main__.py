@@ -19,6 +19,7 @@ NAMES = (
     "envelope",
     "silence",
     "speech",
+    "faces",
     "encoding",
     "picture_damage",
     "memory",

@@ -76,7 +76,7 @@ def _pairs(path: Path, true_offset: int, detectors: Detectors) -> list[tuple[int
     settings = load_recipe().defaults
     draw = np.random.default_rng(len(path.name))
     with MediaFile(path, settings.media) as media:
-        video_track, _ = screen_shots(media, settings.scenes, settings.faces, detectors.dlib)
+        video_track, _ = screen_shots(media, settings.scenes, settings.faces, detectors.face_finder)
         span = Span(0, min(500, video_track.decoded_frames))
         audio_track = media.audio(video_track.frames)
         detector_frames = refining.decode_for_detector(media, span, settings.track.side_px, detectors)

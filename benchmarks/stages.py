@@ -70,7 +70,7 @@ def _rows(path: Path) -> list[list[str]]:
     def screen() -> tuple[MediaFile, VideoTrack, AudioTrack]:
         """Open the file, decode its video once and its sound."""
         media = MediaFile(path, settings.media)
-        video_track, _ = screen_shots(media, settings.scenes, settings.faces, detectors.dlib)
+        video_track, _ = screen_shots(media, settings.scenes, settings.faces, detectors.face_finder)
         audio_track = media.audio(video_track.frames)
         assert audio_track is not None
         return media, video_track, audio_track

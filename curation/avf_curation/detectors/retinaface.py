@@ -19,7 +19,7 @@ from torchvision.ops import batched_nms
 
 from avf_curation.detectors.weight_files import fill_model
 from avf_curation.media.types import Bytes
-from avf_curation.stages.faces import Box
+from avf_curation.stages.faces import Box, FacesConfig
 
 Architecture = Literal["mobilenet", "resnet50"]
 STRIDES = (8, 16, 32)  # pixels between the positions of a feature level
@@ -274,6 +274,20 @@ class RetinaFaceDetector:
             x = (x.flip(1) / 255 - mean.reshape(1, 3, 1, 1)) / std.reshape(1, 3, 1, 1)
         pad = (0, -x.shape[3] % 32, 0, -x.shape[2] % 32)
         return F.pad(x, pad).contiguous(memory_format=torch.channels_last)
+
+
+class RetinaFaceFinder:
+    """The detector as the faces stage searches with it."""
+
+    pixel_format: Literal["bgr24"] = "bgr24"
+
+    def __init__(self, detector: RetinaFaceDetector) -> None:
+        self._detector = detector
+
+    def find(self, images: Sequence[Bytes], scale: float, config: FacesConfig) -> list[list[Box]]:
+        """Return the faces of each BGR image, which is `scale` times its source, in source pixels."""
+        detections = self._detector.detect(images, config.min_probability, config.nms_iou)
+        return [to_boxes(faces, scale) for faces in detections]
 
 
 def to_boxes(faces: RetinaFaceDetections, scale: float) -> list[Box]:

@@ -57,6 +57,15 @@ KNOWN = {
             backend="retinaface-resnet50",
         ),
         WeightFile(
+            name="yunet",
+            file_name="face_detection_yunet_2026may.onnx",
+            # Git LFS: the address under raw.githubusercontent.com is that of a pointer.
+            address="https://github.com/opencv/opencv_zoo/raw/47534e27c9851bb1128ccc0102f1145e27f23f98/models/face_detection_yunet/face_detection_yunet_2026may.onnx",
+            sha256_prefix="ebafce4e3c118d6554634be5c27ab333b4c047a9a8c3faf1d7cf93101c22f0f0",
+            licence="MIT (Shiqi Yu, opencv/opencv_zoo)",
+            backend="yunet",
+        ),
+        WeightFile(
             name="syncnet",
             file_name="syncnet_v2.model",
             address="https://www.robots.ox.ac.uk/~vgg/software/lipsync/data/syncnet_v2.model",

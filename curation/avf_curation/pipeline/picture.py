@@ -98,13 +98,10 @@ def _find_faces(
     Where the owners mark a face, only faces in the square that would be stored around it count: of a picture of many
     people that square is what a model sees.
     """
-    if detectors.choice.track == "dlib":
-        image_HWC, scale = fit_picture(decoded.image_HWC, settings.faces.side_px)
-        grey = crop.to_grey(image_HWC)
-        boxes = detectors.dlib.detect(grey, scale, settings.faces.upsample, settings.faces.min_score)
-    else:
-        image_HWC, scale = fit_picture(decoded.image_HWC, settings.track.side_px)
-        boxes = detectors.faces([image_HWC], scale, settings.track)[0]
+    image, scale = fit_picture(decoded.image_HWC, settings.faces.side_px)
+    if detectors.face_finder.pixel_format == "gray":
+        image = crop.to_grey(image)
+    boxes = detectors.face_finder.find([image], scale, settings.faces)[0]
     if known.box_px is None:
         return boxes
     left, top, right, bottom = _window(_to_box(known.box_px), settings.track.window_scale)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from avf_shards.timeline import Span
 
 from avf_curation.detectors.dissolves import MAX_DELAY
-from avf_curation.detectors.dlib_faces import DlibFaceDetector
+from avf_curation.detectors.face_finders import FaceFinder
 from avf_curation.media.decode import MediaFile
 from avf_curation.media.frame_converter import FrameConverter
 from avf_curation.media.picture_format import display_size
@@ -49,10 +49,10 @@ class _FrameSampler:
     The stride doubles when there are too many frames, so the memory is bounded.
     """
 
-    def __init__(self, side_px: int, converter: FrameConverter) -> None:
-        self._side_px, self._converter = side_px, converter
+    def __init__(self, side_px: int, converter: FrameConverter, pixel_format: str) -> None:
+        self._side_px, self._converter, self._pixel_format = side_px, converter, pixel_format
         self._stride = _FIRST_STRIDE
-        self.sampled: dict[int, tuple[Bytes, float]] = {}  # index -> grey frame and its scale to the source
+        self.sampled: dict[int, tuple[Bytes, float]] = {}  # index -> frame and its scale to the source
         #: The latest frames: where a shot ends is known so many frames later.
         self._recent: deque[tuple[int, tuple[Bytes, float]]] = deque(maxlen=MAX_DELAY // _RECENT_STRIDE)
 
@@ -60,7 +60,7 @@ class _FrameSampler:
         """Keep a frame if its index is a multiple of the stride."""
         if index % self._stride and index % _RECENT_STRIDE:
             return
-        small = self._converter.long_side(frame, self._side_px, "gray")
+        small = self._converter.long_side(frame, self._side_px, self._pixel_format)
         if index % _RECENT_STRIDE == 0:
             self._recent.append((index, small))
         if index % self._stride == 0:
@@ -80,11 +80,20 @@ class _FrameSampler:
             self.sampled = {i: frame for i, frame in self.sampled.items() if i % self._stride == 0}
 
 
+def _find_faces(
+    frames: list[tuple[Bytes, float]], finder: FaceFinder, config: FacesConfig
+) -> tuple[tuple[Box, ...], ...]:
+    """Return the faces of frames of one size, each with its scale to the source."""
+    if not frames:
+        return ()
+    return tuple(map(tuple, finder.find([frame for frame, _ in frames], frames[0][1], config)))
+
+
 def screen_shots(
     media: MediaFile,
     scenes: ScenesConfig,
     faces: FacesConfig,
-    detector: DlibFaceDetector,
+    finder: FaceFinder,
     *,
     find_faces: bool = True,
     find_dissolves: bool = True,
@@ -97,7 +106,7 @@ def screen_shots(
     """
     find_dissolves = find_dissolves and "dissolve" in scenes.detectors
     converter, ends = FrameConverter(), ShotEnds(scenes, first_index=0, find_dissolves=find_dissolves)
-    sampler = _FrameSampler(faces.side_px, converter)
+    sampler = _FrameSampler(faces.side_px, converter, finder.pixel_format)
     shots: list[ScreenedShot] = []
     start = index = 0
     size: tuple[int, int] | None = None
@@ -113,7 +122,7 @@ def screen_shots(
             # Cuts are reported a few frames late, so the sampler may hold frames of the next shot already.
             frames = {i: frame for i, frame in sampler.sampled.items() if start <= i < stop}
             indices = tuple(sample_indices(start, stop, sorted(frames), faces.samples))
-            boxes = tuple(tuple(detector.detect(*frames[i], faces.upsample, faces.min_score)) for i in indices)
+            boxes = _find_faces([frames[i] for i in indices], finder, faces)
         shots.append(ScreenedShot(span=span, faces=boxes, sampled=indices, dissolve=dissolve))
         sampler.start_shot(stop)
         start = stop

@@ -50,7 +50,7 @@ def check_tools(detectors: Detectors, settings: SourceSettings) -> None:
             sound_path.write_bytes(encode_flac(tone.astype(np.int16)))
             step = "decoding a clip and searching it for cuts and faces"
             with MediaFile(path, settings.media, sound_path) as media:
-                track, _ = screen_shots(media, settings.scenes, settings.faces, detectors.dlib)
+                track, _ = screen_shots(media, settings.scenes, settings.faces, detectors.face_finder)
                 step = "decoding its sound"
                 audio_track = media.audio(track.frames)
             if track.decoded_frames != _FRAMES or audio_track is None:

@@ -132,7 +132,7 @@ def _screen(
                 media,
                 settings.scenes,
                 settings.faces,
-                detectors.dlib,
+                detectors.face_finder,
                 find_faces=gates.faces != "skip",
                 find_dissolves=gates.scenes == "decide",
             )

@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from avf_shards.schema.ledger import Check
 from avf_shards.settings.config import refuse
 
 STAGE = "faces"
+FacesBackend = Literal["auto", "dlib", "retinaface", "yunet", "blazeface"]
 MAX_SAMPLES = 25  # frames per shot; screening holds at most 32 of a shot (pipeline/screening.py)
 
 
@@ -65,10 +66,14 @@ class Box:
 class FacesConfig:
     """Settings of the faces stage. Where the thresholds come from: recipes/default.yaml."""
 
+    #: auto: RetinaFace where the track stage has it, else dlib joined by BlazeFace, or dlib alone without its package.
+    backend: FacesBackend
     samples: int  # frames per shot in which faces are detected
     side_px: int  # the longer side of a sampled frame is shrunk to this
     upsample: int  # times that dlib doubles the frame before it detects, 0 to 2
     min_score: float  # dlib's own scale
+    min_probability: float  # of RetinaFace, YuNet and BlazeFace, 0 to 1
+    nms_iou: float  # RetinaFace and YuNet: of two boxes that overlap more, the better is kept
     max_no_face_share: float  # of the sampled frames
     max_several_share: float  # of the sampled frames
     min_face_px: float  # median face width in source pixels
