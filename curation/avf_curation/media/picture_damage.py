@@ -2,10 +2,11 @@
 
 No decoder sees every damage. Two ask more of a JPEG than Pillow does, by different questions: libjpeg-turbo warns of
 codes that are none and of data that are missing or left over, and FFmpeg of coefficients outside their block. PNG has
-a checksum of each chunk. Uncompressed BMP and TIFF have nothing that a decoder could check.
+a checksum of each chunk, and TIFF by deflate one of each strip. Uncompressed BMP and TIFF have nothing to check.
 """
 
 import io
+import zlib
 
 import av
 import simplejpeg
@@ -16,6 +17,11 @@ av.logging.set_level(None)  # FFmpeg would write a line to stderr for each damag
 # no pixel, and what one library cannot read at all is for Pillow to refuse.
 _LIBJPEG_DAMAGE = ("Corrupt JPEG data", "Premature end of JPEG", "Inconsistent progression")
 _MAX_MESSAGE_CHARACTERS = 100
+_COMPRESSION, _DEFLATE, _JPEG = 259, (8, 32946), 7  # a tag of TIFF, and three of its values
+_JPEG_TABLES = 347  # a tag of TIFF
+_PART_TAGS = ((273, 279), (324, 325))  # tags of the starts and sizes of strips, and of tiles
+_BLOCK_BYTES = 1 << 20
+_MAX_BYTES_PER_PIXEL = 8
 
 
 def describe_damage(data: bytes, form: str | None, max_pixels: int) -> str | None:
@@ -29,6 +35,8 @@ def describe_damage(data: bytes, form: str | None, max_pixels: int) -> str | Non
         return _ask_libjpeg(data) or _ask_ffmpeg(data, max_pixels)
     if form == "PNG":
         return _ask_checksums(data)
+    if form == "TIFF":
+        return _ask_strips(data, max_pixels)
     return None
 
 
@@ -65,3 +73,35 @@ def _ask_checksums(data: bytes) -> str | None:
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         return f"Corrupt PNG data: {error}"[:_MAX_MESSAGE_CHARACTERS]
     return None
+
+
+def _ask_strips(data: bytes, max_pixels: int) -> str | None:
+    """Read each strip or tile of a TIFF by deflate or JPEG as a file of its own: libtiff hides what they lack."""
+    with Image.open(io.BytesIO(data), formats=("TIFF",)) as image:
+        tags = dict(getattr(image, "tag_v2", {}))
+    compression, damage = tags.get(_COMPRESSION), None
+    for starts, sizes in _PART_TAGS:
+        for start, size in zip(_as_tuple(tags.get(starts)), _as_tuple(tags.get(sizes)), strict=False):
+            part = data[start : start + size]
+            if compression in _DEFLATE:
+                damage = damage or _inflate(part, max_pixels * _MAX_BYTES_PER_PIXEL)
+            elif compression == _JPEG:
+                tables = tags.get(_JPEG_TABLES)  # what all strips share
+                whole = tables[:-2] + part[2:] if isinstance(tables, bytes) else part
+                damage = damage or _ask_libjpeg(whole) or _ask_ffmpeg(whole, max_pixels)
+    return damage
+
+
+def _as_tuple(value: object) -> tuple[int, ...]:
+    return value if isinstance(value, tuple) else ()
+
+
+def _inflate(part: bytes, max_bytes: int) -> str | None:
+    """Inflate to the end, where the checksum is; libtiff stops before it. What is inflated is dropped."""
+    inflater = zlib.decompressobj()
+    try:
+        while not inflater.eof and max_bytes > 0 and (block := inflater.decompress(part, _BLOCK_BYTES)):
+            max_bytes, part = max_bytes - len(block), inflater.unconsumed_tail
+    except zlib.error as error:
+        return f"Corrupt TIFF data: {error}"[:_MAX_MESSAGE_CHARACTERS]
+    return None if inflater.eof or max_bytes <= 0 else "Corrupt TIFF data: a strip ends before its checksum"

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from avf_curation.media.libtiff import silence_libtiff
 from avf_curation.media.picture_damage import describe_damage
 from avf_curation.media.types import Bytes, MediaError
 
@@ -20,6 +21,8 @@ _FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
 _STORABLE = {"JPEG": "jpg", "PNG": "png"}  # format -> extension of a picture that is stored as it is
 _UPRIGHT = (None, 1)  # values of EXIF's orientation
 _MIN_SIDE_PX = 8
+_BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # tags of TIFF
+silence_libtiff()
 Image.MAX_IMAGE_PIXELS = None  # `max_pixels` is the limit, and is asked before anything is decoded
 
 
@@ -63,7 +66,7 @@ def decode_picture_file(data: bytes, max_pixels: int) -> DecodedPicture:
                 is_upright = image.getexif().get(ExifTags.Base.Orientation) in _UPRIGHT
                 extension = _STORABLE.get(image.format or "") if is_upright else None
                 upright = image if is_upright else ImageOps.exif_transpose(image)
-                rgb_HWC = np.asarray(_to_eight_bits(upright).convert("RGB"))
+                rgb_HWC = np.asarray(_to_eight_bits(upright, *_grey_scale(image)).convert("RGB"))
     except MediaError:
         raise
     except UnidentifiedImageError:
@@ -76,11 +79,27 @@ def decode_picture_file(data: bytes, max_pixels: int) -> DecodedPicture:
     return DecodedPicture(image_HWC=np.ascontiguousarray(rgb_HWC[..., ::-1]), extension=extension)
 
 
-def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Return a picture of 16 bits a pixel with the upper eight; any other as it is."""
+def _grey_scale(image: Image.Image) -> tuple[int, bool]:
+    """Return the bits that a grey level has in the file, and whether 0 is white: a TIFF says both.
+
+    Raises MediaError for levels that are signed, of 32 bits or fractions.
+    """
+    tags = getattr(image, "tag_v2", {})
+    if image.mode == "F" or (image.mode == "I" and tags):
+        raise MediaError(
+            "not_media",
+            "its grey levels are signed, of 32 bits or fractions, and no file says which of them is white; save it "
+            "with 8 or 16 bits",
+        )
+    return tags.get(_BITS_PER_SAMPLE, (16,))[0], tags.get(_PHOTOMETRIC) == 0
+
+
+def _to_eight_bits(image: Image.Image, bits: int, is_white_zero: bool) -> Image.Image:
+    """Return a picture of 9 to 16 bits a grey level with the upper eight; one of eight bits as it is."""
     if not image.mode.startswith("I"):
         return image
-    return Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+    levels_HW = (np.asarray(image).astype(np.int64) >> (bits - 8)).clip(0, 255).astype(np.uint8)
+    return Image.fromarray(255 - levels_HW if is_white_zero else levels_HW)
 
 
 def encode_picture(image_HWC: Bytes, jpeg_quality: int) -> bytes:

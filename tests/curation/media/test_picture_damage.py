@@ -36,6 +36,9 @@ WHOLE = {
     "OpenCV": bytes(cv2.imencode(".jpg", draw_faces(3))[1]),
     "PNG": encode("PNG"),
     "PNG of a palette": encode("PNG", "P"),
+    "TIFF, deflate": encode("TIFF", compression="tiff_adobe_deflate"),
+    "TIFF, JPEG": encode("TIFF", compression="jpeg"),
+    "TIFF, LZW": encode("TIFF", compression="tiff_lzw"),
 }
 
 
@@ -68,6 +71,17 @@ def test_a_part_of_a_jpeg_that_was_lost_is_told(name: str) -> None:
 
 def test_a_part_of_a_png_that_was_lost_is_told() -> None:
     assert all(damage_of(damaged) for damaged in lose_parts(WHOLE["PNG"]))
+
+
+@pytest.mark.parametrize("name", ["TIFF, deflate", "TIFF, JPEG", "TIFF, LZW"])
+def test_a_part_of_a_tiff_that_was_lost_is_told_and_nothing_is_printed(
+    name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = WHOLE[name]
+    start = len(data) // 2
+    for part in (bytes(400), random.Random(4).randbytes(400)):
+        assert damage_of(data[:start] + part + data[start + 400 :]) is not None
+    assert capfd.readouterr().err == ""
 
 
 def lose_parts(data: bytes) -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 
 import io
 import random
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,23 @@ def test_sixteen_bits_become_their_upper_eight() -> None:
     levels_HW = np.linspace(0, 65535, 30 * 40).reshape(30, 40).astype(np.uint16)
     picture = decode_picture_file(encode("PNG", Image.fromarray(levels_HW)), LIMIT)
     np.testing.assert_array_equal(picture.image_HWC[..., 1], levels_HW >> 8)
+
+
+def test_sixteen_bits_of_a_tiff_whose_zero_is_white_are_turned() -> None:
+    levels_HW = np.linspace(0, 65535, 30 * 40).reshape(30, 40).astype(np.uint16)
+    data = bytearray(encode("TIFF", Image.fromarray(levels_HW)))
+    entry = data.index(struct.pack("<HHIH", 262, 3, 1, 1))  # the tag: black is zero
+    data[entry + 8] = 0
+    picture = decode_picture_file(bytes(data), LIMIT)
+    np.testing.assert_array_equal(picture.image_HWC[..., 1], 255 - (levels_HW >> 8))
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+def test_levels_without_a_white_one_are_refused(kind: type) -> None:
+    levels_HW = np.linspace(0, 30_000, 30 * 40).reshape(30, 40).astype(kind)
+    with pytest.raises(MediaError, match="signed, of 32 bits or fractions") as caught:
+        decode_picture_file(encode("TIFF", Image.fromarray(levels_HW)), LIMIT)
+    assert caught.value.kind == "not_media"
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "BMP", "TIFF"])
