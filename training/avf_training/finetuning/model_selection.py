@@ -26,6 +26,7 @@ from avf_training.evaluation.scoring import score_predictions
 from avf_training.finetuning.adapters import tensors_to_save
 from avf_training.models.classifier import Classifier
 from avf_training.tasks.task import Task
+from avf_training.trainer.early_end import EarlyEnd
 from avf_training.trainer.weight_average import AveragingAdamW
 
 log = logging.getLogger(__name__)
@@ -79,28 +80,15 @@ class BestCheckpointTracker:
         self.every = every  # steps between two evaluations
         self.average: AveragingAdamW | None = None  # set: its average is scored and kept, not the weights as they are
         self.metric = recipe.selection_metric(task.data)
+        self._early_end = end_by_validation(out, self.metric, recipe.patience, every)
         self.parts: dict[SelectionProtocol, tuple[str, ...]] = {"validation": task.validation}
         if recipe.score_test:
             self.parts["test_best"] = task.test
         decide_on_rank_0(self._publish_models)  # of an earlier start that was stopped between a row and its models
 
     def is_over(self, step: int) -> bool:
-        """Return whether a run ends before a step, because its validation scores have stopped to rise.
-
-        What was scored before decides, so that a run which was stopped and resumed ends at the same step. Collective
-        at the steps after an evaluation.
-        """
-        patience = self.recipe.patience
-        if patience is None or step == 0 or step % self.every:
-            return False
-        rows = decide_on_rank_0(lambda: read_validation(self.out))
-        best = select_epoch(rows, "validation", self.metric, before=step)
-        over = best is not None and sum(best[0] < row.step < step for row in rows) >= patience
-        if over:
-            log.info(
-                "the run ends at step %d: %d evaluations without a better validation %s", step, patience, self.metric
-            )
-        return over
+        """Return whether a run ends before a step, because its validation scores have stopped to rise. Collective."""
+        return self._early_end.is_over(step)
 
     def after_epoch(self, step: int) -> tuple[dict[str, float], Path | None]:
         """Score one view of each clip, append the scores to RUN/validation.jsonl and keep the model where it is best.
@@ -188,6 +176,16 @@ def read_validation(run: Path) -> list[EpochScores]:
     path = run / VALIDATION
     lines = path.read_text("utf-8").splitlines() if path.is_file() else []
     return [EpochScores.from_json(line, f"{path}: line {number}") for number, line in enumerate(lines, 1)]
+
+
+def end_by_validation(run: Path, metric: str, patience: int | None, every: int) -> EarlyEnd:
+    """Return the early end of a run by a metric of its validation part; `every`: steps between two evaluations."""
+
+    def read_scores() -> dict[int, float | None]:
+        rows = decide_on_rank_0(lambda: read_validation(run))
+        return {row.step: row.score("validation", metric) for row in rows}
+
+    return EarlyEnd(metric=f"validation {metric}", patience=patience, every=every, read_scores=read_scores)
 
 
 def select_epoch(

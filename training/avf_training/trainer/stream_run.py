@@ -118,6 +118,7 @@ class StreamRun(Generic[B]):
     title: str  # first line of the run
     evaluate: EvalCallback
     diverged: Callable[[int, Sequence[B]], FaultError]  # the error after too many steps without a finite loss
+    is_over: Callable[[int], bool] = lambda step: False  # whether the run ends early at a step; on every rank the same
 
     @property
     def out(self) -> Path:
@@ -136,6 +137,7 @@ class StreamRun(Generic[B]):
             accumulation=self.recipe.accumulation(self.trainer.context.size),
             checkpoint_every=self.checkpoint_every,
             nonfinite_limit=self.recipe.nonfinite_limit,
+            is_over=self.is_over,
         )
         try:  # the event files must be closed when the run diverges or is interrupted, too
             return self.trainer.train(start, lengths, reporter, self.diverged)

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from avf_training.framewise.models.static_nets import StaticNet
 from avf_training.framewise.pictures.finetune_recipe import load_image_finetune_recipe
 from avf_training.framewise.pictures.finetuning import finetune_images
 from avf_training.framewise.pictures.finetuning_loss import choose_weights, make_picture_loss
+from avf_training.framewise.pictures.selection import BestPictureModel
 from avf_training.framewise.pictures.shard_labels import read_labelled_shards
 from avf_training.framewise.tracks.loading import load_extractor
 from safetensors.torch import save_file
@@ -114,6 +115,47 @@ def test_layers_open_one_an_epoch_each_at_its_rate(trained: Path, backbone: Path
     changes = json.loads((trained / "run.json").read_text())["changes"]
     assert (len(changes), changes[3]) == (12, "noise")
     assert all(row["lr"] == layers[-1]["rate"] for row in read_steps(trained))
+
+
+def score_as(monkeypatch: pytest.MonkeyPatch, values: Sequence[float | None]) -> list[float | None]:
+    """Let an evaluation of pictures give one value after the other; return those that are left."""
+    left = list(values)
+    monkeypatch.setattr(BestPictureModel, "score", lambda self: {find_task("va").metric: left.pop(0)})
+    return left
+
+
+def test_a_run_ends_where_its_scores_stop_to_rise(
+    labelled: Path, backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two steps an epoch: the second epoch is the best, and the third and fourth are not better."""
+    left = score_as(monkeypatch, [0.2, 0.5, None, 0.5, 0.9])
+    with caplog.at_level("INFO"):
+        assert train(labelled, backbone, tmp_path / "run", "epochs=9", "patience=2") == 8
+    assert left == [0.9], "no epoch after the fourth is scored"
+    assert caplog.text.count("the run ends at step 8: 2 evaluations without a better validation mean CCC") == 1
+    assert (tmp_path / "run/model").is_dir()
+    at_end = read_weights(tmp_path / "run")
+
+    out = tmp_path / "stopped"
+    shutil.copytree(tmp_path / "run", out)
+    shutil.rmtree(out / "model")
+    rows = (out / "validation.jsonl").read_text().splitlines(keepends=True)
+    (out / "validation.jsonl").write_text("".join(rows[:3]))
+    for step in (6, 8):
+        shutil.rmtree(out / f"checkpoints/step-{step:08d}")
+    left = score_as(monkeypatch, [0.5, 0.9])
+    assert train(labelled, backbone, out, "epochs=9", "patience=2") == 8
+    assert left == [0.9], "what was scored before the stop counts"
+    assert same_bits(read_weights(out), at_end)
+    assert train(labelled, backbone, out, "epochs=9", "patience=2") == 8, "a run that has ended does not go on"
+    assert left == [0.9]
+
+
+def test_a_run_without_any_score_takes_all_steps(
+    labelled: Path, backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score_as(monkeypatch, [None, None, None])
+    assert train(labelled, backbone, tmp_path / "run", "epochs=3", "patience=1") == 6
 
 
 def test_the_authors_code_never_trains_the_backbone(labelled: Path, backbone: Path, tmp_path: Path) -> None:
@@ -236,4 +278,4 @@ def test_recipes_have_the_papers_values(name: str) -> None:
     assert recipe.optim.base_lr * recipe.batch / 256 == pytest.approx(0.005)
     assert recipe.static is not None
     assert recipe.static.side_px == {"sun_b1": 240, "sun_b4": 380, "sun_vit": 224, "sun_hrnet": 256}[name]
-    assert (recipe.epochs, recipe.warmup_steps, recipe.optim.weight_decay) == (100, 100, 1e-4)
+    assert (recipe.epochs, recipe.warmup_steps, recipe.optim.weight_decay, recipe.patience) == (100, 100, 1e-4, 10)

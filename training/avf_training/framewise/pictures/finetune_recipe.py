@@ -44,6 +44,7 @@ class ImageFinetuneRecipe:
     class_weights: PictureWeights = "training"  # of expressions and action units in the loss
     validation_share: float = 0.1  # of the persons, where the owners made no validation set
     evaluate_every: int = 1  # epochs between two evaluations
+    patience: int | None = None  # evaluations without a better score after which the run ends; None: it takes all steps
     protocol: str = "ours"  # or authors_code; see framewise/protocol.py
     protocol_options: Mapping[str, str | float] = field(default_factory=dict)  # single ones, such as clamp_in_loss
     steps: int | None = None  # length of the run in place of `epochs`
@@ -73,6 +74,7 @@ class ImageFinetuneRecipe:
                 "augment is of ViT; the pictures of a static network are changed by static.change_probability",
             ),
             (self.epochs <= 0, f"epochs {self.epochs:g} must be above 0"),
+            (self.patience is not None and self.patience < 1, f"patience {self.patience} must be at least 1, or null"),
             (self.steps is not None and self.steps < 1, f"steps {self.steps} must be at least 1"),
             (self.workers < 0, f"workers {self.workers} must be at least 0"),
         )

@@ -56,7 +56,8 @@ def finetune_images(
 ) -> int:
     """Train to the recipe's last step, keep the best model by the validation pictures, and return the step reached.
 
-    Training continues from the newest checkpoint in `out`. Raises UserError, FaultError.
+    A run ends before where the scores of validation have stopped to rise (`patience`). Training continues from the
+    newest checkpoint in `out`. Raises UserError, FaultError.
 
     Args:
         recipe: settings.
@@ -102,6 +103,7 @@ def finetune_images(
             precision=recipe.precision,
             every=every,
             epochs=recipe.evaluate_every,
+            patience=recipe.patience,
             out=out,
             context=context,
         )
@@ -115,8 +117,9 @@ def finetune_images(
             title=_describe(pictures, split, steps, every),
             evaluate=best.after_epoch,
             diverged=partial(_describe_divergence, recipe.nonfinite_limit),
+            is_over=best.is_over,
         ).train(None)
-        if reached == steps and context.rank == 0:
+        if (reached == steps or best.is_over(reached)) and context.rank == 0:
             _save_last(network, out)
         return reached
 

@@ -18,6 +18,7 @@ from avf_training.distributed.collectives import decide_on_rank_0
 from avf_training.distributed.context import DistributedContext
 from avf_training.finetuning.model_selection import (
     EpochScores,
+    end_by_validation,
     publish_best_models,
     read_validation,
     select_epoch,
@@ -46,12 +47,18 @@ class BestPictureModel:
     precision: Precision
     every: int  # steps between two evaluations
     epochs: int  # between two evaluations
+    patience: int | None  # evaluations without a better score after which the run ends; None: it takes all steps
     out: Path
     context: DistributedContext
 
     def __post_init__(self) -> None:
+        self._early_end = end_by_validation(self.out, self.pictures.task.metric, self.patience, self.every)
         # Of an earlier start that was stopped between a row and its model.
         decide_on_rank_0(lambda: publish_best_models(self.out, (PROTOCOL,)))
+
+    def is_over(self, step: int) -> bool:
+        """Return whether the run ends before a step, because its scores have stopped to rise. Collective."""
+        return self._early_end.is_over(step)
 
     def after_epoch(self, step: int) -> tuple[dict[str, float], Path | None]:
         """Score, append the row to RUN/validation.jsonl and keep the model where it is best. Collective.

@@ -32,6 +32,7 @@ from avf_training.framewise.tracks.extractor import digest_weights
 from avf_training.framewise.tracks.speech_extractors import read_speech_config
 from avf_training.models.flops import NO_PEAK
 from avf_training.trainer.checkpoint import Checkpoints
+from avf_training.trainer.early_end import EarlyEnd
 from avf_training.trainer.learning_curve import draw_learning_curve
 from avf_training.trainer.metrics_writer import EVALUATION, MetricsWriter, read_lines
 from avf_training.trainer.optim_config import OptimConfig
@@ -173,21 +174,24 @@ class SpeechRun:
             limit = self.recipe.nonfinite_limit
             return FaultError(f"{out}: {limit} steps in a row have no finite loss, up to step {step}")
 
-        def is_over(step: int) -> bool:
-            return self._is_over(out, step)
-
+        early_end = EarlyEnd(
+            metric=f"validation {SCORE}",
+            patience=self.recipe.patience,
+            every=self.every,
+            read_scores=lambda: {row["step"]: row.get(SCORE) for row in read_lines(out / EVALUATION)},
+        )
         lengths = RunLengths(
             steps=self.steps,
             accumulation=1,
             checkpoint_every=self.every,
             nonfinite_limit=self.recipe.nonfinite_limit,
-            is_over=is_over,
+            is_over=early_end.is_over,
         )
         try:
             reached = trainer.train(start, lengths, reporter, diverged)
         finally:
             reporter.close()
-        return reached >= self.steps or is_over(reached)
+        return reached >= self.steps or early_end.is_over(reached)
 
     def evaluate(self) -> dict[str, float]:
         """Return the scores of the validation windows."""
@@ -232,14 +236,6 @@ class SpeechRun:
         if math.isfinite(score) and (before is None or score > before[SCORE]):
             durable_io.make_folder(folder)
             save_speech_model(folder / _folder_name(step), self.model, self.config, self.recipe)
-
-    def _is_over(self, out: Path, step: int) -> bool:
-        """Return whether the run ends before a step, because its scores have stopped to rise."""
-        if self.recipe.patience is None or not step or step % self.every:
-            return False
-        best = _best_row(out, step)
-        rows = [row for row in read_lines(out / EVALUATION) if row["step"] < step]
-        return len([row for row in rows if best is None or row["step"] > best["step"]]) >= self.recipe.patience
 
     def _title(self) -> str:
         learned = sum(each.numel() for each in self.model.parameters() if each.requires_grad)

@@ -9,6 +9,7 @@ from avf_shards.system import durable_io
 
 from avf_training.framewise.labels.tasks import FrameLabelTask
 from avf_training.framewise.training.frame_scores import PARTS
+from avf_training.trainer.early_end import EarlyEnd
 from avf_training.trainer.metrics_writer import EVALUATION, read_lines
 
 BEST = "best"
@@ -21,7 +22,10 @@ class FrameSelection:
 
     def __init__(self, out: Path, task: FrameLabelTask, patience: int | None, every: int) -> None:
         """Remember the run's folder. `every`: steps between two evaluations."""
-        self._out, self._patience, self._every = out, patience, every
+        self._out = out
+        self._early_end = EarlyEnd(
+            metric=f"validation {task.metric}", patience=patience, every=every, read_scores=self._read_scores
+        )
         self.names = {WHOLE: task.metric, **(PARTS if task.name == "va" else {})}
 
     def keep(self, step: int, scores: Mapping[str, float], save: Callable[[Path], None]) -> None:
@@ -56,11 +60,10 @@ class FrameSelection:
 
     def is_over(self, step: int) -> bool:
         """Return whether a run ends before a step, because its scores have stopped to rise."""
-        if self._patience is None or not step or step % self._every:
-            return False
-        rows = self.rows(step)
-        best = self.best(rows, WHOLE)
-        return len([row for row in rows if best is None or row["step"] > best[0]]) >= self._patience
+        return self._early_end.is_over(step)
+
+    def _read_scores(self) -> dict[int, float | None]:
+        return {row["step"]: row.get(self.names[WHOLE]) for row in self.rows()}
 
     def _remove_others(self, name: str, step: int | None) -> None:
         chosen = None if step is None else self.folder(name, step).name
