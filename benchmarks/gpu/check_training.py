@@ -40,6 +40,14 @@ def run(settings: Settings) -> Iterator[tuple[str, Row]]:
         for row in _resume_rows(settings, shards, folder):
             yield "Resuming: CPU, device, CPU", row
         yield "Evaluation twice", evaluation_row(settings, shards)
+
+
+def run_repeated(settings: Settings) -> Iterator[tuple[str, Row]]:
+    """Train nano twice in the same way."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shards = nano_shards(folder / "shards", 8 if settings.tiny else 24)
         for row in repeat_rows(settings, shards, folder):
             yield "The same run twice", row
 

@@ -10,7 +10,7 @@ from avf_training.trainer.metrics_writer import METRICS, read_lines
 from benchmarks.gpu.results import PASSED, Row
 from benchmarks.gpu.settings import Settings, recipe_for
 
-_STEPS, TINY_STEPS = 40, 3  # of a run in full, and in a dry run
+_STEPS, TINY_STEPS = 24, 3  # of a run in full, and in a dry run
 
 
 def nano_recipe(settings: Settings, **changes: Any) -> PretrainRecipe:

@@ -45,10 +45,53 @@ def _step_part(model: str, expected_s: int) -> Part:
 
 PARTS = (
     Part(
+        name="frames_models",
+        group="correctness",
+        function="check_frames_models.run",
+        expected_s=40,
+        note="Models of the frame-level side without dropout, on random pictures, waves and features; errors as below. Batch norms "
+        "of static networks and speech encoders divide by a fixed scale and subtract nothing: deep networks of random weights "
+        "would otherwise be chaotic, and rounding their signal.",
+    ),
+    Part(
+        name="frames_training",
+        group="correctness",
+        function="check_frames_training.run",
+        expected_s=50,
+        note="Short runs of the functions behind `pretrain-images`, `finetune-images`, `extract`, `train-frames` and "
+        "`predict-frames` on drawn pictures and planted tracks, in fp32 and without dropout unless a row says otherwise; then a "
+        "run of the CPU that is taken back to a third, goes on with the device, and from two thirds on the CPU.",
+    ),
+    Part(
+        name="detectors",
+        group="speed",
+        function="detector_speed.run",
+        expected_s=35,
+        note="The detectors of curation with drawn weights, at the batches that curation uses, frames on the host to answers on the "
+        "host; the CPU has all its cores. Equality is checked in fp32; speed has torch's default, by which convolutions round to TF32, and its differences stand beside.",
+    ),
+    Part(
+        name="frames_speed",
+        group="speed",
+        function="frames_speed.run",
+        expected_s=60,
+        note="Steps from pixels or features on the device to new weights, and extraction of features from JPEGs on disk by one "
+        "process, beside the network alone. TFLOP/s counts three forward passes of what image MAE sees; MFU is its share of a "
+        "bf16 product measured in the same process.",
+    ),
+    Part(
+        name="cuda_graphs",
+        group="speed",
+        function="cuda_graphs.run",
+        expected_s=40,
+        note="The forward and backward pass of pre-training as a CUDA graph; model inputs, clipping and the optimizer stay outside. "
+        "A row without figures has the reason in its note. Without a GPU the pass runs as it is.",
+    ),
+    Part(
         name="models",
         group="correctness",
         function="check_models.run_eager",
-        expected_s=90,
+        expected_s=60,
         note="Random clips, weights and masks; errors are norms of differences over the norm of the float64 value. "
         "Float64 is computed on the device, and that is checked against the CPU with the smallest model.",
     ),
@@ -63,17 +106,37 @@ PARTS = (
         name="training",
         group="correctness",
         function="check_training.run",
-        expected_s=180,
+        expected_s=100,
         note="Runs of nano through the trainer on made-up shards: workers by each start method, a run in fp16 beside one in "
-        "bf16 that leaves out the updates that the scaler of fp16 skipped, resuming on another device, and runs repeated "
-        "with torch's deterministic algorithms.",
+        "bf16 that leaves out the updates that the scaler of fp16 skipped, and resuming on another device.",
+    ),
+    Part(
+        name="repeat",
+        group="correctness",
+        function="check_training.run_repeated",
+        expected_s=50,
+        note="Runs of nano twice, with torch's deterministic algorithms and without.",
     ),
     Part(
         name="compile",
         group="correctness",
-        function="check_models.run_compiled",
-        expected_s=400,
-        note="As above, with the model compiled by torch.compile; the time includes compiling.",
+        function="check_models.compiled_hicmae_t",
+        expected_s=130,
+        note="As `models`, with the model compiled by torch.compile; the time includes compiling.",
+    ),
+    Part(
+        name="models_others",
+        group="correctness",
+        function="check_models.run_others",
+        expected_s=60,
+        note="As `models`: the other model, and the other precisions.",
+    ),
+    Part(
+        name="compile_avfmaepp_b",
+        group="correctness",
+        function="check_models.compiled_avfmaepp_b",
+        expected_s=200,
+        note="As `compile`.",
     ),
     Part(
         name="finetuning_costs",

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.gpu.__main__ import choose_parts
 from benchmarks.gpu.check_scaler import leave_out
+from benchmarks.gpu.parts import PARTS as PARTS_IN_ORDER
 
 ROOT = Path(__file__).parents[2]
 # The steps of the other models run the same code.
@@ -16,6 +18,10 @@ PARTS = (
     *("models", "transforms", "training", "compile", "step_avfmaepp_b", "step_hicmae_b", "profile", "data"),
     *("finetuning_costs", "recipes", "step_memory", "probe_cost"),
 )
+
+
+# The frame-level side, the detectors and CUDA graphs.
+OTHER_PARTS = ("frames_models", "frames_training", "frames_speed", "detectors", "cuda_graphs")
 
 
 def run_benchmark(out: Path, *options: str) -> str:
@@ -38,6 +44,26 @@ def test_dry_run_passes_and_is_not_repeated(tmp_path: Path) -> None:
     page = (tmp_path / "gpu.md").read_text()
     assert page.count("A dry run") == len(PARTS)
     assert "### step avfmaepp h\n\nNot measured." in page
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("part", OTHER_PARTS)
+def test_dry_run_of_each_other_part_passes_with_figures_in_every_row(tmp_path: Path, part: str) -> None:
+    run_benchmark(tmp_path, part)
+    result = json.loads((tmp_path / f"{part}.json").read_text())
+    assert result["finished"]
+    rows = [row for rows in result["tables"].values() for row in rows]
+    assert rows
+    assert not [row for row in rows if row.get("note") or row.get("error")]
+
+
+def test_parts_run_in_the_order_in_which_they_are_named() -> None:
+    names = ["step_hicmae_t", "models", "correctness"]
+    chosen = [part.name for part in choose_parts(names)]
+    assert chosen[:2] == names[:2]
+    assert chosen[2:] == [part.name for part in PARTS_IN_ORDER if part.group == "correctness" and part.name != "models"]
+    assert choose_parts([]) == list(PARTS_IN_ORDER)
 
 
 def test_page_says_which_parts_were_not_measured(tmp_path: Path) -> None:

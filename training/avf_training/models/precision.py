@@ -17,6 +17,11 @@ def set_numerics(threads: int | None, precision: Precision) -> None:
     torch.backends.cudnn.allow_tf32 = precision.tf32
 
 
+def use_single_precision(threads: int | None = None) -> None:
+    """Let all that is computed in fp32 be fp32: torch lets convolutions and recurrent units of a GPU round to TF32."""
+    set_numerics(threads, Precision(compute="fp32", fp32_decoder=False))
+
+
 def full_precision(device_type: str, on: bool) -> AbstractContextManager[object]:
     """Return a context that switches a surrounding autocast off, or does nothing with `on` false."""
     if not on or device_type == "meta" or not torch.is_autocast_enabled(device_type):

@@ -30,8 +30,10 @@ def video_targets(
     voxels_BMCV = video_patches(video_BCTHW, geometry, target_BM).unflatten(-1, (3, -1))
     if targets.normalised:
         # The authors first bring pixels back to [0, 1]. The normalization undoes that scaling except for its epsilon,
-        # which is therefore divided by the scale here.
-        voxels_BMCV = _normalize(voxels_BMCV, _EPS / voxels_BMCV.new_tensor(IMAGE_STD).view(3, 1))
+        # which is therefore divided by the scale here. It is filled on the device: a copy from the host would wait for
+        # all that the device still has to do.
+        scale_C1 = torch.cat([voxels_BMCV.new_full((1, 1), std) for std in IMAGE_STD])
+        voxels_BMCV = _normalize(voxels_BMCV, _EPS / scale_C1)
     frames_BMCTY: Tensor = voxels_BMCV.unflatten(-1, (geometry.tube_frames, -1))
     if targets.frame_difference:
         even, odd = frames_BMCTY[..., 0::2, :], frames_BMCTY[..., 1::2, :]

@@ -12,6 +12,7 @@ from avf_training.framewise.tracks.picture_extractors import load_static, load_v
 from avf_training.framewise.tracks.saved_model_extractor import load_saved_model
 from avf_training.framewise.tracks.speech_extractors import load_acoustic_model, load_speech_encoder, load_vggish
 from avf_training.framewise.tracks.voice_extractors import MouthExtractor, SpeechProbabilityExtractor
+from avf_training.models.precision import use_single_precision
 
 Loader = Callable[[str, Path, torch.device], TrackExtractor]
 _LOADERS: dict[str, Loader] = {
@@ -46,4 +47,5 @@ def load_extractor(name: str, weights: Path | None, device: str = "cpu") -> Trac
     check_weights(name, given=weights is not None)
     if weights is None:
         return _WITHOUT_WEIGHTS[name]()
+    use_single_precision()  # features are those of a CPU, but for the order of sums
     return _LOADERS[name](name, weights, torch.device(device))

@@ -26,6 +26,7 @@ from avf_training.framewise.training.frame_result import read_result
 from avf_training.framewise.training.frame_selection import WHOLE
 from avf_training.framewise.training.joined_tracks import JoinedTracks, JoinedTracksReader
 from avf_training.framewise.training.kernel_machine import load_kernel_machine
+from avf_training.models.precision import use_single_precision
 
 log = logging.getLogger(__name__)
 Predict = Callable[[JoinedTracks], Floats]
@@ -61,6 +62,7 @@ def load_predictor(run: Path, name: str, device: str = "cpu", *, layer: str | No
         device: to compute on.
         layer: `score`, `valence` or `arousal`: what the last layer of this best epoch says, in place of predictions.
     """
+    use_single_precision()  # predictions are those of a CPU, but for the order of sums
     result = read_result(run)
     if layer is not None and layer not in result["best"]:
         raise UserError(f"--layer {layer}: the run has the best epochs {', '.join(result['best'])}")

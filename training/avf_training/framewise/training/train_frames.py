@@ -32,6 +32,7 @@ from avf_training.framewise.training.second_branch import HardClipLoader, load_b
 from avf_training.framewise.training.window_data import RowsOfVideo, choose_rows, fit_scales, scale_video
 from avf_training.framewise.training.window_loader import WindowBatch, WindowLoader
 from avf_training.models.flops import NO_PEAK
+from avf_training.models.precision import use_single_precision
 from avf_training.trainer.checkpoint import Checkpoints
 from avf_training.trainer.learning_curve import draw_learning_curve
 from avf_training.trainer.metrics_writer import MetricsWriter
@@ -60,9 +61,7 @@ def run_frame_training(recipe: FrameRecipe, data: FrameTrainingData, out: Path, 
 
     Raises UserError, FaultError.
     """
-    if recipe.threads:
-        torch.set_num_threads(recipe.threads)
-    torch.set_float32_matmul_precision("highest")
+    use_single_precision(recipe.threads)
     store = RowStore(out) if recipe.rows_in == "disk" else None
     reader = JoinedTracksReader(data.tracks, recipe.visual, recipe.audio, store=store)
     videos = read_labelled_videos(data.labels, data.task, recipe, reader)
