@@ -15,8 +15,8 @@ from benchmarks.gpu.results import PASSED, Row
 from benchmarks.gpu.settings import PRECISIONS, Settings
 
 _ON_DEVICE, _AGAINST = "Float64 on the device and on the CPU", "Against float64 on the device"
-_SMALL = 20_000_000  # parameters up to which float64 is computed on the CPU too
-_NARROW_NORMS = Tolerance(output=0.1, loss=0.05, gradient=0.3)  # bf16 through dozens of convolutions and norms
+_SMALL = 20_000_000  # parameters up to which float64 is computed on the CPU too; deep convolutions take it minutes
+_DEEP = Tolerance(output=0.1, loss=0.05, gradient=0.4)  # bf16 through dozens of convolutions and norms
 
 
 def run(settings: Settings) -> Iterator[tuple[str, Row]]:
@@ -37,14 +37,14 @@ def _rows(case: Case, settings: Settings) -> Iterator[tuple[str, Row]]:
         freeze_batch_norms(model, _move(inputs, settings.device, torch.float32))
     exact = deepcopy(model).double()
     reference = _pass(case, exact, _move(inputs, settings.device, torch.float64), "fp32", settings.device)
-    if sum(each.numel() for each in model.parameters()) <= _SMALL:
+    if not case.freezes_norms and sum(each.numel() for each in model.parameters()) <= _SMALL:
         on_cpu = _pass(case, exact.to("cpu"), _move(inputs, "cpu", torch.float64), "fp32", "cpu")
         row: Row = {"model": case.name, "device": settings.device}
         yield _ON_DEVICE, compare(row, reference, on_cpu, TOLERANCES["float64"])
     del exact
     for label in ("fp32",) if settings.tiny else ("fp32", "bf16"):
         result = _pass(case, model, _move(inputs, settings.device, torch.float32), label, settings.device)
-        tolerance = _NARROW_NORMS if case.freezes_norms and label == "bf16" else TOLERANCES[label]
+        tolerance = _DEEP if case.freezes_norms and label == "bf16" else TOLERANCES[label]
         yield _AGAINST, compare({"model": case.name, "precision": label}, result, reference, tolerance)
 
 

@@ -34,7 +34,7 @@ from benchmarks.gpu.timing import matmul_flops, time_steps
 _MAE, _OTHERS, _EXTRACTION = "Image MAE, a training step", "Other training steps", "Extraction of pictures"
 _SIZES = (("b", 128), ("b", 512), ("l", 256), ("h", 128))
 _STATIC = ("sun_b1", "sun_b4", "sun_vit", "sun_hrnet")
-_PICTURES, _PICTURE_PX = 640, 112  # of extraction; aligned faces of Aff-Wild2 have 112 px
+_PICTURES, _PICTURE_PX = 320, 112  # of extraction; aligned faces of Aff-Wild2 have 112 px
 _FP32 = Precision(compute="fp32", fp32_decoder=False)
 
 
