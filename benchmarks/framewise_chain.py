@@ -1,4 +1,4 @@
-"""Frame by frame without anybody's data or weights: from drawn people to ensembles, on people never seen, over three seeds.
+"""Frame by frame without anybody's data or weights: from drawn people to a report, on people never seen, over three seeds.
 
 The variable AVF_FRAMEWISE names a folder in which the chain is finished or begun; every command in it goes on where it
 stopped. Without it, all is made in a temporary folder.
@@ -67,7 +67,7 @@ def run() -> list[Section]:
 
 
 def run_chain(folder: Path) -> list[Section]:
-    """Run what is not there yet of the chain, and return its tables."""
+    """Run what is not there yet of the chain, write FOLDER/report/va.html of the first seed, and return the tables."""
     folder.mkdir(parents=True, exist_ok=True)
     start = time.process_time()
     _curate(folder)
@@ -79,6 +79,9 @@ def run_chain(folder: Path) -> list[Section]:
     for seed in SEEDS:
         for part in PARTS:
             _answer(folder, part, seed)
+    predictions = folder / f"predictions-{TASK}-{SEEDS[0]}"
+    _train("report-frames", "--task", TASK, "--predictions", predictions, "--name", PARTS[-1].name,
+           "--labels", folder / "labels", "--out", folder / "report")  # fmt: skip
     print(f"{time.process_time() - start:.0f} CPU seconds of this process", flush=True)
     return [_section(folder)]
 

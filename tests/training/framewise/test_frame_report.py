@@ -112,6 +112,31 @@ def test_what_models_record_of_their_protocol_is_listed(tmp_path: Path) -> None:
     assert line["ran"] == {"triangle": ["a"], "run_cosine": ["b"]}
 
 
+def test_a_model_is_said_to_have_run_what_it_uses(tmp_path: Path) -> None:
+    write_labels(tmp_path / "L", "va", "v")
+    pairs = [["fusion_rate", "triangle"], ["hrnet_input", "features13"], ["face_margin_px", 10]]
+    settings = {"protocol": json.dumps(pairs), "model": "fusion_transformer"}
+    write_predictions(tmp_path / "P", "m", "va", {"v": make_truth("va", "v")}, settings=settings)
+    lines = {line["option"]: line for line in report(tmp_path, "va", "m")["protocol"]}
+    assert lines["fusion_rate"]["ran"] == {"triangle": ["m"]}
+    assert lines["hrnet_input"]["ran"] == {}, "the fusion transformer sees no picture"
+    assert lines["hrnet_input"]["acts_in"] == ["static networks"]
+    assert lines["face_margin_px"]["ran"] == {}
+    assert lines["face_margin_px"]["reason"].startswith("faces are cut by curation")
+
+
+def test_a_video_of_the_test_set_is_drawn_where_it_is_named(tmp_path: Path) -> None:
+    for video, split in (("v", "validation"), ("w", "test")):
+        write_labels(tmp_path / "L", "va", video, split)
+    write_predictions(tmp_path / "P", "m", "va", {name: 0.9 * make_truth("va", name) for name in ("v", "w")})
+    report(tmp_path, "va", "m", "--video", "w")
+    text = (tmp_path / "R/va.html").read_text()
+    assert text.count('<details class="video"') == 1
+    assert "<summary>aff_wild2/w: " in text
+    report(tmp_path, "va", "m")
+    assert "<summary>aff_wild2/w: " not in (tmp_path / "R/va.html").read_text()
+
+
 def test_frames_without_a_prediction_are_counted_by_video(tmp_path: Path) -> None:
     write_labels(tmp_path / "L", "va", "v")
     frames = np.concatenate([np.arange(1, 41), np.arange(61, 101), [130]])

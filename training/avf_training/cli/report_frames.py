@@ -43,7 +43,8 @@ def add(commands: Any) -> None:
         metavar="VIDEO",
         action="append",
         default=[],
-        help="video to draw over time; repeat for more (default: 24 from the lowest to the highest score)",
+        help="video to draw over time, of the test set too; repeat for more (default: 24 from the lowest to the "
+        "highest score)",
     )
     parser.add_argument("--out", metavar="OUT", type=output_folder, required=True, help="folder of the report")
 

@@ -144,6 +144,70 @@ class ProtocolOptions:
     )
 
 
+Part = Literal[
+    "static networks", "pictures", "image MAE", "acoustic models", "temporal", "temporal versions", "cross-attention",
+    "fusion transformer", "kernel machine", "ensemble",
+]  # fmt: skip
+"""What may use an option: a kind of network of single pictures or of sound, a sequence model, or an ensemble."""
+_SEQUENCES: tuple[Part, ...] = ("temporal", "temporal versions", "cross-attention", "fusion transformer")
+USED_BY: Mapping[str, tuple[Part, ...]] = {
+    "unfreezing_with_layer_rates": ("static networks",),
+    "layer_rate_factor": ("static networks",),
+    "warmup_start_rate": ("static networks", "temporal", "temporal versions"),
+    "noise_augmentation": ("static networks",),
+    "static_output": ("static networks",),
+    "hrnet_input": ("static networks",),
+    "vit_embedding": ("static networks",),
+    "log_cosh_reduction": ("pictures",),
+    "audio_rate": ("acoustic models",),
+    "audio_arousal_reads": ("acoustic models",),
+    "dynamic_development": _SEQUENCES,
+    "smoothing_window": ("ensemble",),
+    "last_window": ("temporal", "temporal versions", "cross-attention"),
+    "audio_clock": ("acoustic models",),
+    "temporal_model": ("temporal",),
+    "forest_score": ("ensemble",),
+    "functional_window_s": ("kernel machine",),
+    "fusion_rate": ("fusion transformer",),
+    "fusion_head": ("fusion transformer",),
+    "fusion_audio": ("fusion transformer",),
+    "expression_loss_divides_by": ("pictures", *_SEQUENCES),
+    "clamp_in_loss": ("pictures", *_SEQUENCES),
+    "folds": ("ensemble",),
+    "mae_norm_pix": ("image MAE",),
+}
+"""Option -> what uses it. The others are told alone, for the reasons of `TOLD_ALONE`."""
+TOLD_ALONE: Mapping[str, str] = {
+    "face_margin_px": "faces are cut by curation, whose recipe says how",
+    "modalities": "neither system has transcripts",
+    "netease_table_5_row_3": "a printed table",
+    "ctyunai_valence": "a printed table",
+    "fold_5_average": "a printed table",
+    "action_unit_videos": "a printed number",
+    "static_parameters": "a printed number",
+    "retinaface_means": "faces are found by curation, whose means are those of the network",
+}
+"""Option -> why it changes nothing that is computed here."""
+_TASK_OF = {"clamp_in_loss": "va", "expression_loss_divides_by": "expr"}
+
+
+def part_of_model(model: str) -> Part | None:
+    """Return the part that a sequence model is, by its name in recipes; None for another name."""
+    parts: dict[str, Part] = {
+        "temporal": "temporal",
+        "cross_attention": "cross-attention",
+        "fusion_transformer": "fusion transformer",
+        "fusion_two_branches": "fusion transformer",
+        "kernel_elm": "kernel machine",
+    }
+    return parts.get(model, "temporal versions" if model.startswith("temporal_v") else None)
+
+
+def list_used_options(part: Part, task: str) -> list[str]:
+    """Return the options that a part uses for a task."""
+    return [name for name, parts in USED_BY.items() if part in parts and _TASK_OF.get(name, task) == task]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ProtocolDifference:
     """A line of the report: what ran for one item."""

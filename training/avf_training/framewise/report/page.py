@@ -160,7 +160,6 @@ def _render(
         report=report,
         task=task,
         record=inputs.record,
-        unit="CCC" if task.name == "va" else "F1, percent",
         columns=["mean", *task.classes],
         rows=list_score_rows(task, models),
         test_rows=list_score_rows(task, test_models),
@@ -171,7 +170,7 @@ def _render(
         filled=filled,
         longest=max(report.videos, key=lambda video: video.longest_gap_s),
         interpolated=None if inputs.record is None else sum(video.interpolated or 0 for video in report.videos),
-        curves=_draw_curves(inputs, report, models),
+        curves=_draw_curves(inputs, report, models, test_models),
         min_units=MIN_UNITS,
     )
 
@@ -190,10 +189,15 @@ def _shaded(confusion: list[list[int]] | None) -> list[list[dict[str, Any]]]:
     ]
 
 
-def _draw_curves(inputs: ReportInputs, report: FrameReport, models: Sequence[ScoredModel]) -> list[dict[str, Any]]:
-    """Return the charts of each video that is drawn, and its row of the report."""
-    subjects = {TrackSubject(source=each.source, video_id=each.video, person=each.person): each
-                for each in report.videos}  # fmt: skip
+def _draw_curves(
+    inputs: ReportInputs, report: FrameReport, models: Sequence[ScoredModel], test_models: Sequence[ScoredModel]
+) -> list[dict[str, Any]]:
+    """Return the charts of each video that is drawn, and its row; those of the test set are drawn where named."""
+    rows = [*report.videos]
+    if inputs.curves and test_models:
+        rows += describe_videos(inputs.task, test_models[0], inputs.record)
+        models = [*models, *test_models]
+    subjects = {TrackSubject(source=each.source, video_id=each.video, person=each.person): each for each in rows}
     drawn = []
     for subject in _choose_curves(list(subjects), [each.score for each in subjects.values()], inputs.curves):
         videos = {model.name: model.videos[subject] for model in models if subject in model.videos}

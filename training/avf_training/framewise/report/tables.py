@@ -12,7 +12,14 @@ from avf_training.framewise.combination.record import EnsembleRecord
 from avf_training.framewise.labels.tasks import FrameLabelTask
 from avf_training.framewise.predictions.frame_statistics import MEAN, count_valid, score_statistics
 from avf_training.framewise.predictions.prediction_set import PredictionSet
-from avf_training.framewise.protocol import ProtocolOptions, list_differences
+from avf_training.framewise.protocol import (
+    TOLD_ALONE,
+    USED_BY,
+    ProtocolOptions,
+    list_differences,
+    list_used_options,
+    part_of_model,
+)
 from avf_training.framewise.report.published_abaw import published_scores
 from avf_training.framewise.report.scored_model import ScoredModel
 
@@ -65,6 +72,8 @@ class ProtocolLine:
     code: str
     ours: str
     authors: str
+    acts_in: tuple[str, ...]  # parts of the systems that use it; empty: it is told alone
+    reason: str  # why it is told alone; empty where it acts
     ran: Mapping[str, Any]  # value -> names of the predictions that were made by it; empty: not recorded
 
 
@@ -149,9 +158,9 @@ def describe_videos(task: FrameLabelTask, model: ScoredModel, record: EnsembleRe
 
 def list_protocol(record: EnsembleRecord | None, sets: Sequence[PredictionSet]) -> list[ProtocolLine]:
     """Return all 32 items with the values that ran, and for which predictions, as far as these record them."""
-    recorded = {each.name: _options_of(each.settings.get("protocol")) for each in sets}
+    recorded = {each.name: _options_of(each.settings) for each in sets}
     if record is not None:
-        used = _list_used_options(record)
+        used = _options_of_ensemble(record)
         recorded[record.name] = {name: record.protocol[name] for name in used if name in record.protocol}
     lines = []
     for difference in list_differences(ProtocolOptions()):
@@ -168,13 +177,15 @@ def list_protocol(record: EnsembleRecord | None, sets: Sequence[PredictionSet]) 
                 code=difference.source.code,
                 ours=str(difference.ours),
                 authors=str(difference.source.authors_value),
+                acts_in=USED_BY.get(difference.option, ()),
+                reason=TOLD_ALONE.get(difference.option, ""),
                 ran=ran,
             )
         )
     return lines
 
 
-def _list_used_options(record: EnsembleRecord) -> list[str]:
+def _options_of_ensemble(record: EnsembleRecord) -> list[str]:
     """Return the options that an ensemble made use of; training and extraction decide the others."""
     uses = {
         "smoothing_window": record.plan["smoothing"]["kind"] == "hamming" and record.width is None,
@@ -184,13 +195,17 @@ def _list_used_options(record: EnsembleRecord) -> list[str]:
     return [name for name, used in uses.items() if used]
 
 
-def _options_of(text: object) -> dict[str, Any]:
-    """Return the options that a model's settings hold, pairs of name and value in JSON; none where they hold none."""
+def _options_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that a model's settings hold as pairs in JSON, and that such a model uses; none without."""
+    text = settings.get("protocol")
     try:
         pairs = json.loads(text) if isinstance(text, str) else []
-        return {str(name): value for name, value in pairs}
+        options = {str(name): value for name, value in pairs}
     except (ValueError, TypeError):
         return {}
+    part = part_of_model(str(settings.get("model")))
+    used = USED_BY if part is None else list_used_options(part, str(settings.get("task")))
+    return {name: value for name, value in options.items() if name in used}
 
 
 def list_score_rows(task: FrameLabelTask, models: Sequence[ScoredModel]) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from avf_shards.errors import UserError
 from avf_shards.schema.versions import read_json, stamp
 from avf_shards.system import durable_io
 
-from avf_training.framewise.protocol import ProtocolOptions, list_differences
+from avf_training.framewise.protocol import ProtocolOptions, list_differences, list_used_options, part_of_model
 from avf_training.framewise.training.frame_network import FrameModelSpec
 from avf_training.framewise.training.frame_selection import WHOLE, FrameSelection
 from avf_training.framewise.training.labelled_videos import LabelledVideo, LabelledVideos
@@ -48,7 +48,7 @@ def common_result(spec: FrameModelSpec, videos: LabelledVideos) -> dict[str, Any
         "select": "apart" if spec.selects_apart else "mean",
         "extractors": list(spec.recipe.extractors),
         "protocol": spec.recipe.protocol,
-        "differences": describe_protocol(spec.recipe.options),
+        "differences": describe_protocol(spec.recipe.options, spec.recipe.model, spec.task.name),
         "training": _describe_set(videos.training),
         "validation": _describe_set(videos.validation),
         "skipped": list(videos.skipped),
@@ -58,8 +58,10 @@ def common_result(spec: FrameModelSpec, videos: LabelledVideos) -> dict[str, Any
     }
 
 
-def describe_protocol(options: ProtocolOptions) -> list[dict[str, str | float]]:
-    """Return a row for each of the 32 differences of papers and code: what ran, and whose it is."""
+def describe_protocol(options: ProtocolOptions, model: str, task: str) -> list[dict[str, Any]]:
+    """Return a row for each of the 32 differences of papers and code: its value, whose it is, and whether it acts."""
+    part = part_of_model(model)
+    used = [] if part is None else list_used_options(part, task)
     return [
         {
             "number": line.source.number,
@@ -67,6 +69,7 @@ def describe_protocol(options: ProtocolOptions) -> list[dict[str, str | float]]:
             "option": line.option,
             "value": line.value,
             "chosen": line.chosen,
+            "used": line.option in used,
         }
         for line in list_differences(options)
     ]
