@@ -83,7 +83,7 @@ def _pairs(path: Path, true_offset: int, detectors: Detectors) -> list[tuple[int
         (track, *_) = refining.track_faces(detector_frames, detectors, settings.track) or (None,)
         if track is None or audio_track is None:
             return []
-        crops = refining.crop_clip(media, detector_frames, track, settings, detectors, with_sync=False)
+        crops = refining.crop_clip(media, detector_frames, track, settings, detectors)
     patches = envelope_sync.mouth_patches(crops.face_THWC, refining.mouth_position(crops, track))
     samples = audio_track.cut(span)
     pairs = []

@@ -82,7 +82,7 @@ def _rows(path: Path) -> list[list[str]]:
     frames = refining.decode_for_detector(media, span, settings.track.side_px, detectors)
     (track, *_) = refining.track_faces(frames, detectors, settings.track) or (None,)
     assert track is not None
-    crops = refining.crop_clip(media, frames, track, settings, detectors, with_sync=False)
+    crops = refining.crop_clip(media, frames, track, settings, detectors)
     media.close()
     parts = {
         "scenes + faces + sound (one decode)": cpu_s(lambda: screen()[0].close(), 5),
@@ -94,9 +94,7 @@ def _rows(path: Path) -> list[list[str]]:
     rows += [[name, f"{value:.3f}", ""] for name, value in parts.items()]
     rows.append(["**scenes + faces + silence + quality + envelope**", f"**{sum(parts.values()):.3f}**", "0.5"])
     second = cpu_s(
-        lambda: refining.crop_clip(
-            MediaFile(path, settings.media), frames, track, settings, detectors, with_sync=False
-        ),
+        lambda: refining.crop_clip(MediaFile(path, settings.media), frames, track, settings, detectors),
         5,
     )
     rows.append(["crop (second decode where the detector's frames are smaller than the video)", f"{second:.3f}", ""])

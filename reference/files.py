@@ -132,6 +132,7 @@ _STAGES = (
     measurements.FacesMeasurements,
     measurements.SilenceMeasurements,
     measurements.TrackMeasurements,
+    measurements.SpeakerMeasurements,
     measurements.SyncMeasurements,
     measurements.QualityMeasurements,
 )

@@ -23,11 +23,12 @@ from avf_curation.stages.picture import PictureConfig
 from avf_curation.stages.quality import QualityConfig
 from avf_curation.stages.scenes import ScenesConfig
 from avf_curation.stages.silence import SilenceConfig
+from avf_curation.stages.speaker import SpeakerConfig
 from avf_curation.stages.sync import SyncConfig
 from avf_curation.stages.tracking import TrackConfig
 
 # The settings that name a backend, as (stage, setting): a run measures all its sources with the same backends.
-_BACKENDS = (("silence", "speech_backend"), ("track", "backend"), ("sync", "backend"))
+_BACKENDS = (("silence", "speech_backend"), ("track", "backend"), ("speaker", "backend"), ("sync", "backend"))
 PROJECT = "avf-foundry"
 DEFAULT = Path(__file__).parent / "recipes" / "default.yaml"
 PICTURES = DEFAULT.with_name("pictures.yaml")
@@ -88,6 +89,7 @@ class SourceSettings:
     faces: FacesConfig  # face search while screening
     silence: SilenceConfig  # audio level
     track: TrackConfig  # face detection and tracking
+    speaker: SpeakerConfig  # whether the face speaks
     sync: SyncConfig  # offset and confidence of audio against lips
     quality: QualityConfig  # sharpness, frozen and black frames, overlays
     clip: ClipConfig  # size and encoding of the clips
@@ -95,7 +97,14 @@ class SourceSettings:
 
     def __post_init__(self) -> None:
         crops_unseen = self.picture is not None and self.picture.store == "face" and self.gates.faces == "skip"
-        refuse((crops_unseen, "gates.faces is skip, and picture.store is face: no face is known to crop"))
+        unasked = self.gates.speaker == "skip" or self.speaker.backend == "none"
+        refuse(
+            (crops_unseen, "gates.faces is skip, and picture.store is face: no face is known to crop"),
+            (
+                self.track.people == "speaker" and unasked,
+                "track.people is speaker, and gates.speaker is skip or speaker.backend none: nobody asks who speaks",
+            ),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,8 @@ _BACKEND_OF: dict[str, str | tuple[str, ...]] = {
     "faces.min_score": "dlib",
     "faces.min_probability": ("retinaface", "yunet", "blazeface", "dlib+blazeface"),
     "faces.nms_iou": ("retinaface", "yunet"),
+    "speaker.min_share": "lr-asd",
+    "speaker.max_other_share": "lr-asd",
     "track.min_score": "retinaface",
     "track.nms_iou": "retinaface",
     "run.retinaface": "retinaface",
@@ -68,6 +70,8 @@ def explain_unused(setting: str, settings: SourceSettings, backends: Mapping[str
         return f"clip.codec is {settings.clip.codec}"
     if setting == "track.min_present" and settings.track.people == "largest":
         return "track.people is largest"
+    if setting == "speaker.max_other_share" and settings.track.people != "speaker":
+        return f"track.people is {settings.track.people}"
     return None
 
 

@@ -31,9 +31,10 @@ class BackendSelection:
 
     track: str  # "dlib", "retinaface-mobilenet" or "retinaface-resnet50"
     sync: str  # "envelope" or "syncnet"
-    weights: dict[str, Path]  # files that the backends load, by network: "retinaface", "yunet", "syncnet"
+    weights: dict[str, Path]  # files that the backends load, by network: "retinaface", "yunet", "syncnet", "lr_asd"
     content: Content = "clips"  # pictures: only the search for faces is used
     faces: str = "dlib"  # also "dlib+blazeface", "blazeface", "yunet", or as `track`
+    speaker: str = "none"  # "lr-asd" or "none"
     speech: str = "none"  # "silero" or "none"; its weights are in a package, which each machine has at its own path
 
     def names(self) -> dict[str, str]:
@@ -41,7 +42,7 @@ class BackendSelection:
         if self.content == "pictures":
             return {"faces": self.faces}
         stages = {"faces": self.faces, "silence": "librosa", "speech": self.speech}
-        return stages | {"track": self.track, "sync": self.sync}
+        return stages | {"track": self.track, "speaker": self.speaker, "sync": self.sync}
 
     def weight_digests(self) -> dict[str, str]:
         """Return the digest of the weights of each network, for the fingerprint."""
@@ -67,10 +68,11 @@ def resolve_backends(recipe: Recipe, weights_folder: Path) -> BackendSelection:
     sync, sync_file = _resolve_backend(
         "sync", settings.sync.backend if hears else "envelope", "envelope", ("syncnet",), weights_folder
     )
+    speaker, speaker_file = _resolve_speaker(recipe, weights_folder)
     faces, faces_file = _resolve_faces(
         settings.faces.backend, (track, track_file), (preferred, *others), weights_folder
     )
-    files = {"retinaface": track_file, "syncnet": sync_file}
+    files = {"retinaface": track_file, "syncnet": sync_file, "lr_asd": speaker_file}
     if faces_file is not None:
         files["yunet" if faces == "yunet" else "retinaface"] = faces_file
     return BackendSelection(
@@ -79,6 +81,7 @@ def resolve_backends(recipe: Recipe, weights_folder: Path) -> BackendSelection:
         weights={name: path for name, path in files.items() if path is not None},
         content=recipe.content,
         faces=faces,
+        speaker=speaker,
         speech=_resolve_speech(settings.silence.speech_backend) if _asks_for_speech(recipe) else "none",
     )
 
@@ -146,6 +149,23 @@ def _resolve_speech(setting: SpeechBackend) -> str:
     return "none"
 
 
+def _resolve_speaker(recipe: Recipe, folder: Path) -> tuple[str, Path | None]:
+    """Return the backend that says who speaks, and its weight file. Raises UserError where a setting needs it."""
+    every = [recipe.defaults, *recipe.sources.values()]
+    setting = recipe.defaults.speaker.backend
+    if recipe.content == "pictures" or setting == "none" or all(each.gates.speaker == "skip" for each in every):
+        return "none", None
+    if match := find_weight("lr_asd", folder):
+        log.info("speaker: backend %s with %s", match[0].backend, match[1])
+        return match[0].backend, match[1]
+    if setting != "auto":
+        raise UserError(_describe_missing("speaker.backend", setting, "lr_asd", folder))
+    if any(each.track.people == "speaker" for each in every):
+        raise UserError(_describe_missing("track.people", "speaker", "lr_asd", folder))
+    log.info("speaker: not measured, because %s has no weights for it: avf-curate weights pull lr_asd", folder)
+    return "none", None
+
+
 def _resolve_backend(
     stage: str, setting: str, embedded: str, weights: tuple[str, ...], folder: Path
 ) -> tuple[str, Path | None]:
@@ -188,6 +208,7 @@ class Detectors:
         self.dlib = DlibFaceDetector()
         self._retinaface: Any = None
         self.syncnet: Any = None
+        self.lr_asd: Any = None
         self.find_speech: FindSpeech | None = None
         if choice.speech == "silero":
             from avf_curation.detectors.silero_vad import SileroVad
@@ -206,6 +227,10 @@ class Detectors:
 
             self.syncnet = SyncNetScorer.from_file(choice.weights["syncnet"], device)
         self.face_finder = self._load_face_finder()
+        if "lr_asd" in choice.weights:
+            from avf_curation.detectors.lr_asd import LrAsd
+
+            self.lr_asd = LrAsd.from_file(choice.weights["lr_asd"], device)
         limit_threads()  # a second time, for torch, which only the models load
         log.debug("models loaded on %s: %s", device, choice.names())
 

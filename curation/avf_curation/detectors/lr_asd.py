@@ -39,7 +39,7 @@ Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpeakerScores:
+class LrAsdScores:
     """What the network says of one face."""
 
     scores_T: Floats  # above zero while the face speaks
@@ -77,11 +77,11 @@ class LrAsd:
         """Load the weights of a file. Raises UserError for a file that does not hold them."""
         return cls(load_weights(path), device, str(path))
 
-    def score(self, grey_THW: Bytes, samples: Samples) -> SpeakerScores:
+    def score(self, grey_THW: Bytes, samples: Samples) -> LrAsdScores:
         """Return whether a face speaks in each frame.
 
         Args:
-            grey_THW: The face in each frame, (T, 112, 112), as crop.speaker_face cuts it; at least one frame.
+            grey_THW: The face in each frame, (T, 112, 112), as crop.crop_for_lr_asd cuts it; at least one frame.
             samples: The sound of the same frames.
 
         Raises:
@@ -90,7 +90,7 @@ class LrAsd:
         if len(samples) != len(grey_THW) * SAMPLES_PER_FRAME:
             raise ValueError(f"{len(samples)} samples do not belong to {len(grey_THW)} frames")
         embeddings_TD = self.embed_faces(grey_THW)
-        return SpeakerScores(scores_T=self.score_embeddings(embeddings_TD, samples), embeddings_TD=embeddings_TD)
+        return LrAsdScores(scores_T=self.score_embeddings(embeddings_TD, samples), embeddings_TD=embeddings_TD)
 
     @torch.inference_mode()
     def embed_faces(self, grey_THW: Sequence[Bytes] | Bytes) -> Floats:

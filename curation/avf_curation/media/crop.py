@@ -8,6 +8,8 @@ from avf_curation.media.types import Bytes
 cv2.setNumThreads(1)  # a worker owns one core
 SYNCNET_SIDE_PX = 224  # input of SyncNet's lip network
 SPEAKER_SIDE_PX = 112  # input of LR-ASD: the middle of that crop
+# Of the crop for LR-ASD: margin, grey level outside the frame, and frames of the median filter on centre and size.
+SPEAKER_SCALE, SPEAKER_FILL, SPEAKER_MEDIAN = 0.40, 110, 13
 
 
 def crop_square(frame_HWC: Bytes, centre: tuple[float, float], side_px: float, size_px: int, fill: int = 0) -> Bytes:
@@ -31,8 +33,9 @@ def crop_for_syncnet(frame_HWC: Bytes, centre: tuple[float, float], half_px: flo
     return _resize(_cut_padded(frame_HWC, left, top, side, side, fill=fill), SYNCNET_SIDE_PX, SYNCNET_SIDE_PX)
 
 
-def crop_speaker(syncnet_HWC: Bytes) -> Bytes:
-    """Return the grey picture that LR-ASD sees of a face, (112, 112): the middle of what crop_for_syncnet returned."""
+def crop_for_lr_asd(frame_HWC: Bytes, centre: tuple[float, float], half_px: float) -> Bytes:
+    """Return the grey picture that LR-ASD sees of a face, (112, 112): the middle of the crop of SyncNet's authors."""
+    syncnet_HWC = crop_for_syncnet(frame_HWC, centre, half_px, SPEAKER_SCALE, SPEAKER_FILL)
     margin = (SYNCNET_SIDE_PX - SPEAKER_SIDE_PX) // 2
     return to_grey(syncnet_HWC[margin : margin + SPEAKER_SIDE_PX, margin : margin + SPEAKER_SIDE_PX])
 

@@ -1,7 +1,8 @@
 """The measurements of refining on one span: track, crop, sync, quality, and the encoded clip."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from avf_shards.timeline import FRAMES_PER_SECOND, Span
@@ -17,6 +18,7 @@ from avf_curation.sources.types import Side
 from avf_curation.stages import quality, sync, tracking
 from avf_curation.stages.faces import Box
 
+View = Literal["syncnet", "lr-asd"]  # networks that have a crop of their own
 _MIN_QUALITY_SIDE_PX = 16  # of the shrunk frames of extremely wide or high videos
 
 
@@ -44,7 +46,21 @@ class FaceCrops:
     """The face of one track, cropped from every frame of a span."""
 
     face_THWC: Bytes  # the clip's frames, BGR
-    sync_THWC: Bytes | None  # SyncNet's own crop, BGR; None where SyncNet does not run
+    sync_THWC: Bytes | None = None  # SyncNet's own crop, BGR; None where SyncNet does not run
+    speaker_THW: Bytes | None = None  # LR-ASD's own crop, grey; None where it does not run
+
+
+@dataclass(frozen=True, kw_only=True)
+class FacePath:
+    """Centres and sizes of a face in each frame, filtered over time as SyncNet's authors do."""
+
+    half_side_T: np.ndarray  # of the longer side of the box, in source pixels
+    x_T: np.ndarray  # of the box's centre
+    y_T: np.ndarray
+
+    def crop(self, frame_HWC: Bytes, t: int) -> Bytes:
+        """Return LR-ASD's crop of frame t, (112, 112) grey."""
+        return crop.crop_for_lr_asd(frame_HWC, (self.x_T[t], self.y_T[t]), self.half_side_T[t])
 
 
 def decode_for_detector(media: MediaFile, span: Span, side_px: int, detectors: Detectors) -> DetectorFrames:
@@ -87,10 +103,10 @@ def track_faces(
 
     frame_size = detector_frames.width_px, detector_frames.height_px
     tracks = tracking.measure(len(detector_frames.frames), detect, *frame_size, config)
-    return [_with_blend(track, detector_frames, config.max_blend) for track in tracks[:1]] + tracks[1:]
+    return [with_blend(track, detector_frames, config.max_blend) for track in tracks[:1]] + tracks[1:]
 
 
-def _with_blend(track: tracking.Track, detector_frames: DetectorFrames, max_blend: float) -> tracking.Track:
+def with_blend(track: tracking.Track, detector_frames: DetectorFrames, max_blend: float) -> tracking.Track:
     """Return the track with the measure of whether its face turns into another one, and where."""
     frames, scale = detector_frames.frames, detector_frames.scale
     blend = face_blend.find_blend(frames, scale, track.window, min_share=max_blend)
@@ -104,34 +120,54 @@ def crop_clip(
     settings: SourceSettings,
     detectors: Detectors,
     *,
-    with_sync: bool,
+    views: Collection[View] = (),
 ) -> FaceCrops:
-    """Crop the face of a track from the source frames and, `with_sync`, also as the authors of SyncNet do.
+    """Crop the face of a track from the source frames, and also as the networks in `views` see it.
 
     Raises MediaError.
     """
-    if detector_frames.scale == 1.0:  # the detector saw full size: nothing is gained by decoding again
-        source_frames = iter(detector_frames.frames)
-    else:
-        size = detector_frames.width_px, detector_frames.height_px
-        source_frames = (detectors.converter.array(frame, *size, "bgr24") for frame in media.read(detector_frames.span))
-    half_side_T, x_T, y_T = _syncnet_path(track, settings.sync.crop_median)
-    face_crops, sync_crops = [], []
-    for t, frame_HWC in enumerate(source_frames):
+    sync_path, lr_asd_path = _face_path(track, settings.sync.crop_median), speaker_path(track)
+    face_crops, sync_crops, speaker_crops = [], [], []
+    for t, frame_HWC in enumerate(read_source_frames(media, detector_frames, detectors)):
         x, y = track.window.centres_T2[t]
         face_crops.append(crop.crop_square(frame_HWC, (x, y), track.window.side_px, settings.clip.size_px))
-        if with_sync:
+        if "syncnet" in views:
             padding, scale = settings.sync.crop_padding, settings.sync.crop_scale
-            sync_crops.append(crop.crop_for_syncnet(frame_HWC, (x_T[t], y_T[t]), half_side_T[t], scale, padding))
-    return FaceCrops(face_THWC=np.stack(face_crops), sync_THWC=np.stack(sync_crops) if with_sync else None)
+            centre = sync_path.x_T[t], sync_path.y_T[t]
+            sync_crops.append(crop.crop_for_syncnet(frame_HWC, centre, sync_path.half_side_T[t], scale, padding))
+        if "lr-asd" in views:
+            speaker_crops.append(lr_asd_path.crop(frame_HWC, t))
+    return FaceCrops(
+        face_THWC=np.stack(face_crops),
+        sync_THWC=np.stack(sync_crops) if "syncnet" in views else None,
+        speaker_THW=np.stack(speaker_crops) if "lr-asd" in views else None,
+    )
 
 
-def _syncnet_path(track: tracking.Track, median: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return half sides and centres (x, y) of the face boxes, median-filtered over time as SyncNet's authors do."""
+def read_source_frames(media: MediaFile, detector_frames: DetectorFrames, detectors: Detectors) -> Iterator[Bytes]:
+    """Yield the BGR frames of a span at full size. Raises MediaError."""
+    if detector_frames.scale == 1.0:  # the detector saw full size: nothing is gained by decoding again
+        yield from detector_frames.frames
+        return
+    size = detector_frames.width_px, detector_frames.height_px
+    for frame in media.read(detector_frames.span):
+        yield detectors.converter.array(frame, *size, "bgr24")
+
+
+def speaker_path(track: tracking.Track) -> FacePath:
+    """Return the path of a face that LR-ASD's crop follows."""
+    return _face_path(track, crop.SPEAKER_MEDIAN)
+
+
+def _face_path(track: tracking.Track, median: int) -> FacePath:
     boxes_T4 = track.boxes_T4
     half_side_T = np.max(boxes_T4[:, 2:] - boxes_T4[:, :2], axis=1) / 2
     centres_T2 = (boxes_T4[:, :2] + boxes_T4[:, 2:]) / 2
-    return medfilt(half_side_T, median), medfilt(centres_T2[:, 0], median), medfilt(centres_T2[:, 1], median)
+    return FacePath(
+        half_side_T=medfilt(half_side_T, median),
+        x_T=medfilt(centres_T2[:, 0], median),
+        y_T=medfilt(centres_T2[:, 1], median),
+    )
 
 
 def score_sync(

@@ -10,6 +10,7 @@ from avf_shards.timeline import SAMPLES_PER_FRAME
 
 from avf_curation.detectors.detector_set import BackendSelection, Detectors
 from avf_curation.detectors.librosa_split import split_silence
+from avf_curation.media.crop import SPEAKER_SIDE_PX
 from avf_curation.media.decode import MediaFile
 from avf_curation.media.encode import encode_flac, encode_mp4
 from avf_curation.pipeline.failures import InfrastructureError
@@ -60,6 +61,10 @@ def check_tools(detectors: Detectors, settings: SourceSettings) -> None:
             step = "searching its sound for speech"
             if detectors.find_speech is not None:
                 detectors.find_speech(audio_track.samples)
+            step = "asking who speaks"
+            if detectors.lr_asd is not None:
+                face_THW = np.zeros((2, SPEAKER_SIDE_PX, SPEAKER_SIDE_PX), np.uint8)
+                detectors.lr_asd.score(face_THW, audio_track.samples[: 2 * SAMPLES_PER_FRAME])
             step = "searching a frame for faces"
             detectors.faces([frame], 1.0, settings.track)
     except Exception as error:

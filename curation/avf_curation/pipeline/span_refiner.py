@@ -1,18 +1,19 @@
-"""Refine one span: track the face, score sync and quality, and encode the clips of a span that passes."""
+"""Refine one span: track the face, ask whether it speaks, score sync and quality, and encode clips of what passes."""
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from avf_curation.detectors.detector_set import Detectors
 from avf_curation.media.decode import MediaFile
 from avf_curation.media.types import AudioTrack, Bytes
-from avf_curation.pipeline import refining
+from avf_curation.pipeline import refining, speakers
 from avf_curation.pipeline.audio_fingerprint import compute_fingerprint
 from avf_curation.pipeline.failures import classify_failure
 from avf_curation.pipeline.outcomes import EncodedClip, SpanOutcome
 from avf_curation.recipe import SourceSettings
 from avf_curation.sources.types import Side
-from avf_curation.stages import quality, sync, tracking
+from avf_curation.stages import quality, speaker, sync, tracking
 from avf_curation.stages.candidate import Candidate
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ class RefiningContext:
 
 
 class SpanRefiner:
-    """Takes one span through stages 4 to 6. Its state is how far the span came, so that a failure names its stage.
+    """Takes one span through stages 4 to 7. Its state is how far the span came, so that a failure names its stage.
 
     A rejection is final: where a rejected span is measured on, later stages cannot change the verdict.
     """
@@ -42,6 +43,8 @@ class SpanRefiner:
         self._stage = tracking.STAGE
         #: The parts of a span that more than one person has, which are to be refined by themselves; else at most one.
         self.parts: list[tracking.SpanPart] = []
+        self._scored_faces: speakers.ScoredFaces | None = None  # of a span in which several faces are asked who speaks
+        self._face = 0  # number of the face whose track comes first, 0 = the largest
 
     def refine(self) -> SpanOutcome:
         """Return the outcome of the span. Raises InfrastructureError."""
@@ -58,15 +61,22 @@ class SpanRefiner:
         frames, tracks = self._track_faces()
         if not tracks or self._stops or len(self.parts) > 1:
             return SpanOutcome(candidate=self._candidate)
-        largest = tracks[0]
-        crops = self._crop(frames, largest, with_sync=self._context.detectors.syncnet is not None)
+        first = tracks[0]
+        views: list[refining.View] = ["syncnet"] if self._context.detectors.syncnet is not None else []
+        if self._asks_who_speaks and len(tracks) == 1 and self._scored_faces is None:
+            views.append("lr-asd")
+        crops = self._crop(frames, first, views)
 
-        shift_frames = self._score_sync(crops, largest)
+        self._score_speaker(frames, tracks, crops)
+        if self._stops:
+            return SpanOutcome(candidate=self._candidate)
+
+        shift_frames = self._score_sync(crops, first)
         if self._stops:
             return SpanOutcome(candidate=self._candidate)
 
         rejected_before = self._candidate.failed_check is not None
-        overlay_frames = self._score_quality(frames, crops, largest)
+        overlay_frames = self._score_quality(frames, crops, first)
         if self._candidate.failed_check:
             # A span that only the sample measured so far must not influence its group's watermark.
             return SpanOutcome(candidate=self._candidate, overlay_frames=() if rejected_before else overlay_frames)
@@ -79,27 +89,73 @@ class SpanRefiner:
         """Return whether the span is rejected and its video is not in the sample that is measured on."""
         return self._candidate.failed_check is not None and not self._context.measure_rejected
 
+    @property
+    def _asks_who_speaks(self) -> bool:
+        return self._context.detectors.lr_asd is not None and self._context.settings.gates.speaker != "skip"
+
     def _track_faces(self) -> tuple[refining.DetectorFrames, list[tracking.Track]]:
         context, settings = self._context, self._context.settings
         with context.detectors.clock.stage("track"):
             side_px = settings.track.side_px
             frames = refining.decode_for_detector(context.media, self._candidate.span, side_px, context.detectors)
             tracks = refining.track_faces(frames, context.detectors, settings.track, context.side, context.side_share)
-        largest = tracks[0] if tracks else None
-        measured = {} if largest is None else largest.record()
-        gate = "decide" if largest is None else settings.gates.track  # without a face there is no clip in any case
-        checks = tracking.decide(largest, settings.track)
-        if largest is not None and gate == "decide" and not self._candidate.failed_check:
-            self.parts = tracking.split_at_other_faces(largest, self._candidate.span, settings.track)
+        if settings.track.people == "speaker" and tracks:
+            tracks = self._keep_speaker(frames, tracks)
+        first = tracks[0] if tracks else None
+        measured = {} if first is None else first.record()
+        gate = "decide" if first is None else settings.gates.track  # without a face there is no clip in any case
+        checks = tracking.decide(first, settings.track)
+        if first is not None and gate == "decide" and not self._candidate.failed_check:
+            self.parts = tracking.split_at_other_faces(first, self._candidate.span, settings.track)
         self._candidate = self._candidate.with_stage(tracking.STAGE, measured, checks, gate)
         return frames, tracks
 
-    def _crop(self, frames: refining.DetectorFrames, track: tracking.Track, with_sync: bool) -> refining.FaceCrops:
+    def _keep_speaker(self, frames: refining.DetectorFrames, tracks: list[tracking.Track]) -> list[tracking.Track]:
+        """Return the track of the face that speaks most, alone."""
+        self._score_faces(frames, tracks)
+        assert self._scored_faces is not None
+        self._face = speaker.choose_speaker([scores.scores_T for scores in self._scored_faces.scores])
+        return speakers.put_speaker_first(tracks, self._face, frames, self._context.settings.track.max_blend)[:1]
+
+    def _score_faces(self, frames: refining.DetectorFrames, tracks: list[tracking.Track]) -> None:
+        """Score each face with the sound of the span."""
+        context, before = self._context, self._stage
+        self._stage = speaker.STAGE
+        with context.detectors.clock.stage("crop"):
+            faces = speakers.crop_faces(context.media, frames, tracks, context.detectors)
+        with context.detectors.clock.stage(speaker.STAGE):
+            samples = context.audio.cut(self._candidate.span)
+            self._scored_faces = speakers.score_faces(faces, samples, context.detectors)
+        self._stage = before
+
+    def _score_speaker(
+        self, frames: refining.DetectorFrames, tracks: list[tracking.Track], crops: refining.FaceCrops
+    ) -> None:
+        """Ask whether the face of the span speaks, or which of its faces does."""
+        self._stage = speaker.STAGE
+        context, settings = self._context, self._context.settings
+        if settings.gates.speaker == "skip":
+            return
+        scores = speaker.SpeakerScores(backend="none")
+        if self._asks_who_speaks:
+            samples = context.audio.cut(self._candidate.span)
+            if self._scored_faces is None and crops.speaker_THW is None:
+                self._score_faces(frames, tracks)
+            with context.detectors.clock.stage(speaker.STAGE):
+                if self._scored_faces is None:
+                    assert crops.speaker_THW is not None
+                    self._scored_faces = speakers.score_faces([crops.speaker_THW], samples, context.detectors)
+                scores = self._scored_faces.measure(samples, others_count=settings.track.people == "speaker")
+        checks = speaker.decide(scores, settings.speaker)
+        checks += settings.gates.undecided_checks(speaker.STAGE, checks)
+        self._candidate = self._candidate.with_stage(speaker.STAGE, scores.record(), checks, settings.gates.speaker)
+
+    def _crop(
+        self, frames: refining.DetectorFrames, track: tracking.Track, views: Collection[refining.View] = ()
+    ) -> refining.FaceCrops:
         context = self._context
         with context.detectors.clock.stage("crop"):
-            return refining.crop_clip(
-                context.media, frames, track, context.settings, context.detectors, with_sync=with_sync
-            )
+            return refining.crop_clip(context.media, frames, track, context.settings, context.detectors, views=views)
 
     def _score_sync(self, crops: refining.FaceCrops, track: tracking.Track) -> int:
         """Score the sync and return by how many frames the audio is to be moved later."""
@@ -144,7 +200,7 @@ class SpanRefiner:
         clips = []
         for number, track in enumerate(tracks):
             if number > 0:
-                crops = self._crop(frames, track, with_sync=False)
+                crops = self._crop(frames, track)
             with context.detectors.clock.stage("clip"):
                 media = refining.encode_clip(crops, context.audio, span, shift_frames, context.settings)
             clips.append(
@@ -153,7 +209,7 @@ class SpanRefiner:
                     window_px=track.window.side_px,
                     size_px=context.settings.clip.size_px,
                     shift_frames=shift_frames,
-                    track=number,
+                    track=number + self._face,
                 )
             )
         return tuple(clips)

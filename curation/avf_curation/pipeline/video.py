@@ -1,7 +1,7 @@
 """The pipeline on one screen: what happens to one input, from its first byte to an outcome for every second of it.
 
-Screening (stages 1 to 3: scenes, faces, silence) decodes all of the input once. Refining (stages 4 to 6: track, sync,
-quality, then the clip) decodes again what is left. The two steps may run on different machines.
+Screening (stages 1 to 3: scenes, faces, silence) decodes all of the input once. Refining (stages 4 to 7: track,
+speaker, sync, quality, then the clip) decodes again what is left. The two steps may run on different machines.
 """
 
 import logging
@@ -72,7 +72,7 @@ def screen_video(video: Video, root: Path, settings: SourceSettings, detectors: 
 
 
 def refine_video(screened: ScreenedVideo, root: Path, settings: SourceSettings, detectors: Detectors) -> VideoOutcomes:
-    """Run stages 4 to 6 on the candidates of a screened input, and encode their clips. Raises as `curate_video`."""
+    """Run stages 4 to 7 on the candidates of a screened input, and encode their clips. Raises as `curate_video`."""
     video, clock = screened.video, None
     try:
         outcomes = tuple(_refine(screened, root, settings, detectors))

@@ -28,7 +28,7 @@ from avf_curation.sources.types import Video
 
 TOTALS = "estimate.json"
 _RESAMPLES = 1000  # of the bootstrap
-_GPU_STAGES = ("track", "sync")  # stages that run on a GPU where there is one
+_GPU_STAGES = ("track", "speaker", "sync")  # stages that run on a GPU where there is one
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,1 +1,1 @@
-"""The six stages, a file each: a config, `measure` that returns scores, `decide` that compares them with thresholds."""
+"""The seven stages, a file each: a config, `measure` that returns scores, `decide` that compares them."""

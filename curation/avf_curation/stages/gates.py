@@ -24,6 +24,7 @@ class UndecidedConfig:
 
     faces: Undecided = "keep"  # no sampled frame shows a face, and the recipe lets that pass
     silence: Undecided = "keep"  # the package of the speech detector is not installed
+    speaker: Undecided = "keep"  # the weights of the network are not there
     sync: Undecided = "keep"  # the span is too short, or the backend is not confident of the offset
     quality: Undecided = "keep"  # too little moves to tell a watermark, in the span and in its group
 
@@ -37,6 +38,7 @@ class GatesConfig:
     # skip: the shot is not split. The stage decides where spans end, so it cannot merely measure.
     silence: Literal["decide", "skip"]
     track: Gate  # never skipped: it makes the crop window. A span without any face is rejected in both modes
+    speaker: GateOrSkip  # skip: whether the face speaks is not asked
     sync: GateOrSkip  # measure, skip: the sound is stored as it is, without repair of its offset
     quality: GateOrSkip  # skip: the pooled watermark search is skipped too
     # Share of the videos whose rejected spans are measured by the remaining stages too, for what-if and calibrate.

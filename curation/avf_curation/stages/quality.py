@@ -1,4 +1,4 @@
-"""Stage 6, quality: blur, frozen or black frames, letterbox, watermark and burnt-in text (4.1, last sentence).
+"""Stage 7, quality: blur, frozen or black frames, letterbox, watermark and burnt-in text (4.1, last sentence).
 
 Blur is measured on the crop of fixed size, because sharpness depends on size. A watermark is searched within one moving
 shot, and over the shots of all clips of a group together, because most corpora arrive as single-shot clips.

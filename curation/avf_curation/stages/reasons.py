@@ -107,6 +107,14 @@ REASONS: Mapping[str, Reason] = {
         sentence="The crop around the face reaches too far outside the picture.",
         score="share of the crop outside the picture",
     ),
+    "speaker/not_speaking": Reason(
+        sentence="The face hardly speaks: a voice-over, music, somebody who listens, or somebody outside the picture.",
+        score="share of frames in which the face speaks",
+    ),
+    "speaker/another_speaks": Reason(
+        sentence="Another face of the picture speaks for too long.",
+        score="share of frames in which another face is the speaker",
+    ),
     "sync/low_confidence": Reason(
         sentence="SyncNet does not see that lips and sound belong together.", score="SyncNet's confidence"
     ),

@@ -1,4 +1,4 @@
-"""Stage 5, sync: does the sound belong to the lips? Offset, confidence, distance (AVF-MAE++ 4.1, step 5).
+"""Stage 6, sync: does the sound belong to the lips? Offset, confidence, distance (AVF-MAE++ 4.1, step 5).
 
 An offset is the number of frames by which the sound must be moved later to fit the lips. A small offset that the
 backend is confident of can be repaired by moving the sound before it is stored.

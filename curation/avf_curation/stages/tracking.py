@@ -50,8 +50,9 @@ class TrackConfig:
     max_blend: float  # share of a change of the face that a mixture of two faces explains: more is a dissolve
     min_face_px: float  # median side of the face in source pixels
     max_padding: float  # mean share of the window outside the frame
-    people: Literal["largest", "each"] = "largest"  # a clip of the largest face, or of each face
-    min_present: float = 0.3  # `each`: share of the span in which a face must be found
+    # a clip of the largest face, of each face, or of the one that speaks most
+    people: Literal["largest", "each", "speaker"] = "largest"
+    min_present: float = 0.3  # `each`, `speaker`: share of the span in which a face must be found
 
     def __post_init__(self) -> None:
         lost, scale = self.max_lost_share, self.window_scale
@@ -110,7 +111,7 @@ class SpanPart:
 
 
 def measure(frames: int, detect: DetectFaces, width_px: int, height_px: int, config: TrackConfig) -> list[Track]:
-    """Follow the largest face through a span of `frames` frames, and the other faces where `people` is each.
+    """Follow the largest face through a span of `frames` frames, and the other faces unless `people` is largest.
 
     Returns the tracks, the largest face first. The list is empty when no face is detected.
 
@@ -205,7 +206,7 @@ def split_at_other_faces(track: Track, span: Span, config: TrackConfig) -> list[
     edges = {0, span.frames}
     blend = NO_FRAMES
     if track.rival_share <= config.max_rival_share:
-        if config.people == "largest":
+        if config.people != "each":
             edges |= {edge for other in track.other_faces for edge in (other.start_frame, other.stop_frame)}
             edges |= {*track.pan_edges}
         if track.blend > config.max_blend:
@@ -238,7 +239,10 @@ def decide(track: Track | None, config: TrackConfig) -> tuple[Check, ...]:
     )
     if track is None:
         return (lost,)
-    return (lost, *_check_identity(track, config), *_check_window(track, config))
+    checks = _check_identity(track, config)
+    if config.people == "speaker":  # of several faces the one that speaks is tracked; the speaker stage judges it
+        checks = tuple(check for check in checks if check.reason != "several_faces")
+    return (lost, *checks, *_check_window(track, config))
 
 
 def _check_identity(track: Track, config: TrackConfig) -> tuple[Check, ...]:

@@ -10,7 +10,7 @@ from avf_shards.schema.ledger import Check
 
 UNDECIDED = "undecided"  # reason of a rejection where a recipe has gates.undecided.STAGE: reject
 WATERMARK, POOLED = "watermark", "watermark_pooled"
-STAGES_WITH_UNDECIDED = ("faces", "silence", "sync", "quality")  # the other stages measure every span
+STAGES_WITH_UNDECIDED = ("faces", "silence", "speaker", "sync", "quality")  # the other stages measure every span
 
 
 def undecided_reasons(checks: Iterable[Check]) -> list[str]:

@@ -63,6 +63,22 @@ class TrackMeasurements:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SpeakerMeasurements:
+    """Whether the face speaks. Curves (schema/curve.py) have a value for each frame; None: not measured."""
+
+    backend: str  # "lr-asd", or "none": not measured
+    face: int | None  # number of the face that speaks most, 0 = the largest
+    faces: int  # number of faces that were asked
+    speaking_share: float | None  # share of the frames in which that face speaks
+    mean_score: float | None  # of the network over the frames; above zero speaks
+    other_share: float | None  # share of the frames in which another face is the speaker; None: each has its clip
+    speaking_curve: str | None = None  # the network's score, in steps of 0.1
+    mouth_curve: str | None = None  # change of the mouth's picture since the frame before, in steps of 0.5 grey levels
+    sound_curve: str | None = None  # level of the sound, in dBFS
+    would_reject: tuple[str, ...] = ()  # reasons of failed checks, where the recipe only measures the stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SyncMeasurements:
     """Synchrony of lips and sound."""
 
@@ -95,6 +111,7 @@ StageMeasurements = (
     | FacesMeasurements
     | SilenceMeasurements
     | TrackMeasurements
+    | SpeakerMeasurements
     | SyncMeasurements
     | QualityMeasurements
 )
@@ -108,6 +125,7 @@ class Measurements:
     faces: FacesMeasurements | None = None  # number and size of faces
     silence: SilenceMeasurements | None = None  # speech and level
     track: TrackMeasurements | None = None  # the face over time
+    speaker: SpeakerMeasurements | None = None  # whether the face speaks
     sync: SyncMeasurements | None = None  # lips against sound
     quality: QualityMeasurements | None = None  # sharpness, frozen and black frames, bars, watermark, text
 
@@ -146,6 +164,7 @@ _KINDS: Mapping[str, type[StageMeasurements]] = {
     "faces": FacesMeasurements,
     "silence": SilenceMeasurements,
     "track": TrackMeasurements,
+    "speaker": SpeakerMeasurements,
     "sync": SyncMeasurements,
     "quality": QualityMeasurements,
 }
@@ -168,6 +187,8 @@ def _read(kind: type[StageMeasurements], values: Fields) -> StageMeasurements:
             table[name] = tuple(map(str, values.items(name))) if name in values.values else ()
         elif name == "faces_per_frame":
             table[name] = values.integers(name)
+        elif name.endswith("_curve"):
+            table[name] = values.optional_text(name)
         elif name == "backend":
             table[name] = values.text(name)
         elif name == "speech":

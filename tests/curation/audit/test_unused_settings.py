@@ -28,6 +28,7 @@ def unused(*settings: str, sources: tuple[str, ...] = ("a", "b")) -> dict[str, s
         ),
         ("sync.crop_scale=0.5", "not measured by this backend, sync=envelope"),
         ("silence.min_speech_share=0.5", "not measured by this backend, speech=none"),
+        ("speaker.min_share=0.5", "not measured by this backend, speaker=none"),
         ("track.nms_iou=0.5", "not measured by this backend, track=dlib"),
         ("run.retinaface=retinaface_resnet50", "not measured by this backend, track=dlib"),
         ("scenes.content_threshold=30", "scenes.detectors does not name content"),

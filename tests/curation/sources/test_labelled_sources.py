@@ -173,5 +173,5 @@ def test_another_layout_is_refused(name: str, tmp_path: Path) -> None:
 
 def test_the_labelled_recipe_rejects_only_unusable_clips() -> None:
     gates = load_recipe(Path("labelled")).defaults.gates
-    assert set(gates.non_deciding) == {"scenes", "faces", "silence", "track", "sync", "quality"}
+    assert set(gates.non_deciding) == {"scenes", "faces", "silence", "track", "speaker", "sync", "quality"}
     assert load_recipe(Path("labelled")).defaults.scenes.detectors == ()

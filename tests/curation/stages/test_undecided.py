@@ -2,7 +2,7 @@
 
 import pytest
 from avf_curation.recipe import load_recipe
-from avf_curation.stages import faces, quality, silence, sync
+from avf_curation.stages import faces, quality, silence, speaker, sync
 from avf_curation.stages.faces import FacesScores
 from avf_curation.stages.undecided import STAGES_WITH_UNDECIDED, make_undecided_check, undecided_reasons
 from avf_shards.errors import UserError
@@ -66,6 +66,7 @@ def test_the_stages_that_may_have_no_score_are_those_that_the_recipe_names() -> 
     checks = [
         *faces.decide(no_face, defaults.faces),
         *silence.decide(unheard, defaults.silence),
+        *speaker.decide(speaker.SpeakerScores(backend="none"), defaults.speaker),
         *sync.decide(silent, defaults.sync),
         *quality.decide(still, defaults.quality),
     ]

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
 
+import numpy as np
 import pytest
 from avf_curation.stages.faces import FacesScores
 from avf_curation.stages.quality import QualityScores
 from avf_curation.stages.scenes import ScenesScores
 from avf_curation.stages.silence import Stretch
+from avf_curation.stages.speaker import SpeakerScores
 from avf_curation.stages.sync import SyncScores
 from avf_shards.errors import FaultError, UserError
 from avf_shards.packing.near_duplicates import decode_fingerprint, encode_fingerprint
@@ -38,6 +40,9 @@ STAGES: dict[str, dict[str, Any]] = {
     | {"would_reject": ["several_faces"]},
     "silence": Stretch(span=Span(0, 50), speech=True, level_dbfs=-20.5).record(),
     "track": {"window_px": 300.0, "face_px": 120.5, "detections": 9, "tracks": 1, "blend": 0.0},
+    "speaker": SpeakerScores(
+        backend="lr-asd", speaking_share=0.5, mean_score=-0.1, face=0, faces=1, speaking_T=np.float32([1, -2])
+    ).record(),
     "sync": SyncScores(backend="envelope", offset_frames=3, confidence=None, distance=None, length_s=2.0).record(),
     "quality": QualityScores(sharpness=30.0, frozen_s=0.0, black_share=0.0, bars=0.0, overlay_px=None).record()
     | {"overlay_pooled_px": None},
