@@ -54,6 +54,7 @@ FileKind = Literal[
     "study results",
     "test result",
     "throughput",
+    "trained videos",
     "training run",
     "unit",
     "unit log entry",
@@ -98,6 +99,7 @@ VERSIONS: Mapping[FileKind, int] = {
     "study results": 1,  # OUT/study.json
     "test result": 1,  # RUN/result.json of post-pre-training and fine-tuning
     "throughput": 1,  # rows of RUN/throughput.jsonl
+    "trained videos": 1,  # PREDICTIONS/NAME/trained_videos.json of avf-train predict-frames and ensemble-frames
     "training run": 1,  # RUN/run.json of pre-training and fine-tuning
     "unit": 2,  # unit.json
     "unit log entry": 1,  # lines of RUN/log/units.jsonl

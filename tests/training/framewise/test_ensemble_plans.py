@@ -144,7 +144,7 @@ def test_the_table_has_the_folds_that_training_draws(tmp_path: Path) -> None:
     assert main(words) == 0
     table = read_fold_table(tmp_path / "folds.json")
     # The choice looks at labels alone.
-    reader: Any = SimpleNamespace(read=lambda subject: subject, unlabelled=lambda subjects: ())
+    reader: Any = SimpleNamespace(read=lambda subject: subject, unlabelled=lambda subjects: (), folders=list)
     for fold in range(1, 6):
         recipe = FrameRecipe(model="temporal", visual=("vit",), fold=fold, fold_seed=3)
         videos = read_labelled_videos(tmp_path / "L", find_task("va"), recipe, reader)

@@ -91,6 +91,7 @@ def _run(options: argparse.Namespace) -> int:
     from avf_shards.errors import UserError
 
     from avf_training.framewise.labels.tasks import find_task
+    from avf_training.framewise.labels.trained_videos import split_trained
     from avf_training.framewise.predictions.challenge_answers import fill_missing_videos, list_answers
     from avf_training.framewise.predictions.prediction_set import choose_name, read_prediction_set
     from avf_training.framewise.submission import read_image_list, write_submission
@@ -100,12 +101,17 @@ def _run(options: argparse.Namespace) -> int:
     if listed != task.record_name:
         raise UserError(f"{options.sample}: is the list of {listed}, not of {task.record_name}; name its own --task")
     name = choose_name(options.predictions, options.name)
-    answers = list_answers(read_prediction_set(options.predictions, name, task), options.source)
+    predictions = read_prediction_set(options.predictions, name, task)
+    answers = list_answers(predictions, options.source)
+    asked = {image.video for image in images}
+    learned, _ = split_trained(predictions.trained, [each for each in predictions.tracks if each.video_id in asked])
     missing: list[str] = []
     if options.missing_videos == "typical":
-        answers, missing = fill_missing_videos(task, answers, {image.video for image in images})
+        answers, missing = fill_missing_videos(task, answers, asked)
     statements = write_submission(options.out, options.sample, answers)
     lines = [f"{each}" for each in statements if each.video not in missing and (each.repeated or each.cut)]
+    trained = sorted({subject.video_id for subject in learned})
+    lines += [f"{video}: the model was trained on it, so its answer is none for a new video" for video in trained]
     lines += [f"{video}: no prediction, the typical answer in every row" for video in missing]
     repeated = sum(each.repeated for each in statements if each.video not in missing)
     lines.append(
@@ -113,5 +119,5 @@ def _run(options: argparse.Namespace) -> int:
         f"{repeated:,} repeated, {count_noun(len(missing), 'video')} without a prediction"
     )
     values = {"out": str(options.out), "rows": len(images), "videos": [vars(each) for each in statements]}
-    print_answer(options, values | {"typical": missing}, "\n".join(lines))
+    print_answer(options, values | {"typical": missing, "trained": trained}, "\n".join(lines))
     return 0

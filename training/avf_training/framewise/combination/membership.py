@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from avf_training.framewise.combination.plan import EnsembleMember
 from avf_training.framewise.ensemble.scenes import Scene, SceneChoice
 from avf_training.framewise.labels.label_track import LabelTrack, SplitName
+from avf_training.framewise.labels.trained_videos import TrainedVideos
 from avf_training.framewise.tracks.identity import TrackSubject
 
 
@@ -52,29 +53,42 @@ def gather_facts(
     return facts
 
 
-def choose_members(members: Sequence[EnsembleMember], available: Sequence[bool], facts: VideoFacts) -> AnsweringMembers:
+def choose_members(
+    members: Sequence[EnsembleMember],
+    available: Sequence[bool],
+    facts: VideoFacts,
+    trained: Sequence[TrainedVideos | None] = (),
+) -> AnsweringMembers:
     """Return who answers a video.
 
     A reaction video is answered by the members of that scene, where there are any, and any other video by the rest. Of
     these, members that have not seen the video in training answer; where all have, all do, and the video is not scored.
 
     Args:
+        members: of the plan.
         available: which members have predictions of the video.
+        facts: of the video.
+        trained: what each member was trained on, as its predictions say; None, or empty: they do not.
     """
     present = [position for position, there in enumerate(available) if there]
     scene_of_members = "reaction" if facts.scene == "reaction" else "all"
     of_scene = [position for position in present if members[position].scene == scene_of_members]
     of_scene = of_scene or [position for position in present if members[position].scene == "all"]
-    unseen = [position for position in of_scene if not has_seen(members[position], facts)]
+    records = trained or [None] * len(members)
+    unseen = [position for position in of_scene if not has_seen(members[position], facts, records[position])]
     return AnsweringMembers(positions=tuple(unseen or of_scene), seen=not unseen)
 
 
-def has_seen(member: EnsembleMember, facts: VideoFacts) -> bool:
-    """Return whether a member was trained on a video, as plan, folds and sets tell.
+def has_seen(member: EnsembleMember, facts: VideoFacts, trained: TrainedVideos | None = None) -> bool:
+    """Return whether a member was trained on a video.
 
-    A labelled video that is in no set and in no fold may have been trained on, so it counts as seen. What folds tell
-    holds without labels, too.
+    What its predictions say of it holds, and beside it a fold or set that the plan names. Where they say nothing, plan,
+    folds and sets tell: a labelled video that is in no set and in no fold may have been trained on, so it counts as
+    seen. What folds tell holds without labels, too.
     """
+    if trained is not None:
+        is_named = member.fold is not None or member.trained_on == "all"
+        return trained.has(facts.subject) or (is_named and has_seen(member, facts))
     if member.fold is not None:
         return facts.fold is not None and facts.fold != member.fold
     if facts.labels is None:

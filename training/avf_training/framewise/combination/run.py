@@ -89,7 +89,8 @@ class EnsembleRun:
                 f"{facts.subject}: no predictions of {', '.join(missing)}, and the method {self.plan.method.kind} "
                 "needs those of every member; predict it, or leave the member out"
             )
-        answering = choose_members(self.plan.members, available, facts)
+        trained = [member.trained for member in self.members]
+        answering = choose_members(self.plan.members, available, facts, trained)
         if not answering.positions:
             raise UserError(f"{facts.subject}: only members of the scene reaction have predictions of it")
         return PlannedVideo(facts=facts, answering=answering, missing=missing)

@@ -21,6 +21,7 @@ from avf_training.framewise.combination.record import (
 )
 from avf_training.framewise.combination.run import EnsembleRun, OnVideo, PlannedVideo
 from avf_training.framewise.combination.smoothing_choice import WidthChoice
+from avf_training.framewise.labels.trained_videos import TrainedVideo, TrainedVideos
 from avf_training.framewise.predictions.frame_statistics import (
     count_valid,
     list_values,
@@ -107,8 +108,20 @@ def write_ensemble(run: EnsembleRun, out: Path, on_video: OnVideo) -> EnsembleRe
     )
     folder = TrackFolder(out).folder_of(identity.name)
     durable_io.make_folder(folder)
+    _list_trained(run).write(folder)
     write_record(folder, record)
     return record
+
+
+def _list_trained(run: EnsembleRun) -> TrainedVideos:
+    """Return the videos whose answers are those of members that were trained on them."""
+    learned = []
+    for video in run.videos:
+        subject, labels = video.facts.subject, video.facts.labels
+        if video.answering.seen:
+            entry = TrainedVideo(source=subject.source, video=subject.video_id, person=subject.person)
+            learned.append(entry if labels is None else TrainedVideo.from_labels(labels))
+    return TrainedVideos(train_on="ensemble").add(learned)
 
 
 def describe_fitting(run: EnsembleRun, fitted: Fitted | None, frames: int) -> FittingRecord:

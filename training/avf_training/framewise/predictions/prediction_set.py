@@ -3,6 +3,7 @@ values or logits of a task.
 """
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,13 @@ from pathlib import Path
 from avf_shards.errors import FaultError, UserError
 
 from avf_training.framewise.labels.tasks import FrameLabelTask
+from avf_training.framewise.labels.trained_videos import TrainedVideos, read_trained_videos
 from avf_training.framewise.tracks.errors import OtherTrackError
 from avf_training.framewise.tracks.feature_track import FeatureTrack, read_track
 from avf_training.framewise.tracks.identity import ExtractorIdentity, TrackSubject
 from avf_training.framewise.tracks.track_folder import TrackFolder
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +28,7 @@ class PredictionSet:
     task: FrameLabelTask
     identity: ExtractorIdentity  # of the model, the same in every track
     tracks: Mapping[TrackSubject, FeatureTrack]  # by person of a video, sorted
+    trained: TrainedVideos | None  # what the model was trained on; None: predictions of an earlier version, or others'
 
     @property
     def settings(self) -> dict[str, object]:
@@ -71,7 +76,14 @@ def read_prediction_set(folder: Path, name: str, task: FrameLabelTask) -> Predic
     if len(identities) > 1:
         raise UserError(f"{folder / name}: has tracks of {len(identities)} models; keep those of one in a folder")
     (identity,) = identities.values()
-    return PredictionSet(name=name, task=task, identity=identity, tracks=dict(sorted(tracks.items())))
+    trained = read_trained_videos(TrackFolder(folder).folder_of(name))
+    if trained is None:
+        log.warning(
+            "%s: does not say which videos its model was trained on; sets of labels and folds of the plan decide which "
+            "are new to it (predict-frames of this version adds it)",
+            TrackFolder(folder).folder_of(name),
+        )
+    return PredictionSet(name=name, task=task, identity=identity, tracks=dict(sorted(tracks.items())), trained=trained)
 
 
 def _check_task(path: Path, track: FeatureTrack, task: FrameLabelTask) -> None:

@@ -16,6 +16,7 @@ from avf_training.evaluation.intervals import MIN_UNITS
 from avf_training.framewise.combination.record import EnsembleRecord
 from avf_training.framewise.labels.label_track import LabelTrack
 from avf_training.framewise.labels.tasks import FrameLabelTask
+from avf_training.framewise.labels.trained_videos import split_trained
 from avf_training.framewise.predictions.frame_statistics import MEAN
 from avf_training.framewise.predictions.prediction_set import PredictionSet
 from avf_training.framewise.predictions.truth_join import BehindLast
@@ -95,12 +96,12 @@ def write_frame_report(inputs: ReportInputs, out: Path) -> tuple[FrameReport, Pa
     task, main = inputs.task, inputs.sets[0]
     require_replaceable(out / f"{task.name}.json", _NUMBERS)
     require_replaceable(out / f"{task.name}.html", PAGE)
-    chosen_text, chosen = choose_videos(inputs.labels, main.tracks.keys(), inputs.record, inputs.split)
+    chosen_text, chosen = choose_videos(inputs.labels, main.tracks.keys(), inputs.record, inputs.split, main.trained)
     by_authors = inputs.record is not None and inputs.record.plan.get("protocol") == "authors_code"
     # In development alone: a submission for the test set has a row for every frame.
     behind_last: BehindLast = "leave_out" if by_authors and inputs.split != "test" else "repeat"
     models = _score_models(inputs, chosen, behind_last)
-    tested = choose_test_videos(inputs.labels, main.tracks.keys(), inputs.split)
+    tested = choose_test_videos(inputs.labels, main.tracks.keys(), inputs.split, main.trained)
     test_models = _score_models(inputs, tested, "repeat")
     report = FrameReport(
         task=task.name,
@@ -129,6 +130,8 @@ def _score_models(inputs: ReportInputs, chosen: Sequence[TrackSubject], behind_l
     models = []
     for each in inputs.sets:
         videos = chosen if each is inputs.sets[0] else choose_for_member(inputs.record, each.name, chosen)
+        if inputs.split is None:
+            _, videos = split_trained(each.trained, videos)
         scored = score_model(each, inputs.labels, videos, behind_last)
         if scored is not None:
             models.append(scored)

@@ -12,6 +12,7 @@ from avf_training.evaluation.metrics import Floats
 from avf_training.framewise.combination.record import EnsembleRecord, VideoRecord
 from avf_training.framewise.labels.label_track import LabelTrack, SplitName
 from avf_training.framewise.labels.tasks import FrameLabelTask
+from avf_training.framewise.labels.trained_videos import TrainedVideos, split_trained
 from avf_training.framewise.predictions.frame_statistics import (
     ScoredOutput,
     count_frames,
@@ -85,13 +86,15 @@ def choose_videos(
     predicted: Collection[TrackSubject],
     record: EnsembleRecord | None,
     split: str | None,
+    trained: TrainedVideos | None = None,
 ) -> tuple[str, list[TrackSubject]]:
     """Return which videos are scored, in words, and the videos.
 
     Args:
         record: of the ensemble that is reported; None: it is a single model.
         split: set of the owners, or `all`; None: those that the record scores and that are not of the set test, or
-            the validation set, or all where the labels name no sets.
+            the validation set, or all where the labels name no sets, without those that the model was trained on.
+        trained: what the model was trained on, as its predictions say; None: they do not.
 
     Raises UserError where there is none.
     """
@@ -107,25 +110,60 @@ def choose_videos(
                 "--split"
             )
         return "labelled videos that are new to the ensemble's members, without those of the test set", chosen
-    if split in (None, "all"):
-        if split is None and any(labels[subject].split is not None for subject in subjects):
-            split = "validation"
-        else:
-            return f"all labelled videos ({_count_sets(labels, subjects)})", subjects
+    if split is None:
+        return _choose_new(labels, subjects, trained)
+    learned, _ = split_trained(trained, subjects)
+    if split == "all":
+        known = f", {len(learned)} of which the model was trained on" if learned else ""
+        return f"all labelled videos ({_count_sets(labels, subjects)}{known})", subjects
     chosen = [subject for subject in subjects if labels[subject].split == split]
     if not chosen:
         sets = sorted({str(labels[subject].split or "none") for subject in subjects})
         raise UserError(f"--split {split}: no video of this set has predictions; there are videos of {', '.join(sets)}")
     seen = 0 if record is None else len({_subject_of(each) for each in record.videos if not each.scored} & {*chosen})
-    trained = f", {seen} of which every member that answers was trained on" if seen else ""
-    return f"labelled videos of the {split} set{trained}", chosen
+    words = f", {seen} of which every member that answers was trained on" if seen else ""
+    if record is None and (seen := len({*learned} & {*chosen})):
+        words = f", {seen} of which the model was trained on"
+    return f"labelled videos of the {split} set{words}", chosen
+
+
+def _choose_new(
+    labels: Mapping[TrackSubject, LabelTrack], subjects: Sequence[TrackSubject], trained: TrainedVideos | None
+) -> tuple[str, list[TrackSubject]]:
+    """Return the videos of the validation set, or of all where there are no sets, that are new to a single model."""
+    words, chosen = f"all labelled videos ({_count_sets(labels, subjects)})", list(subjects)
+    if any(labels[subject].split is not None for subject in subjects):
+        words, chosen = (
+            "labelled videos of the validation set",
+            [subject for subject in subjects if labels[subject].split == "validation"],
+        )
+        if not chosen:
+            sets = sorted({str(labels[subject].split or "none") for subject in subjects})
+            raise UserError(
+                f"no video of the validation set has predictions; there are videos of {', '.join(sets)}; name a set "
+                "with --split"
+            )
+    learned, chosen = split_trained(trained, chosen)
+    if not chosen:
+        raise UserError(f"the model was trained on all {words}, as its predictions say; name a set with --split")
+    if learned:
+        words += f", without {len(learned)} that the model was trained on"
+    related = 0 if trained is None else sum(trained.related(subject, labels[subject]) for subject in chosen)
+    if related:
+        words += f"; of {related}, the model was trained on another of the same person or file"
+    return words, chosen
 
 
 def choose_test_videos(
-    labels: Mapping[TrackSubject, LabelTrack], predicted: Collection[TrackSubject], split: str | None
+    labels: Mapping[TrackSubject, LabelTrack],
+    predicted: Collection[TrackSubject],
+    split: str | None,
+    trained: TrainedVideos | None = None,
 ) -> list[TrackSubject]:
-    """Return the predicted videos of the test set, which stand apart; none where a set is named."""
-    subjects = sorted(set(labels) & set(predicted)) if split is None else []
+    """Return the predicted videos of the test set that are new to the model, which stand apart; none where a set is
+    named.
+    """
+    _, subjects = split_trained(trained, sorted(set(labels) & set(predicted)) if split is None else [])
     return [subject for subject in subjects if labels[subject].split == "test"]
 
 

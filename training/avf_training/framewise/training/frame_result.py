@@ -55,6 +55,7 @@ def common_result(spec: FrameModelSpec, videos: LabelledVideos) -> dict[str, Any
         "absent_classes": list(videos.absent),
         "tracks_without_labels": list(videos.unlabelled),
         "trained_on": spec.recipe.train_on,
+        "trained_videos": videos.trained.to_json(),
     }
 
 

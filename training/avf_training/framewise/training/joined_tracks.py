@@ -66,6 +66,10 @@ class JoinedTracksReader:
         self.identities: dict[str, ExtractorIdentity] = dict(known)
         self.widths: dict[str, int] = {}
 
+    def folders(self) -> list[Path]:
+        """Return the folder of each extractor's tracks."""
+        return [self._folder.folder_of(name) for name in (*self.visual, *self.audio)]
+
     def subjects(self, faults: list[str] | None = None) -> Iterator[TrackSubject]:
         """Yield every person with a track by the first extractor, by path.
 

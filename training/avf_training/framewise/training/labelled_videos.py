@@ -13,6 +13,12 @@ from avf_training.framewise.ensemble.folds import grouped_folds
 from avf_training.framewise.labels.label_report import count_classes
 from avf_training.framewise.labels.label_track import LabelTrack, list_label_tracks
 from avf_training.framewise.labels.tasks import FrameLabelTask
+from avf_training.framewise.labels.trained_videos import (
+    TrainedVideo,
+    TrainedVideos,
+    read_trained_videos,
+    split_trained,
+)
 from avf_training.framewise.tracks.errors import MissingTrackError
 from avf_training.framewise.training.frame_recipe import FrameRecipe
 from avf_training.framewise.training.joined_tracks import JoinedTracks, JoinedTracksReader
@@ -39,6 +45,7 @@ class LabelledVideos:
     class_counts: tuple[int, ...]  # valid training frames of each class, or with each action unit on; () for va
     absent: tuple[str, ...]  # classes that no training frame has
     unlabelled: tuple[str, ...]  # files of tracks whose person has no label of the task
+    trained: TrainedVideos  # those of `training`, and what the models behind their tracks were trained on
 
 
 def read_labelled_videos(
@@ -79,6 +86,8 @@ def read_labelled_videos(
             raise UserError(f"{labels}: no {name} video of {task.name} has labels and tracks")
     if recipe.train_on == "train":
         _warn_shared_groups(*pairs)
+    trained = _list_trained(pairs[0], recipe, reader)
+    _warn_trained_before(trained, pairs[1], recipe)
     counts = _count(task, pairs[0])
     absent = tuple(name for name, count in zip(task.classes, counts, strict=False) if not count)
     if absent:
@@ -90,6 +99,7 @@ def read_labelled_videos(
         class_counts=counts,
         absent=absent,
         unlabelled=reader.unlabelled(each.subject for each in every),
+        trained=trained,
     )
 
 
@@ -121,6 +131,27 @@ def _choose_sets(every: Sequence[LabelTrack], recipe: FrameRecipe) -> tuple[list
         if not training or not validation:
             raise UserError(f"no labels of the scene {recipe.scene} are in both sets; the labels' `scene` says it")
     return training, validation
+
+
+def _list_trained(training: Sequence[LabelledVideo], recipe: FrameRecipe, reader: JoinedTracksReader) -> TrainedVideos:
+    """Return what the model will have learned, with what the models behind its tracks have."""
+    behind = [record for record in (read_trained_videos(folder) for folder in reader.folders()) if record is not None]
+    has_fold = recipe.fold is not None
+    own = TrainedVideos(
+        train_on=recipe.train_on, fold=recipe.fold, fold_seed=recipe.fold_seed if has_fold else None
+    ).add(TrainedVideo.from_labels(each.labels) for each in training)
+    return own.add(video for record in behind for video in record.videos)
+
+
+def _warn_trained_before(trained: TrainedVideos, validation: Sequence[LabelledVideo], recipe: FrameRecipe) -> None:
+    seen, _ = split_trained(trained, [each.labels.subject for each in validation])
+    if seen and recipe.train_on == "train":
+        named = ", ".join(str(each) for each in seen[:_MAX_NAMED])
+        log.warning(
+            "the models behind the tracks were trained on %s of validation, whose scores say nothing of new ones: %s",
+            count_noun(len(seen), "video"),
+            named,
+        )
 
 
 def _warn_shared_groups(training: Sequence[LabelledVideo], validation: Sequence[LabelledVideo]) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from avf_shards.errors import FaultError, UserError
 
 from avf_training.evaluation.metrics import Floats
+from avf_training.framewise.labels.trained_videos import TrainedVideos, bind_trained_videos
 from avf_training.framewise.tracks.errors import MissingTrackError, OtherTrackError
 from avf_training.framewise.tracks.extractor import digest_weights
 from avf_training.framewise.tracks.feature_track import FeatureTrack, write_track
@@ -27,6 +28,7 @@ from avf_training.framewise.training.frame_selection import WHOLE
 from avf_training.framewise.training.joined_tracks import JoinedTracks, JoinedTracksReader
 from avf_training.framewise.training.kernel_machine import load_kernel_machine
 from avf_training.models.precision import use_single_precision
+from avf_training.trainer.run_folder import RESULT
 
 log = logging.getLogger(__name__)
 Predict = Callable[[JoinedTracks], Floats]
@@ -39,6 +41,7 @@ class RunPredictor:
     spec: FrameModelSpec
     identity: ExtractorIdentity  # of the prediction tracks
     predict: Predict  # from the tracks of a person to (N, O)
+    trained: TrainedVideos | None = None  # None: the run is of an earlier version and does not say
 
 
 @dataclass(kw_only=True)
@@ -81,11 +84,14 @@ def load_predictor(run: Path, name: str, device: str = "cpu", *, layer: str | No
         settings = {key: value for key, value in settings.items() if key != "task"} | {"layer": "last"}
     weights = digests[0] if len(digests) == 1 else sha256("\n".join(digests).encode()).hexdigest()
     identity = ExtractorIdentity.from_settings(name, settings, weights)
+    trained = None
+    if "trained_videos" in result:
+        trained = bind_trained_videos(result["trained_videos"], f"{run / RESULT}: trained_videos")
     if result["model"] == "kernel_elm":
         if layer is not None:
             raise UserError("--layer: a kernel machine has no layers")
         machine = load_kernel_machine(folders[0])
-        return RunPredictor(spec=machine.spec, identity=identity, predict=machine.predict)
+        return RunPredictor(spec=machine.spec, identity=identity, predict=machine.predict, trained=trained)
     output: Output = read_outputs if layer is None else read_layer
     models = [load_frame_network(folder).to(device) for folder in folders]
 
@@ -95,7 +101,7 @@ def load_predictor(run: Path, name: str, device: str = "cpu", *, layer: str | No
             return predictions[0]
         return np.stack([predictions[0][:, 0], predictions[1][:, 1]], 1)  # valence of the one, arousal of the other
 
-    return RunPredictor(spec=models[0].spec, identity=identity, predict=predict)
+    return RunPredictor(spec=models[0].spec, identity=identity, predict=predict, trained=trained)
 
 
 class TrackPrediction:
@@ -110,7 +116,10 @@ class TrackPrediction:
         self.report = PredictionReport()
 
     def run(self, on_subject: Callable[[TrackSubject], Any]) -> PredictionReport:
-        """Predict for every person with tracks. Raises OtherTrackError for other predictions of this name."""
+        """Predict for every person with tracks. Raises OtherTrackError for other predictions of this name.
+
+        What the model was trained on is written beside them.
+        """
         for subject in self._reader.subjects(self.report.faults):
             on_subject(subject)
             try:
@@ -120,7 +129,19 @@ class TrackPrediction:
                 continue
             if not self._stands(tracks):
                 self._write(tracks)
+        if self.report.written or self.report.skipped:
+            self._write_trained()
         return self.report
+
+    def _write_trained(self) -> None:
+        trained = self._predictor.trained
+        if trained is not None:
+            trained.write(self._folder.folder_of(self._predictor.identity.name))
+        else:
+            log.warning(
+                "the run is of an earlier version and does not say which videos it was trained on, so its predictions "
+                "do not either; scores of them go by the sets and folds that labels and plans name"
+            )
 
     def _stands(self, tracks: JoinedTracks) -> bool:
         path = self._folder.path(self._predictor.identity.name, tracks.subject)

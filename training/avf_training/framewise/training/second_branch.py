@@ -4,13 +4,16 @@ Shapes: K training clips, B clips, S predictions of a clip, O outputs.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from avf_shards.errors import UserError
+from avf_shards.text import count_noun
 
 from avf_training.evaluation.metrics import Floats
+from avf_training.framewise.labels.trained_videos import bind_trained_videos, split_trained
 from avf_training.framewise.metrics import WholeNumbers
 from avf_training.framewise.protocol import ProtocolOptions
 from avf_training.framewise.sampling.hard_clips import draw_hard_clips
@@ -20,8 +23,10 @@ from avf_training.framewise.training.frame_objective import FrameLoss, loss_of_f
 from avf_training.framewise.training.frame_recipe import FrameRecipe
 from avf_training.framewise.training.frame_result import read_result
 from avf_training.framewise.training.frame_selection import WHOLE
+from avf_training.framewise.training.labelled_videos import LabelledVideos
 from avf_training.framewise.training.window_data import RowsOfVideo
 from avf_training.framewise.training.window_loader import WindowLoader
+from avf_training.trainer.run_folder import RESULT
 
 BASE_MODEL = "fusion_transformer"
 _SHARED = ("visual", "audio", "normalization", "hidden", "mask_padding", "fold", "fold_seed", "train_on")
@@ -94,6 +99,22 @@ def load_base(spec: FrameModelSpec) -> tuple[FrameNetwork, str]:
     base = load_frame_network(folder)
     _check_alike(run, base.spec, spec)
     return base, digest_weights(folder)
+
+
+def add_trained_of_base(spec: FrameModelSpec, videos: LabelledVideos) -> LabelledVideos:
+    """Return the videos with those that the base was trained on. Raises UserError where some are to be scored here."""
+    run = Path(str(spec.recipe.base))
+    result = read_result(run)
+    if "trained_videos" not in result:
+        return videos
+    trained = bind_trained_videos(result["trained_videos"], f"{run / RESULT}: trained_videos")
+    seen, _ = split_trained(trained, [each.labels.subject for each in videos.validation])
+    if seen and spec.recipe.train_on == "train":
+        raise UserError(
+            f"{run}: was trained on {count_noun(len(seen), 'video')} of validation, such as {seen[0]}; train it on the "
+            "same sets"
+        )
+    return replace(videos, trained=videos.trained.add(trained.videos))
 
 
 def _check_alike(run: Path, base: FrameModelSpec, spec: FrameModelSpec) -> None:

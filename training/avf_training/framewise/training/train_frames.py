@@ -28,7 +28,13 @@ from avf_training.framewise.training.joined_tracks import JoinedTracksReader
 from avf_training.framewise.training.kernel_machine import train_kernel_machine
 from avf_training.framewise.training.labelled_videos import LabelledVideos, read_labelled_videos
 from avf_training.framewise.training.row_store import RowStore
-from avf_training.framewise.training.second_branch import HardClipLoader, load_base, measure_clips, put_base
+from avf_training.framewise.training.second_branch import (
+    HardClipLoader,
+    add_trained_of_base,
+    load_base,
+    measure_clips,
+    put_base,
+)
 from avf_training.framewise.training.window_data import RowsOfVideo, choose_rows, fit_scales, scale_video
 from avf_training.framewise.training.window_loader import WindowBatch, WindowLoader
 from avf_training.models.flops import NO_PEAK
@@ -78,6 +84,7 @@ def run_frame_training(recipe: FrameRecipe, data: FrameTrainingData, out: Path, 
         if recipe.model == "fusion_two_branches":
             base, digest = load_base(spec)
             spec = replace(spec, base_sha256=digest)
+            videos = add_trained_of_base(spec, videos)
         run = FrameRun(spec, videos, context.device, base)
         lock = until_done.enter_context(exclusive_lock(out))
         identity = {"recipe": recipe.frozen(), "frames": spec.to_json(), "windows": run.loader.digest()}

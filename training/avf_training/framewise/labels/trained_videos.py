@@ -1,0 +1,113 @@
+"""What a model was trained on: trained_videos.json beside its predictions, so that no learned one is scored as new."""
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from avf_shards.errors import UserError
+from avf_shards.schema.versions import SCHEMA_VERSION, read_json, stamp
+from avf_shards.settings.config import bind
+from avf_shards.system.durable_io import make_folder, replace_file
+
+from avf_training.framewise.labels.label_track import LabelTrack
+from avf_training.framewise.tracks.identity import TrackSubject
+
+FILE = "trained_videos.json"
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class TrainedVideo:
+    """A person of a video whose labels a model has learned."""
+
+    source: str
+    video: str
+    person: int = 0  # number in the video
+    group: str = ""  # what stays together in folds: media file or person
+    name: str | None = None  # of the person; null: nobody is named
+
+    @classmethod
+    def from_labels(cls, labels: LabelTrack) -> "TrainedVideo":
+        """Return the entry of a label track."""
+        subject = labels.subject
+        return cls(
+            source=subject.source,
+            video=subject.video_id,
+            person=subject.person,
+            group=labels.group,
+            name=labels.person,
+        )
+
+    @property
+    def subject(self) -> TrackSubject:
+        """Return whose track it is."""
+        return TrackSubject(source=self.source, video_id=self.video, person=self.person)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedVideos:
+    """What a model was trained on."""
+
+    train_on: str  # sets: `train`, or `all`, which is training and validation; `ensemble`: of its members
+    fold: int | None = None  # that was held out; null: the owners' sets
+    fold_seed: int | None = None  # that folds were drawn by
+    videos: tuple[TrainedVideo, ...] = ()  # sorted; also those that the models behind its tracks were trained on
+
+    def has(self, subject: TrackSubject) -> bool:
+        """Return whether the model was trained on a person of a video."""
+        return any(each.subject == subject for each in self.videos)
+
+    def related(self, subject: TrackSubject, labels: LabelTrack | None) -> bool:
+        """Return whether the model was trained on another video of the same person or media file, as labels name it."""
+        if labels is None or self.has(subject):
+            return False
+        return any(
+            each.source == subject.source
+            and (each.group == labels.group or (each.name is not None and each.name == labels.person))
+            for each in self.videos
+        )
+
+    def add(self, videos: Iterable[TrainedVideo]) -> "TrainedVideos":
+        """Return the record with more videos."""
+        every = tuple(sorted({*self.videos, *videos}, key=lambda each: (each.subject, each.group, each.name or "")))
+        return TrainedVideos(train_on=self.train_on, fold=self.fold, fold_seed=self.fold_seed, videos=every)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the values of the file."""
+        return json.loads(json.dumps(asdict(self)))  # type: ignore[no-any-return]  # a dataclass is an object of JSON
+
+    def write(self, folder: Path) -> None:
+        """Write FOLDER/trained_videos.json."""
+        make_folder(folder)
+        text = json.dumps(stamp(self.to_json(), "trained videos"), indent=1, sort_keys=True) + "\n"
+        replace_file(folder / FILE, text.encode())
+
+
+def bind_trained_videos(values: Mapping[str, Any], where: str) -> TrainedVideos:
+    """Return the record in the values of a file. Raises UserError for others."""
+    try:
+        return bind(TrainedVideos, dict(values))
+    except UserError as error:
+        raise UserError("\n".join(f"{where}: {line}" for line in str(error).splitlines())) from None
+
+
+def read_trained_videos(folder: Path) -> TrainedVideos | None:
+    """Return the record beside predictions; None where there is none, as of predictions of earlier versions.
+
+    Raises UserError, FaultError.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return None
+    values = read_json(path, "trained videos")
+    values.pop(SCHEMA_VERSION)
+    return bind_trained_videos(values, str(path))
+
+
+def split_trained(
+    record: TrainedVideos | None, subjects: Collection[TrackSubject]
+) -> tuple[list[TrackSubject], list[TrackSubject]]:
+    """Return the persons of videos that a model was trained on, and the others, in their order."""
+    trained = set() if record is None else {each.subject for each in record.videos}
+    return [each for each in subjects if each in trained], [each for each in subjects if each not in trained]
