@@ -270,7 +270,7 @@ def test_scenes_are_proposed_from_measures(tmp_path: Path, caplog: pytest.LogCap
     assert scenes.read_text().splitlines()[1].startswith('"a","reaction","proposed: mouth open 0.10')
     assert '"b","other"' in scenes.read_text()
     assert main([*words, "--measures", str(measures)]) == 2
-    assert "belong together" in caplog.text
+    assert "belongs together with --footage or --measures" in caplog.text
     measures.write_text("video,open_mouth_share,face_share,cuts_per_minute\na,1.5,0.99,0\n")
     assert main([*words, "--measures", str(measures), "--scenes", str(scenes)]) == 2
     assert "line 2: shares lie from 0 to 1" in caplog.text

@@ -1,6 +1,7 @@
 """avf-train frame-folds: which labelled videos train and which validate, by groups; and a proposal of scenes."""
 
 import argparse
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,15 @@ from avf_shards.system.own_files import OwnFile
 
 from avf_training.cli.submission import add_task_option
 
+log = logging.getLogger(__name__)
+_MAX_NAMED = 5  # videos without a proposal
 _DETAILS = """\
 Everything of one person or media file is in one fold, and the folds have about equally many valid labels. Five of them
 are those of the settings fold and fold_seed of train-frames. The file names the seed, and ensemble-frames reads it.
 
-With --measures, scenes are proposed for a person to correct: reaction where the mouth is open in at most 25 % of the
-frames with a face, a face is in at least 90 % of all frames, and there is at most one cut a minute."""
+With --footage or --measures, scenes are proposed for a person to correct: reaction where the mouth is open in at most
+25 % of the time, a face is in at least 90 % of all frames, and there is at most one cut a minute. Of shards, the
+records say it: sampled faces, shots, where the mouth moves as in speech, or else tracks of mouth or speech."""
 
 
 def add(commands: Any) -> None:
@@ -34,7 +38,14 @@ def add(commands: Any) -> None:
         help="sets whose videos are drawn; none: videos in no set (default: %(default)s)",
     )
     parser.add_argument("--out", metavar="FILE", type=own_file(_folds), required=True, help="folds.json to write")
+    footage = parser.add_mutually_exclusive_group()
+    footage.add_argument(
+        "--footage", metavar="SHARDS", help="shards of the videos, or their address, whose records have measures"
+    )
     parser.add_argument(
+        "--voice", metavar="TRACKS", type=local_path, help="with --footage: tracks of the extractor mouth or speech"
+    )
+    footage.add_argument(
         "--measures",
         metavar="FILE.csv",
         type=local_path,
@@ -44,7 +55,7 @@ def add(commands: Any) -> None:
         "--scenes",
         metavar="FILE.csv",
         type=own_file(_scenes),
-        help="table of proposed scenes to write; needs --measures",
+        help="table of proposed scenes to write",
     )
     add_json_option(parser)
 
@@ -67,12 +78,15 @@ def _run(options: argparse.Namespace) -> int:
 
     from avf_training.framewise.ensemble.fold_table import draw_fold_table, write_fold_table
 
-    if (options.measures is None) != (options.scenes is None):
-        raise UserError("--measures and --scenes belong together; give both or none")
+    given = options.measures is not None or options.footage is not None
+    if given != (options.scenes is not None):
+        raise UserError("--scenes belongs together with --footage or --measures; give both or none")
+    if options.voice is not None and options.footage is None:
+        raise UserError("--voice belongs to --footage")
     if options.folds < 2:
         raise UserError(f"--folds {options.folds}: must be at least 2")
-    if options.measures is not None:
-        _propose_scenes(options.measures, options.scenes)
+    if given:
+        _propose_scenes(options)
     subjects = _list_subjects(options.labels, options.task, options.splits)
     table = draw_fold_table(options.task, subjects, folds=options.folds, seed=options.seed)
     write_fold_table(options.out, table)
@@ -110,7 +124,28 @@ def _list_subjects(labels: Path, task: str, splits: str) -> Any:
     return subjects
 
 
-def _propose_scenes(measures: Path, out: Path) -> None:
-    from avf_training.framewise.ensemble.scenes import propose_scene, read_measures, write_scenes
+def _propose_scenes(options: argparse.Namespace) -> None:
+    """Write a proposal for each video of a table or of shards; videos that cannot be measured are named, without one.
 
-    write_scenes(out, {video: propose_scene(each) for video, each in read_measures(measures).items()})
+    Raises UserError where two corpora have a video of one name, which the table could not tell apart.
+    """
+    from avf_training.framewise.ensemble.scenes import propose_scene, read_measures, write_scenes
+    from avf_training.framewise.labels.footage_measures import measure_footage
+
+    if options.measures is not None:
+        scenes = {video: propose_scene(each) for video, each in read_measures(options.measures).items()}
+    else:
+        faults: list[str] = []
+        measured = measure_footage(options.footage, options.voice, faults.append)
+        for fault in faults[:_MAX_NAMED]:
+            log.warning("no scene: %s", fault)
+        if len(faults) > _MAX_NAMED:
+            log.warning("no scene for %d videos more", len(faults) - _MAX_NAMED)
+        scenes = {video: each.propose() for (_, video), each in measured.items()}
+        if len(scenes) < len(measured):
+            raise UserError(
+                f"{options.footage}: two corpora have a video of one name; propose scenes for one at a time"
+            )
+    write_scenes(options.scenes, scenes)
+    reactions = sum(each.scene == "reaction" for each in scenes.values())
+    log.info("%s: %d of %d videos proposed as reaction", options.scenes, reactions, len(scenes))

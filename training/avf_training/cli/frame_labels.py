@@ -3,6 +3,8 @@
 import argparse
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avf_shards.cli.common import add_command, local_path, output_folder
@@ -43,6 +45,14 @@ def add(commands: Any) -> None:
         help="frames a second of annotations and tables, or a table with the columns video and fps; shards say theirs",
     )
 
+    parser.add_argument(
+        "--scenes",
+        metavar="FILE.csv",
+        type=local_path,
+        help="table with the columns video and scene (reaction or other), which the labels then say, as "
+        "`frame-folds --scenes` proposes it; videos that it lacks keep what the input says",
+    )
+
 
 def _run(options: argparse.Namespace) -> int:
     if not options.input.exists():
@@ -50,7 +60,10 @@ def _run(options: argparse.Namespace) -> int:
     from avf_training.framewise.labels.label_report import write_labels
 
     faults: list[str] = []
-    report, unwritten = write_labels(options.out, _read(options, faults))
+    tracks = _read(options, faults)
+    if options.scenes is not None:
+        tracks = _with_scenes(tracks, options.scenes)
+    report, unwritten = write_labels(options.out, tracks)
     faults += unwritten
     for fault in faults:
         log.error("%s", fault)
@@ -82,6 +95,17 @@ def _read(options: argparse.Namespace, faults: list[str]) -> "Iterator[LabelTrac
     if options.input.is_dir() and find_annotations(options.input) is not None:
         return read_annotation_folder(options.input, source)
     return read_label_tables(options.input, source)
+
+
+def _with_scenes(tracks: "Iterator[LabelTrack]", table: Path) -> "Iterator[LabelTrack]":
+    """Return labels with the scenes of a table. Raises UserError for a wrong table, before any label is read."""
+    from avf_training.framewise.ensemble.scenes import read_scenes
+
+    scenes = read_scenes(table)
+    return (
+        replace(track, scene=scenes[track.subject.video_id].scene) if track.subject.video_id in scenes else track
+        for track in tracks
+    )
 
 
 def _rates(options: argparse.Namespace) -> Any:
