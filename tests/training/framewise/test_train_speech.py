@@ -11,7 +11,7 @@ import soundfile
 import torch
 from avf_shards.errors import UserError
 from avf_training.cli.main import main
-from avf_training.framewise.labels.label_track import LabelTrack, write_label_track
+from avf_training.framewise.labels.label_track import LabelTrack, label_path, list_label_tracks, write_label_track
 from avf_training.framewise.labels.tasks import TASKS_OF_FRAMES
 from avf_training.framewise.models.speech_encoder import build_speech_encoder
 from avf_training.framewise.speech.speech_batches import SpeechLoader, augment_wave
@@ -117,6 +117,26 @@ def test_videos_of_the_test_set_are_neither_learned_nor_scored(lab: Path, tmp_pa
     data = replace(voice_data(lab), labels=tmp_path / "labels")
     sets = list_voice_windows(data, ["va", "expr"], clock="exact", skips=False)
     assert (sets.digest(), sets.skipped) == (expected.digest(), ())
+
+
+def test_people_in_two_sets_and_rates_that_differ_are_told(
+    lab: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(lab / "labels", tmp_path / "labels")
+    data = replace(voice_data(lab), labels=tmp_path / "labels")
+    write_labels(tmp_path / "labels", "va", "tested", np.zeros((FRAMES, 2)))
+    for track in list(list_label_tracks(tmp_path / "labels", "va")):
+        label_path(tmp_path / "labels", track.task, track.subject).unlink()
+        person = None if track.subject.video_id == "b" else "p"
+        write_label_track(tmp_path / "labels", replace(track, person=person))
+    list_voice_windows(data, ["va"], clock="exact", skips=False)
+    for pair in ("train and in validation", "train and in test", "validation and in test"):
+        assert f"1 person or media file in {pair}: lab/p" in caplog.text
+    for track in list(list_label_tracks(tmp_path / "labels", "va")):
+        label_path(tmp_path / "labels", track.task, track.subject).unlink()
+        write_label_track(tmp_path / "labels", replace(track, fps=12.0))
+    with pytest.raises(UserError, match="counts 10 frames a second, and its labels 12; write both with the same --fps"):
+        list_voice_windows(data, ["va"], clock="exact", skips=False)
 
 
 def test_a_video_without_sound_or_voice_is_named_or_left_out(lab: Path) -> None:

@@ -254,12 +254,19 @@ def _list_files(options: argparse.Namespace, source: str, on_fault: Callable[[st
 
 def frame_rates(text: str) -> float | Path:
     """Return the number of --fps, or the table that it names."""
+    from avf_training.framewise.tracks.frame_rates import is_frame_rate
+
     try:
         fps = float(text)
     except ValueError:
-        return local_path(text)
-    if not 0 < fps < 1000:
-        raise argparse.ArgumentTypeError(f"{text} is no number of frames a second")
+        path = local_path(text)
+        if path.is_file():
+            return path
+        raise argparse.ArgumentTypeError(
+            f"{text[:80]!r} is no number of frames a second, and no table with the columns video and fps"
+        ) from None
+    if not is_frame_rate(fps):
+        raise argparse.ArgumentTypeError(f"{text[:80]} is no number of frames a second, above 0 and below 1000")
     return fps
 
 

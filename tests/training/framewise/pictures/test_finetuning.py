@@ -70,6 +70,24 @@ def finetune(shards: Path, start: Path, out: Path, *settings: str, task: str = "
     return finetune_images(recipe, read_labelled_shards([shards], find_task(task), StorageConfig()), start, out)
 
 
+def test_people_of_the_test_set_in_training_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    sets = ("train", "train", "validation", "test", "test")
+    people = ("p0", "p1", "p2", "p0", "p2")
+    pictures = [
+        disc_picture(number, labels=make_labels(number), person=person, subset=subset)
+        for number, (person, subset) in enumerate(zip(people, sets, strict=True))
+    ]
+    write_picture_shards(tmp_path / "shards", pictures, 8)
+    split_pictures(read_labelled_shards([tmp_path / "shards"], find_task("va"), StorageConfig()), 0.2)
+    messages = [record.getMessage() for record in caplog.records]
+    assert [message.partition(":")[0] for message in messages] == [
+        "1 person or media file in training and in test",
+        "1 person or media file in validation and in test",
+    ]
+    assert "p0" in messages[0]
+    assert "p2" in messages[1]
+
+
 @pytest.mark.parametrize("task", ["va", "expr", "au"])
 def test_each_task_gives_a_model_that_extract_loads(
     labelled: Path, pretrained: Path, tmp_path: Path, task: str

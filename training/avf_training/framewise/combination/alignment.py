@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from avf_shards.errors import UserError
 
 from avf_training.evaluation.metrics import Floats
 from avf_training.framewise.labels.tasks import FrameLabelTask
@@ -15,8 +14,7 @@ from avf_training.framewise.postprocessing.timeline import average_same_times, i
 from avf_training.framewise.predictions.likelihoods import to_likelihoods
 from avf_training.framewise.sampling.frame_rate import rounded_frame_times
 from avf_training.framewise.tracks.feature_track import FeatureTrack
-
-_SAME_FPS = 1e-3  # by which the rates of two tracks of one video may differ
+from avf_training.framewise.tracks.frame_rates import check_same_rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,15 +50,11 @@ def align_tracks(
         clock: what lines are drawn over: numbers of frames, or times rounded to hundredths of a second, which equals
             SUN's grid of 10 ms.
 
-    Raises UserError for tracks of one video whose frame rates differ.
+    Raises OtherTrackError for tracks of one video whose frame rates differ.
     """
     fps = tracks[0].fps
     for track in tracks[1:]:
-        if abs(track.fps - fps) > _SAME_FPS:
-            raise UserError(
-                f"{track.subject}: {tracks[0].extractor.name} counts {fps:g} frames a second and "
-                f"{track.extractor.name} {track.fps:g}; predict again with the same rate"
-            )
+        check_same_rate(f"{track.extractor.name} track of {track.subject}", track.fps, tracks[0].extractor.name, fps)
     known_K = np.unique(np.concatenate([track.frames_N for track in tracks]))
     times_s_K = np.empty(len(known_K))
     for track in reversed(tracks):  # the first member's times count where several have a frame

@@ -32,6 +32,7 @@ from avf_training.framewise.predictions.frame_statistics import (
 )
 from avf_training.framewise.predictions.prediction_set import read_prediction_set
 from avf_training.framewise.predictions.truth_join import read_labels
+from avf_training.framewise.tracks.frame_rates import check_same_rate
 
 OnVideo = Callable[[str, int, int], None]
 """Function that is told what is done, the number of the video from 1, and the number of videos."""
@@ -154,6 +155,7 @@ class EnsembleRun:
         """
         labels = video.facts.labels
         assert labels is not None, "only labelled videos are scored"
+        check_same_rate(f"labels of {labels.subject}", labels.fps, "its predictions", aligned.fps)
         values_NK = labels.values_NK
         if self.plan.protocol == "authors_code" and video.is_development:
             values_NK = np.where((labels.frames_N > aligned.frames_N[-1])[:, None], np.float32(np.nan), values_NK)

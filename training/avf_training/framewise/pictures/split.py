@@ -7,6 +7,7 @@ from avf_shards.errors import UserError
 from avf_shards.sampling.stream_order import position_random
 from avf_shards.text import count_noun
 
+from avf_training.framewise.labels.shared_people import warn_of_shared
 from avf_training.framewise.pictures.labelled import LabelledPictures
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,9 @@ def split_pictures(pictures: LabelledPictures, share: float) -> PictureSplit:
     )
     if shared:
         log.warning("%s left out of training: persons or videos of validation pictures", count_noun(shared, "picture"))
+    tested = {pictures.pictures[row].group for row in rows if pictures.pictures[row].subset == "test"}
+    # Training and validation share none: what both had was left out above.
+    warn_of_shared({"training": {pictures.pictures[row].group for row in train}, "validation": scored, "test": tested})
     if not train or not validation:
         raise UserError(
             f"{count_noun(len(train), 'picture')} to train on and {len(validation)} to score, by the owners' sets and "

@@ -16,6 +16,7 @@ from avf_training.framewise.labels.label_track import LabelTrack, list_label_tra
 from avf_training.framewise.labels.tasks import FrameLabelTask
 from avf_training.framewise.predictions.likelihoods import to_likelihoods
 from avf_training.framewise.tracks.feature_track import FeatureTrack
+from avf_training.framewise.tracks.frame_rates import check_same_rate
 from avf_training.framewise.tracks.identity import TrackSubject
 
 BehindLast = Literal["repeat", "leave_out"]
@@ -45,8 +46,9 @@ def read_labels(folder: Path, task: FrameLabelTask) -> dict[TrackSubject, LabelT
 def join_video(labels: LabelTrack, predicted: FeatureTrack, behind_last: BehindLast = "repeat") -> JoinedVideo:
     """Return predictions at the frames of labels. A frame without one has that of the frame before it.
 
-    Before the first prediction, the first one holds.
+    Before the first prediction, the first one holds. Raises OtherTrackError where rates differ.
     """
+    check_same_rate(f"labels of {labels.subject}", labels.fps, "its predictions", predicted.fps)
     likelihoods_MD = to_likelihoods(labels.task, predicted.vectors_ND)
     frames_N, known_M = labels.frames_N, predicted.frames_N
     source_N = np.maximum(0, np.searchsorted(known_M, frames_N, side="right") - 1)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from avf_shards.errors import UserError
 
 from avf_training.framewise.labels.label_track import LabelTrack, list_label_tracks
+from avf_training.framewise.labels.shared_people import names_in, warn_of_shared
 from avf_training.framewise.labels.tasks import find_task
 from avf_training.framewise.metrics import MISSING_CLASS
 from avf_training.framewise.sampling.voice_segments import (
@@ -24,6 +25,7 @@ from avf_training.framewise.sampling.voice_segments import (
 )
 from avf_training.framewise.tracks.errors import MissingTrackError
 from avf_training.framewise.tracks.feature_track import FeatureTrack
+from avf_training.framewise.tracks.frame_rates import check_same_rate
 from avf_training.framewise.tracks.identity import TrackSubject
 from avf_training.framewise.tracks.track_folder import TrackFolder
 from avf_training.framewise.tracks.voice_extractors import SPEECH, open_frames
@@ -94,8 +96,11 @@ def list_voice_windows(data: VoiceData, tasks: Sequence[str], *, clock: Clock, s
     extractor, folder = data.voice_extractor, TrackFolder(data.voice)
     windows: dict[str, list[VoiceWindow]] = {"train": [], "validation": []}
     skipped: list[str] = []
+    names: dict[str, set[str]] = {"train": set(), "validation": set(), "test": set()}
     for labels in _labelled_persons(data.labels, tasks):
         split = labels[0].split
+        if split in names:
+            names[split] |= names_in(labels)
         if split not in windows:
             continue
         try:
@@ -113,6 +118,7 @@ def list_voice_windows(data: VoiceData, tasks: Sequence[str], *, clock: Clock, s
                 f"{data.labels}: no window of 2 s and more with labels of {name} in which somebody speaks; "
                 f"the tracks of {extractor} tell where"
             )
+    warn_of_shared(names)
     return VoiceSets(training=tuple(windows["train"]), validation=tuple(windows["validation"]), skipped=tuple(skipped))
 
 
@@ -141,6 +147,11 @@ def _read_voice(folder: TrackFolder, extractor: str, subject: TrackSubject, name
 
 
 def _cut_windows(file: Path, labels: Sequence[LabelTrack], track: FeatureTrack, clock: Clock) -> Iterator[VoiceWindow]:
+    """Yield the windows of a person. Raises OtherTrackError where rates of labels and voice differ."""
+    for each in labels[1:]:
+        named = f"labels {labels[0].task.name}"
+        check_same_rate(f"labels {each.task.name} of {each.subject}", each.fps, named, labels[0].fps)
+    check_same_rate(f"{track.extractor.name} track of {track.subject}", track.fps, "its labels", labels[0].fps)
     frames = max(int(each.frames_N[-1]) if len(each.frames_N) else 0 for each in labels)
     valid_N = np.ones(frames, bool)
     dense: dict[str, npt.NDArray[np.float32]] = {}

@@ -24,6 +24,7 @@ from avf_training.data.transforms import normalize_pixels
 from avf_training.framewise.models.static_input import letterbox
 from avf_training.framewise.tracks.extraction import FootageStretch, TrackInput
 from avf_training.framewise.tracks.footage import BATCH_PICTURES
+from avf_training.framewise.tracks.frame_rates import is_frame_rate
 from avf_training.framewise.tracks.identity import TrackSubject
 
 _PICTURE = re.compile(r"(\d{1,9})\.(?:jpg|jpeg|png)", re.IGNORECASE)
@@ -152,7 +153,7 @@ def read_fps_table(path: Path) -> Mapping[str, float]:
                     raise UserError(
                         f"{path}: line {reader.line_num}: has no video and fps; the header is video,fps"
                     ) from None
-                if not 0 < fps < 1000:
+                if not is_frame_rate(fps):
                     raise UserError(f"{path}: line {reader.line_num}: {row['fps']} is no number of frames a second")
                 if rates.setdefault(video, fps) != fps:
                     raise UserError(

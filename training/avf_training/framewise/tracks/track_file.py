@@ -29,6 +29,7 @@ from avf_shards.system import durable_io
 from avf_shards.system.storage_faults import read_bytes
 
 from avf_training.framewise.tracks.errors import DamagedTrackError, MissingTrackError, OtherTrackError
+from avf_training.framewise.tracks.frame_rates import is_frame_rate
 
 ENDING = ".parquet"
 FRAME, TIME_S = "frame", "time_s"
@@ -138,6 +139,6 @@ def describe_invalid_frames(frames_N: npt.NDArray[np.int64], times_s_N: npt.NDAr
         return "its frame numbers do not rise from 1 on"
     if not np.isfinite(times_s_N).all() or (np.diff(times_s_N) <= 0).any():
         return "its times do not rise"
-    if not np.isfinite(fps) or fps <= 0:
+    if not is_frame_rate(fps):
         return f"has {fps} frames a second"
     return ""

@@ -4,7 +4,6 @@ Shapes: N frames, D values of a stream, K label columns.
 """
 
 import hashlib
-import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +14,14 @@ from avf_shards.errors import UserError
 
 from avf_training.framewise.ensemble.folds import media_stem
 from avf_training.framewise.labels.label_track import LabelTrack
-from avf_training.framewise.tracks.errors import DamagedTrackError, MissingTrackError, OtherTrackError
+from avf_training.framewise.tracks.errors import DamagedTrackError, MissingTrackError
 from avf_training.framewise.tracks.feature_track import FeatureTrack
+from avf_training.framewise.tracks.frame_rates import check_same_rate
 from avf_training.framewise.tracks.identity import ExtractorIdentity, TrackSubject
 from avf_training.framewise.tracks.track_folder import TrackFolder
 from avf_training.framewise.training.row_store import RowStore
 
 StoredVectors = npt.NDArray[np.float32] | npt.NDArray[np.float16]
-log = logging.getLogger(__name__)
-_SAME_FPS = 1e-4  # share that rounded rates differ by, as 29.97 and 30000/1001
-FPS_TOLERANCE = 0.01  # share by which two rates of one video may differ; 30 and 29.97 are joined, with a warning
 REPEATED_S = 1.0  # labels behind the last picture that repeat it; behind more of them pictures are missing
 SOUND_REACH_S = 0.11  # a frame takes the nearest row of sound within half a step at five rows a second
 
@@ -112,7 +109,7 @@ class JoinedTracksReader:
         audio = [self._sound(name, subject) for name in self.audio]
         base = visual[0]
         for track in (*visual, *audio):
-            check_rates(f"{track.extractor.name} track of {subject}", track.fps, base.extractor.name, base.fps)
+            check_same_rate(f"{track.extractor.name} track of {subject}", track.fps, base.extractor.name, base.fps)
         frames_N = base.frames_N
         for track in visual[1:]:
             frames_N = np.intersect1d(frames_N, track.frames_N, assume_unique=True)
@@ -150,20 +147,6 @@ class JoinedTracksReader:
         return track
 
 
-def check_rates(what: str, fps: float, other: str, other_fps: float) -> None:
-    """Raise OtherTrackError where two rates of one video differ, so that their frame numbers mean different times."""
-    if abs(fps - other_fps) > FPS_TOLERANCE * other_fps:
-        raise OtherTrackError(
-            f"the {what} counts {fps:g} frames a second, and {other} {other_fps:g}; write both with the same --fps"
-        )
-    if abs(fps - other_fps) > _SAME_FPS * other_fps:
-        log.warning(
-            "the %s counts %g frames a second, and %s %g; they are joined by the numbers of frames, and are %.1f s "
-            "apart after ten minutes if both numbers are right",
-            *(what, fps, other, other_fps, 600 * abs(fps - other_fps) / other_fps),
-        )
-
-
 def _nearest_rows(track: FeatureTrack, frames_N: npt.NDArray[np.int64]) -> StoredVectors:
     """Return the nearest row of sound for each frame, zeros where none is near."""
     right_N = np.clip(np.searchsorted(track.frames_N, frames_N), 1, max(1, len(track.frames_N) - 1))
@@ -190,7 +173,7 @@ def label_rows(tracks: JoinedTracks, labels: LabelTrack) -> LabelledRows:
     Pictures behind the last label are left out. Labels behind the last picture, up to a second, repeat it, as the SUN
     team's code does. Raises OtherTrackError where rates differ, UserError where no frame has both.
     """
-    check_rates(f"labels of {labels.subject}", labels.fps, "its tracks", tracks.fps)
+    check_same_rate(f"labels of {labels.subject}", labels.fps, "its tracks", tracks.fps)
     behind_N = labels.frames_N - tracks.frames_N[-1]
     usable_N = np.isin(labels.frames_N, tracks.frames_N) | ((behind_N > 0) & (behind_N <= REPEATED_S * tracks.fps))
     frames_R = labels.frames_N[usable_N]

@@ -12,6 +12,7 @@ from avf_shards.text import count_noun
 from avf_training.framewise.ensemble.folds import grouped_folds
 from avf_training.framewise.labels.label_report import count_classes
 from avf_training.framewise.labels.label_track import LabelTrack, list_label_tracks
+from avf_training.framewise.labels.shared_people import names_in, warn_of_shared
 from avf_training.framewise.labels.tasks import FrameLabelTask
 from avf_training.framewise.labels.trained_videos import (
     TrainedVideo,
@@ -84,8 +85,7 @@ def read_labelled_videos(
     for name, videos in zip(("training", "validation"), pairs, strict=True):
         if not videos:
             raise UserError(f"{labels}: no {name} video of {task.name} has labels and tracks")
-    if recipe.train_on == "train":
-        _warn_shared_groups(*pairs)
+    warn_of_shared(_name_sets(every, pairs, recipe))
     trained = _list_trained(pairs[0], recipe, reader)
     _warn_trained_before(trained, pairs[1], recipe)
     counts = _count(task, pairs[0])
@@ -154,11 +154,15 @@ def _warn_trained_before(trained: TrainedVideos, validation: Sequence[LabelledVi
         )
 
 
-def _warn_shared_groups(training: Sequence[LabelledVideo], validation: Sequence[LabelledVideo]) -> None:
-    shared = {each.labels.group for each in training} & {each.labels.group for each in validation}
-    if shared:
-        named = ", ".join(sorted(shared)[:_MAX_NAMED])
-        log.warning("%s in training and in validation: %s", count_noun(len(shared), "film or person"), named)
+def _name_sets(
+    every: Sequence[LabelTrack], pairs: Sequence[Sequence[LabelledVideo]], recipe: FrameRecipe
+) -> dict[str, set[str]]:
+    """Return the people and media files of each set, those of the test set that nothing here is read of too."""
+    training, validation = (names_in(each.labels for each in videos) for videos in pairs)
+    tested = names_in(each for each in every if each.split == "test")
+    if recipe.train_on == "all":
+        return {"training": training | validation, "test": tested}
+    return {"training": training, "validation": validation, "test": tested}
 
 
 def _count(task: FrameLabelTask, videos: Sequence[LabelledVideo]) -> tuple[int, ...]:
