@@ -35,7 +35,11 @@ def add(commands: Any) -> None:
     add_engine_options(parser)
     add_pool_options(parser)
     parser.add_argument(
-        "--sample", metavar="N", type=int, default=100, help="groups of videos of each source (default: %(default)s)"
+        "--sample",
+        metavar="N",
+        type=int,
+        default=100,
+        help="groups of videos or pictures of each source (default: %(default)s)",
     )
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of the sample (default: %(default)s)")
     add_json_option(parser)

@@ -21,7 +21,10 @@ avf-shards pack RUN --out SHARDS
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    description = "Raw talking-face video becomes spans, with a verdict for every second of input, and clips."
+    description = (
+        "Raw talking-face video becomes spans, with a verdict for every second of input, and clips; each face picture "
+        "has a verdict of its own."
+    )
     parser, commands = make_parser("avf-curate", description, EXAMPLES)
     for command in COMMANDS:
         command.add(commands)

@@ -63,7 +63,7 @@ def add_inputs_option(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=DIR",
         action="append",
         default=[],
-        help="folder where the videos of a source are now; repeat for more (default: as in the run)",
+        help="folder where the videos or pictures of a source are now; repeat for more (default: as in the run)",
     )
 
 
@@ -122,9 +122,9 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         type=float,
         default=DEFAULT_MAX_FAULT_SHARE,
-        help="stop when a larger share of the videos of a source, of a machine or of the run, at least 5 of at least "
-        "20, or most of fewer than 20, fail for one reason that is not the file's: missing files, crashes, errors of "
-        "the program; 1 never stops (default: %(default)g)",
+        help="stop when a larger share of the videos or pictures of a source, of a machine or of the run, at least 5 "
+        "of at least 20, or most of fewer than 20, fail for one reason that is not the file's: missing files, crashes, "
+        "errors of the program; 1 never stops (default: %(default)g)",
     )
     parser.add_argument(
         "--fail-unreadable",
@@ -199,7 +199,8 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
         "--score-all",
         metavar="SHARE",
         type=float,
-        help="share of the videos, 0 to 1, that are measured on after a rejection, for what-if and calibrate "
+        help="share of the videos or pictures, 0 to 1, that are measured on after a rejection, for what-if and "
+        "calibrate "
         "(default: the recipe's gates.score_all)",
     )
     parser.add_argument(

@@ -25,8 +25,8 @@ def add(commands: Any) -> None:
         commands,
         "retry",
         _run,
-        help="Decide the failed videos of a finished run again, with the run's own settings.",
-        details="Repair the videos, or what they need, first. Decisions about other videos stay as they are.",
+        help="Decide the failed videos or pictures of a finished run again, with the run's own settings.",
+        details="Repair the files, or what they need, first. Decisions about all others stay as they are.",
     )
     add_run_argument(parser)
     add_inputs_option(parser)

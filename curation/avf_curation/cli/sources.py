@@ -20,7 +20,7 @@ def add(commands: Any) -> None:
         verbs,
         "check",
         _run_check,
-        help="Check copies of corpora: missing videos, duplicates, rows that cannot be read.",
+        help="Check copies of corpora: missing videos and pictures, duplicates, rows that cannot be read.",
     )
     verb.add_argument("sources", metavar="NAME=DIR", nargs="+", help="name of a corpus and folder of the copy")
     add_follow_option(verb)

@@ -16,9 +16,9 @@ def add(commands: Any) -> None:
         "verify",
         _run,
         help="Check every committed byte of a run.",
-        details="Compares the plan, the ledgers, the clips and the decisions of each unit with the digests that were "
-        "written with them, and names each damaged or missing file and each unit that the plan of a finished attempt "
-        "or the log has and that has no folder. Exits with 1 where there is any.",
+        details="Compares the plan, the ledgers, the clips or pictures and the decisions of each unit with the "
+        "digests that were written with them, and names each damaged or missing file and each unit that the plan of a "
+        "finished attempt or the log has and that has no folder. Exits with 1 where there is any.",
     )
     add_run_argument(parser)
     add_json_option(parser)

@@ -14,7 +14,7 @@ def add(commands: Any) -> None:
         commands,
         "what-if",
         _run,
-        help="Decide a finished run with other thresholds, for each source, without reading any video.",
+        help="Decide a finished run with other thresholds, for each source, without reading any video or picture.",
         details="A stricter threshold is exact. What only a new run could know is counted as unknown.",
         epilog="example:\n  avf-curate what-if RUN --set quality.min_sharpness=40",
     )

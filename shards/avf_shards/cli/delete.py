@@ -1,4 +1,4 @@
-"""avf-shards delete: take clips out of shards, and out of the run that the shards were packed from."""
+"""avf-shards delete: take clips or pictures out of shards, and out of the run that the shards were packed from."""
 
 import argparse
 import logging
@@ -12,8 +12,8 @@ from avf_shards.text import count_noun
 
 LIST_HELP = """\
 lines of the list; a '#' at the start or after a space begins a comment:
-  video SOURCE/ID
-  speaker SOURCE/NAME
+  video SOURCE/ID    # or the id of a picture
+  speaker SOURCE/NAME   # or the person whom pictures show
   key KEY
   sha256 DIGEST      # of an input file
 """
@@ -25,9 +25,9 @@ def add(commands: Any) -> None:
         commands,
         "delete",
         _run,
-        help="Delete clips from the shards and the run, prove that they are gone, and keep them away.",
-        details="Only the shards that hold such clips are rewritten. Tombstones take the place of deleted clips, so "
-        "that all other clips keep their position in the training order. Byte-identical inputs under other names go "
+        help="Delete clips or pictures from the shards and the run, prove that they are gone, and keep them away.",
+        details="Only the shards that hold them are rewritten. Tombstones take the place of what is deleted, so that "
+        "all else keeps its position in the training order. Byte-identical inputs under other names go "
         "too, and what was named stays on the denylist of the run and the shards. A deletion that was stopped "
         "continues when the same command is started again.",
         epilog=LIST_HELP,
@@ -36,9 +36,19 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "shards", metavar="SHARDS", type=local_path, nargs="?", help="folder of packed shards (default: only --run)"
     )
-    parser.add_argument("--video", metavar="SOURCE/ID", action="append", default=[], help="a video; repeat for more")
     parser.add_argument(
-        "--speaker", metavar="SOURCE/NAME", action="append", default=[], help="a speaker; repeat for more"
+        "--video",
+        metavar="SOURCE/ID",
+        action="append",
+        default=[],
+        help="a video or a picture, by its id; repeat for more",
+    )
+    parser.add_argument(
+        "--speaker",
+        metavar="SOURCE/NAME",
+        action="append",
+        default=[],
+        help="a person: a speaker, or whom pictures show; repeat for more",
     )
     parser.add_argument("--list", metavar="FILE", type=local_path, help="file that lists what to delete")
     parser.add_argument(
@@ -51,7 +61,8 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--also-twins-by-sound",
         action="store_true",
-        help="delete the clips of RUN with the same sound as a deleted clip too; without this option they are listed",
+        help="delete the clips of RUN with the same sound as a deleted clip too; without this option they are listed "
+        "(pictures have no sound)",
     )
     parser.add_argument(
         "--allow-unknown",

@@ -1,4 +1,4 @@
-"""avf-shards lineage: trace clips back to their input files."""
+"""avf-shards lineage: trace clips and pictures back to their input files."""
 
 import argparse
 import sys
@@ -14,14 +14,14 @@ def add(commands: Any) -> None:
         commands,
         "lineage",
         _run,
-        help="Trace clips back to their inputs: file, span, every score with its threshold, models.",
+        help="Trace clips or pictures back to their inputs: file, span, every score with its threshold, models.",
     )
     add_shards_argument(parser)
     parser.add_argument(
         "keys",
         metavar="KEY",
         nargs="+",
-        help="key of a clip, as in `keys` of a training batch ('-': read keys from standard input)",
+        help="key of a clip or picture, as in `keys` of a training batch ('-': read keys from standard input)",
     )
     add_json_option(parser)
 

@@ -16,7 +16,7 @@ def add(commands: Any) -> None:
         help="List the shards with their clips or pictures, seconds and megabytes, or the keys of all.",
     )
     add_shards_argument(parser)
-    parser.add_argument("--keys", action="store_true", help="print the key of each clip, one a line")
+    parser.add_argument("--keys", action="store_true", help="print the key of each clip or picture, one a line")
     add_json_option(parser)
 
 

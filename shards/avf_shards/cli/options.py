@@ -22,5 +22,5 @@ def add_deny_option(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         help="keep nothing of what FILE names: a list as of `avf-shards delete --list`, or a run or folder of shards "
-        "from which clips were deleted; repeat for more",
+        "from which clips or pictures were deleted; repeat for more",
     )

@@ -22,7 +22,11 @@ def add(commands: Any) -> None:
         "--world", metavar="N", type=int, default=1, help="ranks that share each step (default: %(default)s)"
     )
     parser.add_argument(
-        "--batch", metavar="N", type=int, default=24, help="clips of all ranks in a step (default: %(default)s)"
+        "--batch",
+        metavar="N",
+        type=int,
+        default=24,
+        help="clips or pictures of all ranks in a step (default: %(default)s)",
     )
     parser.add_argument("--steps", metavar="N", type=int, help="number of steps (default: one epoch)")
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of the order (default: %(default)s)")
@@ -32,7 +36,8 @@ def add(commands: Any) -> None:
         metavar="SOURCE=N",
         action="append",
         default=[],
-        help="clips of SOURCE in an epoch; repeat for more; sources without one are left out (default: all clips)",
+        help="clips or pictures of SOURCE in an epoch; repeat for more; sources without one are left out "
+        "(default: all of each)",
     )
     parser.add_argument(
         "--weight",

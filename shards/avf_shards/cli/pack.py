@@ -1,4 +1,4 @@
-"""avf-shards pack: make shards of the kept clips of a run."""
+"""avf-shards pack: make shards of the kept clips or pictures of a run."""
 
 import argparse
 from typing import Any
@@ -11,13 +11,13 @@ from avf_shards.errors import UserError
 SELECTION_HELP = """\
 selection file (TOML); every line is optional:
   seed = 7                       # of the random order
-  clips_per_shard = 512
+  clips_per_shard = 512          # or pictures
   [thresholds]                   # stricter than the run's, as STAGE/REASON of the ledger
   "sync/low_confidence" = 4.0
   [sources.voxceleb2]            # with any [sources.X], only the named sources are packed
   quota = 515000
-  order = "shuffled"             # or "speakers": one clip of each before the second of any; or "ledger"
-  [near_duplicates]              # a clip is left out when its sound is that of a selected clip
+  order = "shuffled"             # or "speakers": one clip or picture of each before the second of any; or "ledger"
+  [near_duplicates]              # a clip is left out when its sound is that of a selected clip; pictures have none
   max_bit_error = 0.3
   [sources.cncvs.thresholds]
   "sync/low_confidence" = 2.5
@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
         commands,
         "pack",
         _run,
-        help="Pack the kept clips of a finished run into shards.",
+        help="Pack the kept clips or pictures of a finished run into shards.",
         details="A pack that was stopped continues when the same command is started again.",
         epilog=SELECTION_HELP,
     )
@@ -39,7 +39,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--out", metavar="SHARDS", type=output_folder, help="folder for the shards; made if missing")
     parser.add_argument("--dry-run", action="store_true", help="only print what would be packed")
     parser.add_argument(
-        "--select", metavar="FILE", type=local_path, help="selection file (default: pack all kept clips)"
+        "--select", metavar="FILE", type=local_path, help="selection file (default: pack all that is kept)"
     )
     add_deny_option(parser)
     add_json_option(parser)

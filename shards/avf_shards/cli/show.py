@@ -14,7 +14,9 @@ def add(commands: Any) -> None:
         commands, "show", _run, help="Print the record of one clip or picture, and write its files on request."
     )
     add_shards_argument(parser)
-    parser.add_argument("key", metavar="KEY", help="key of the clip, as `avf-shards ls SHARDS --keys` prints it")
+    parser.add_argument(
+        "key", metavar="KEY", help="key of the clip or picture, as `avf-shards ls SHARDS --keys` prints it"
+    )
     parser.add_argument(
         "--extract",
         metavar="DIR",

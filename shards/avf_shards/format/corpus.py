@@ -1,6 +1,7 @@
 """A folder of packed shards as a stream sees it: its shards, their sources and the number of their clips."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,12 @@ from avf_shards.format.content import Content
 from avf_shards.format.shard_manifest import ShardManifest, read_manifest
 
 IntArray = npt.NDArray[np.int64]
+#: What serves those who have shards of the other kind.
+_WAY_OUT: Mapping[Content, str] = {
+    "pictures": "`avf-train pretrain-images` and `finetune-images` read them, and `extract --pictures SOURCE` reads "
+    "folders of numbered face pictures, VIDEO/00001.jpg",
+    "clips": "pack a run of pictures, as of `avf-curate run --source pictures=DIR`",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +60,9 @@ class Corpus:
 def require_content(corpus: Corpus, content: Content, where: str) -> None:
     """Raise UserError for a corpus that holds something else than `content`; `where` names its folder."""
     if corpus.content != content:
-        raise UserError(f"{where}: its shards hold {corpus.content}, and {content} are needed here")
+        raise UserError(
+            f"{where}: its shards hold {corpus.content}, and {content} are needed here; {_WAY_OUT[corpus.content]}"
+        )
 
 
 def load_corpus(folder: Path) -> Corpus:

@@ -110,6 +110,8 @@ def test_shards_of_pictures_are_refused_where_clips_are_needed(tmp_path: Path) -
         read_corpus(tmp_path, StorageConfig())
     with pytest.raises(UserError, match="its shards hold pictures, and clips are needed here"):
         require_content(load_corpus(tmp_path), "clips", str(tmp_path))
+    with pytest.raises(UserError, match=r"`avf-train pretrain-images`.* and `extract --pictures SOURCE` reads folders"):
+        read_corpus(tmp_path, StorageConfig())
 
 
 def test_the_manifest_of_clips_says_nothing_of_its_content(tmp_path: Path) -> None:
