@@ -3,7 +3,8 @@
 import argparse
 from typing import Any
 
-from avf_shards.cli.common import add_command, add_json_option, write_answer
+from avf_shards.cli.common import add_command, add_json_option, own_file, write_answer
+from avf_shards.system.own_files import FIGURE
 
 from avf_curation.cli.options import add_run_argument, open_run
 
@@ -20,6 +21,12 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "video", metavar="VIDEO", help="path of the video below its source or id of the picture, or SOURCE/PATH"
     )
+    parser.add_argument(
+        "--picture",
+        metavar="FILE",
+        type=own_file(lambda: FIGURE),
+        help="draw the verdicts over time as a PNG, with how the face speaks, the mouth and the sound",
+    )
     add_json_option(parser)
 
 
@@ -32,6 +39,10 @@ def _run(options: argparse.Namespace) -> int:
 
     run = open_run(options)
     decisions = find_video(run.ledger(), options.video)
+    if options.picture is not None:
+        from avf_curation.reports.curves_figure import draw_curves
+
+        draw_curves(decisions, options.picture)
     if not write_answer(options, decisions_to_table(decisions).to_pylist()):
         print_decisions(make_console(), decisions, run.identity().content)
     return 0
