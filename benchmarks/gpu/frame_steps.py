@@ -6,6 +6,7 @@ Shapes: B pictures or clips, P side of a picture, O outputs.
 from collections.abc import Callable
 
 import torch
+from avf_training.distributed.context import DistributedContext
 from avf_training.framewise.labels.tasks import find_task
 from avf_training.framewise.losses import valence_arousal_loss, weighted_expression_loss
 from avf_training.framewise.models.fusion_transformer import CLIP_FRAMES, FusionTransformer
@@ -71,7 +72,8 @@ def static_step(name: str, compute: str, settings: Settings) -> Step:
     with torch.device(settings.device):
         network = StaticNetwork(recipe, recipe.static, find_task("expr"), None)
     network.module.to(settings.device).train()
-    step = network.make_step(network.module, _forward(recipe), lengths=_LENGTHS, steps_per_epoch=1000)
+    context = DistributedContext(size=1, rank=0, device=torch.device(settings.device))
+    step = network.make_step(context, _forward(recipe), lengths=_LENGTHS, steps_per_epoch=1000)
     pictures = labelled_batch(recipe.micro_batch, network.size_px, settings.device)
     return lambda: step.run(20, [pictures]), recipe.micro_batch
 

@@ -50,6 +50,9 @@ class TrainStep(Generic[B]):
         self.model, self.optimizer, self.schedule, self.forward = model, optimizer, schedule, forward
         self.clip_norm, self.scaler = clip_norm, scaler
 
+    def average_gradients(self) -> None:
+        """Average gradients over ranks, where the model's wrapper does not do so in its backward pass. Collective."""
+
     def run(self, step: int, micro_batches: Sequence[B]) -> StepResult:
         """Run step number `step` over all its micro-batches, and return its outcome. Collective over all ranks."""
         lr = self.schedule.lr(step)
@@ -65,6 +68,7 @@ class TrainStep(Generic[B]):
                 self.scaler.scale(loss / len(micro_batches)).backward()
             for name, part in {"loss": loss, **parts}.items():
                 sums[name] = sums.get(name, torch.zeros((), device=loss.device)) + part.detach() / len(micro_batches)
+        self.average_gradients()
         self.scaler.unscale_(self.optimizer)  # before clipping: the norm must be of the true gradients
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         norm = nn.utils.clip_grad_norm_(parameters, self.clip_norm or float("inf"))

@@ -1,7 +1,10 @@
 """Training of SUN's networks of single pictures: rates by layer, gradual unfreezing, resuming, starts, and refusals."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -20,32 +23,24 @@ from avf_training.framewise.pictures.finetuning import finetune_images
 from avf_training.framewise.pictures.finetuning_loss import choose_weights, make_picture_loss
 from avf_training.framewise.pictures.selection import BestPictureModel
 from avf_training.framewise.pictures.shard_labels import read_labelled_shards
+from avf_training.framewise.pictures.step_statistics import StepStatistics
 from avf_training.framewise.tracks.loading import load_extractor
 from safetensors.torch import save_file
+from support import ranks_of_pictures
 from support.drawn_pictures import disc_picture, read_weights, same_bits
+from support.narrow_networks import narrow_efficientnet
 from support.picture_shards import write_picture_shards
-from torchvision.models import EfficientNet
-from torchvision.models.efficientnet import MBConvConfig
+from torch import nn
 
 QUICK = ("static.size_px=32", "batch=4", "micro_batch=4", "epochs=3", "workers=0", "threads=1", "checkpoint_keep=9")
-CHANNELS = (8, 8, 8, 16, 16, 24, 24, 32)  # before and behind each of the seven stages
 HEAD = 128 * 256 + 256 + 2 * 256 + 256 * 2 + 2  # parameters of the embedding, its norm and both values
 EXPRESSIONS = ("Neutral", "Happiness")
-
-
-def small_efficientnet(weights: None) -> EfficientNet:
-    """EfficientNet with all its stages, each of one narrow block: the same layers, and steps of milliseconds."""
-    stages = [
-        MBConvConfig(2, 3, stride, before, behind, 1)
-        for stride, before, behind in zip((1, 2, 2, 2, 1, 2, 1), CHANNELS, CHANNELS[1:], strict=False)
-    ]
-    return EfficientNet(stages, dropout=0.2, last_channel=128)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def small_networks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(static_nets, "efficientnet_b1", small_efficientnet)
+        patch.setattr(static_nets, "efficientnet_b1", narrow_efficientnet)
         yield
 
 
@@ -75,7 +70,7 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A backbone with random weights as torchvision publishes it, with its classes of ImageNet."""
     torch.manual_seed(7)
     file = tmp_path_factory.mktemp("backbone") / "efficientnet_b1.safetensors"
-    save_file(small_efficientnet(None).state_dict(), file)
+    save_file(narrow_efficientnet(None).state_dict(), file)
     return file
 
 
@@ -100,7 +95,7 @@ def test_layers_open_one_an_epoch_each_at_its_rate(trained: Path, backbone: Path
     before = {f"model.{name}": value for name, value in static_files.read_tensors(backbone).items()}
     after = read_weights(trained)
     learned = {
-        name for name, _ in small_efficientnet(None).named_parameters()
+        name for name, _ in narrow_efficientnet(None).named_parameters()
         if f"model.{name}" in after and not torch.equal(before[f"model.{name}"], after[f"model.{name}"])
     }  # fmt: skip
     assert {name.split(".")[1] for name in learned} == {"8"}, "the first six layers below the head stay closed"
@@ -161,7 +156,7 @@ def test_a_run_without_any_score_takes_all_steps(
 def test_the_authors_code_never_trains_the_backbone(labelled: Path, backbone: Path, tmp_path: Path) -> None:
     train(labelled, backbone, tmp_path / "run", "protocol=authors_code")
     before, after = static_files.read_tensors(backbone), read_weights(tmp_path / "run")
-    weights = [name for name, _ in small_efficientnet(None).named_parameters() if f"model.{name}" in after]
+    weights = [name for name, _ in narrow_efficientnet(None).named_parameters() if f"model.{name}" in after]
     assert all(torch.equal(before[name], after[f"model.{name}"]) for name in weights)
     assert {row["learned_parameters"] for row in read_steps(tmp_path / "run")} == {HEAD}
     layers = json.loads((tmp_path / "run/run.json").read_text())["layers"]
@@ -203,6 +198,50 @@ def test_each_task_gives_an_extractor(labelled: Path, trained: Path, tmp_path: P
     extractor = load_extractor("efficientnet_b1", run)
     assert json.loads(extractor.identity.settings)["size_px"] == 32
     assert extractor.identity.digest == load_extractor("efficientnet_b1", run / "best/validation").identity.digest
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_same_model_as_one(labelled: Path, tmp_path: Path) -> None:
+    """Of a step's two micro-batches each process has one; layers open at the second and the third epoch."""
+    settings = (*QUICK, "batch=8", "epochs=5")
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*launcher, "-m", "support.ranks_of_pictures", str(labelled), str(tmp_path / "two"), *settings],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    ranks_of_pictures.run(str(labelled), str(tmp_path / "one"), *settings)
+    two, single = read_weights(tmp_path / "two"), read_weights(tmp_path / "one")
+    statistics = {name for name in single if name.endswith(("running_mean", "running_var"))}
+    assert len(statistics) > 20
+    assert same_bits(*({name: each[name] for name in each.keys() - statistics} for each in (two, single)))
+    for name in statistics:  # a mean of two numbers, rounded at another moment
+        torch.testing.assert_close(two[name], single[name], rtol=1e-6, atol=1e-6)
+    learned = [[row["learned_parameters"] for row in read_steps(tmp_path / name)] for name in ("two", "one")]
+    assert learned[0] == learned[1]
+    assert learned[0][0] < learned[0][-1]
+    scores = [read_validation(tmp_path / name)[-1].scores["validation"]["mean CCC"] for name in ("two", "one")]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-5)
+
+
+def test_statistics_move_once_a_step_by_the_mean_of_its_micro_batches() -> None:
+    norm, plain = nn.BatchNorm1d(2), nn.BatchNorm1d(2)
+    first, second = torch.randn(8, 2, generator=torch.Generator().manual_seed(1)).split(4)
+    statistics = StepStatistics(nn.Sequential(norm))
+    norm(first), norm(second)
+    statistics.finish(skipped=False)
+    mean, variance = (torch.stack([first.mean(0), second.mean(0)]), torch.stack([first.var(0), second.var(0)]))
+    torch.testing.assert_close(norm.running_mean, 0.1 * mean.mean(0))
+    torch.testing.assert_close(norm.running_var, 0.9 + 0.1 * variance.mean(0))
+    assert (int(norm.num_batches_tracked), norm.momentum) == (1, plain.momentum)
+    before = {name: value.clone() for name, value in norm.state_dict().items()}
+    statistics = StepStatistics(norm)
+    norm(second * 100)
+    statistics.finish(skipped=True)
+    assert same_bits(norm.state_dict(), before)
 
 
 def test_without_rates_of_layers_the_rate_warms_up_and_waves(labelled: Path, tmp_path: Path) -> None:

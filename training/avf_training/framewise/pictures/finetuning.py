@@ -22,7 +22,6 @@ from avf_training.data.loader import StreamLoader
 from avf_training.data.ordered_stream import StreamConfig
 from avf_training.distributed.collectives import process_group
 from avf_training.distributed.context import DistributedContext
-from avf_training.distributed.parallelize import wrap_ddp
 from avf_training.finetuning.model_selection import BEST
 from avf_training.framewise.models.image_files import is_saved_model
 from avf_training.framewise.pictures.finetune_recipe import FREE, ImageFinetuneRecipe
@@ -73,8 +72,8 @@ def finetune_images(
     learned = _list_learned(pictures, split, start)
     with process_group(device) as context, ExitStack() as until_done:
         set_numerics(recipe.threads, recipe.precision)
-        _check_world(recipe, context.size)
-        model = network.module.to(context.device).train()
+        recipe.accumulation(context.size)  # refuses a world that does not fit, before a folder is made
+        network.module.to(context.device).train()
         loader = _make_loader(recipe, pictures, split, network, context=context, out=out)
         steps, warmup = run_lengths(recipe, len(split.train), "picture")
         steps_per_epoch = max(1, len(split.train) // recipe.batch)
@@ -87,11 +86,11 @@ def finetune_images(
         freeze_identity(out, identity, context.rank, FREE)
         if context.rank == 0:
             learned.write(out)
-        wrapped = wrap_ddp(model, context)
         forward = _make_forward(recipe, pictures, split, network)
+        step = network.make_step(context, forward, lengths=(steps, warmup), steps_per_epoch=steps_per_epoch)
         trainer = Trainer(
-            model=wrapped,
-            train_step=network.make_step(wrapped, forward, lengths=(steps, warmup), steps_per_epoch=steps_per_epoch),
+            model=step.model,
+            train_step=step,
             loader=loader,
             checkpoints=Checkpoints(out, recipe.checkpoint_keep, context.rank, lock),
             context=context,
@@ -122,13 +121,6 @@ def finetune_images(
         if (reached == steps or best.is_over(reached)) and context.rank == 0:
             _save_last(network, out)
         return reached
-
-
-def _check_world(recipe: ImageFinetuneRecipe, world: int) -> None:
-    """Raise UserError for a number of processes that does not fit, before a folder is made."""
-    if world > 1 and recipe.static is not None:
-        raise UserError("static networks are trained in one process: their batch norm is of one; leave torchrun out")
-    recipe.accumulation(world)
 
 
 def _make_loader(

@@ -7,6 +7,8 @@ import torch
 from avf_shards.errors import UserError
 from torch import nn
 
+from avf_training.distributed.context import DistributedContext
+from avf_training.distributed.parallelize import wrap_ddp
 from avf_training.framewise.labels.tasks import FrameLabelTask
 from avf_training.framewise.models.image_files import read_image_model, save_image_model
 from avf_training.framewise.models.image_vit import ImageFeatureModel, layer_scales
@@ -42,13 +44,13 @@ class PictureNetwork(Protocol):
 
     def make_step(
         self,
-        wrapped: nn.Module,
+        context: DistributedContext,
         forward: Forward[LabelledPictureBatch],
         *,
         lengths: tuple[int, int],
         steps_per_epoch: int,
     ) -> TrainStep[LabelledPictureBatch]:
-        """Return the training step of the network, as all ranks train it; `lengths`: steps, and those of warm-up."""
+        """Return the training step, whose model is as all ranks train it; `lengths`: steps, and those of warm-up."""
 
     def describe(self) -> dict[str, Any]:
         """Return what the identity of a run says of the network besides its recipe."""
@@ -109,13 +111,14 @@ class ViTNetwork:
 
     def make_step(
         self,
-        wrapped: nn.Module,
+        context: DistributedContext,
         forward: Forward[LabelledPictureBatch],
         *,
         lengths: tuple[int, int],
         steps_per_epoch: int,
     ) -> TrainStep[LabelledPictureBatch]:
-        """Return the step with layer decay."""
+        """Return the step with layer decay, of a copy on each rank (DDP)."""
+        wrapped = wrap_ddp(self.module, context)
         scale = layer_scales(self.module, self.recipe.layer_decay).__getitem__
         return make_step(self.module, wrapped, forward, self.recipe, lengths=lengths, scale=scale)
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
+from avf_training.distributed.context import DistributedContext
 from avf_training.framewise.labels.tasks import FrameLabelTask
 from avf_training.framewise.models.static_files import save_static_net, start_static_net
 from avf_training.framewise.models.static_layers import freeze_for_epoch, list_static_layers, static_rates
@@ -20,6 +22,7 @@ from avf_training.framewise.pictures.augment_config import PictureChanges
 from avf_training.framewise.pictures.changes import list_changes
 from avf_training.framewise.pictures.finetune_recipe import ImageFinetuneRecipe
 from avf_training.framewise.pictures.static_config import StaticTraining
+from avf_training.framewise.pictures.step_statistics import StepStatistics
 from avf_training.framewise.pictures.stream import LabelledPictureBatch
 from avf_training.framewise.schedules import warmup_then_epoch_cosine
 from avf_training.trainer.optimizer import FunctionSchedule, adamw
@@ -47,15 +50,31 @@ class TaskOutput(nn.Module):
 
 
 class UnfreezingStep(TrainStep[LabelledPictureBatch]):
-    """A training step before which the layers of its epoch are opened."""
+    """A training step before which the layers of its epoch are opened.
+
+    The model has no wrapper: DDP waits for the gradients of all parameters that were open when it was made.
+    """
 
     open_layers: Callable[[int], int]  # opens those of a step, and returns how many parameters learn
 
     def run(self, step: int, micro_batches: Sequence[LabelledPictureBatch]) -> StepResult:
         """Run a step; its result tells beside the losses how many parameters learn."""
         learned = self.open_layers(step)
+        statistics = StepStatistics(self.model)
         result = super().run(step, micro_batches)
+        statistics.finish(skipped=result.skipped)
         return replace(result, parts={**result.parts, "learned_parameters": float(learned)})
+
+    def average_gradients(self) -> None:
+        """Average the gradients of the open layers over ranks. Collective."""
+        if dist.get_world_size() == 1:
+            return
+        gradients = [each.grad for each in self.model.parameters() if each.grad is not None]
+        packed = torch.cat([gradient.flatten() for gradient in gradients])
+        dist.all_reduce(packed)
+        packed /= dist.get_world_size()
+        for gradient, part in zip(gradients, packed.split([each.numel() for each in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
 
 
 class StaticNetwork:
@@ -105,7 +124,7 @@ class StaticNetwork:
 
     def make_step(
         self,
-        wrapped: nn.Module,
+        context: DistributedContext,
         forward: Forward[LabelledPictureBatch],
         *,
         lengths: tuple[int, int],
@@ -119,7 +138,7 @@ class StaticNetwork:
         _start_state(optimizer)
         device = next(self.net.parameters()).device
         step = UnfreezingStep(
-            wrapped,
+            self.module,
             optimizer,
             self._schedule(highest, lengths, steps_per_epoch),
             forward,
