@@ -1,11 +1,16 @@
 """Hints about settings that are allowed and that can hardly be meant."""
 
 import logging
+import math
 from typing import Protocol
+
+from avf_shards.text import count_noun
 
 from avf_training.models.config import Precision
 
 _LOG = logging.getLogger(__name__)
+_FEW_STEPS = 10  # a run that is shorter by its epochs can hardly be meant
+_SHORT_RUN_STEPS = 100  # that are proposed in its place
 
 
 class HintedRecipe(Protocol):
@@ -14,11 +19,22 @@ class HintedRecipe(Protocol):
     @property
     def batch(self) -> int: ...
     @property
+    def epochs(self) -> float: ...
+    @property
+    def steps(self) -> int | None: ...
+    @property
     def precision(self) -> Precision: ...
 
 
-def log_hints(recipe: HintedRecipe, *, clips: int, steps: int, warmup_steps: int, device_type: str) -> None:
-    """Log a warning for each setting of a recipe that can hardly be meant. Arguments as of `recipe_hints`."""
+def log_hints(
+    recipe: HintedRecipe, *, clips: int, steps: int, warmup_steps: int, device_type: str, noun: str = "clip"
+) -> None:
+    """Log a warning for each setting of a recipe that can hardly be meant. Arguments as of `recipe_hints`.
+
+    `noun` names what `clips` counts.
+    """
+    if recipe.steps is None:
+        log_few_steps(recipe.epochs, steps, per_epoch=clips / recipe.batch, items=clips, noun=noun)
     for hint in recipe_hints(
         batch=recipe.batch,
         clips=clips,
@@ -28,6 +44,25 @@ def log_hints(recipe: HintedRecipe, *, clips: int, steps: int, warmup_steps: int
         device_type=device_type,
     ):
         _LOG.warning("%s", hint)
+
+
+def log_few_steps(epochs: float, steps: int, *, per_epoch: float, items: int, noun: str) -> None:
+    """Log a warning where the epochs of a run make so few steps that next to nothing is learned.
+
+    Args:
+        epochs: of the run.
+        steps: of the run, from the first to the last.
+        per_epoch: steps of an epoch.
+        items: of an epoch.
+        noun: what an item is.
+    """
+    if steps < _FEW_STEPS:
+        _LOG.warning(
+            "the whole run is %s, for epochs is %g and there are %s to train on: it learns next to nothing; "
+            "--set epochs=%d makes %d steps, and a smaller batch makes more of each epoch",
+            *(count_noun(steps, "step"), epochs, count_noun(items, noun)),
+            *(math.ceil(_SHORT_RUN_STEPS / per_epoch), _SHORT_RUN_STEPS),
+        )
 
 
 def recipe_hints(

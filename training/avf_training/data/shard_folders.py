@@ -51,11 +51,15 @@ class ShardFolders(Generic[Record]):
         reader, index = self.locate(clip)
         return reader.key(index)
 
-    def records(self) -> Iterator[tuple[int, Record]]:
-        """Yield number and record of every item that was not deleted, in order. Raises FaultError naming the shard."""
+    def records(self, numbers: Sequence[int] | None = None) -> Iterator[tuple[int, Record]]:
+        """Yield number and record of every item that was not deleted, in order. Raises FaultError naming the shard.
+
+        `numbers`: of the items to read; None: all.
+        """
+        chosen: Sequence[int] = range(len(self)) if numbers is None else numbers
         threads = max(1, *(self.storage.read_ahead_threads(folder) for folder in self.shards))
         with ThreadPoolExecutor(threads) as pool:
-            for index, record in enumerate(pool.map(self._record, range(len(self)))):
+            for index, record in zip(chosen, pool.map(self._record, chosen), strict=True):
                 if record is not None:
                     yield index, record
 

@@ -90,10 +90,11 @@ def test_people_of_the_test_set_in_training_are_told(tmp_path: Path, caplog: pyt
 
 @pytest.mark.parametrize("task", ["va", "expr", "au"])
 def test_each_task_gives_a_model_that_extract_loads(
-    labelled: Path, pretrained: Path, tmp_path: Path, task: str
+    labelled: Path, pretrained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, task: str
 ) -> None:
     out = tmp_path / "run"
     assert finetune(labelled, pretrained, out, task=task) == 7
+    assert "the whole run is 7 steps, for epochs is 3 and there are 20 pictures to train on" in caplog.text
     rows = read_validation(out)
     assert [row.step for row in rows] == [1, 3, 5]
     assert find_task(task).metric in rows[0].scores["validation"]

@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 from avf_shards.errors import UserError
 from avf_shards.system import durable_io
+from avf_training.data.storage import StorageConfig
 from avf_training.framewise.models.image_files import read_image_model
 from avf_training.framewise.models.image_mae import ImageMAE
 from avf_training.framewise.pictures.pretrain_recipe import load_image_recipe
-from support.drawn_pictures import TINY, disc_picture, pretrain_images, read_weights, same_bits
-from support.picture_shards import write_picture_shards
+from avf_training.framewise.pictures.shards import PictureShards
+from avf_training.framewise.pictures.unseen_people import refuse_seen_people
+from support.drawn_pictures import TINY, disc_picture, draw_disc, pretrain_images, read_weights, same_bits
+from support.picture_shards import make_picture, write_picture_shards
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +28,17 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures that are not trained on."""
+    folder = tmp_path_factory.mktemp("others") / "shards"
+    write_picture_shards(folder, [disc_picture(number) for number in range(30, 54)], 8)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(pictures: Path, others: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("undisturbed") / "run"
-    assert pretrain_images(pictures, out, validation=pictures) == 6
+    assert pretrain_images(pictures, out, validation=others) == 6
     return out
 
 
@@ -61,10 +72,10 @@ def test_the_saved_model_is_a_model_in_the_names_of_mae(undisturbed: Path) -> No
 
 @pytest.mark.parametrize("settings", [("workers=2",), ("micro_batch=8", "activation_checkpointing=true")])
 def test_a_stopped_run_goes_on_with_the_same_pictures_and_masks(
-    pictures: Path, undisturbed: Path, tmp_path: Path, settings: tuple[str, ...]
+    pictures: Path, others: Path, undisturbed: Path, tmp_path: Path, settings: tuple[str, ...]
 ) -> None:
     out = keep_checkpoint(undisturbed, tmp_path / "run", 2)
-    assert pretrain_images(pictures, out, *settings, validation=pictures) == 6
+    assert pretrain_images(pictures, out, *settings, validation=others) == 6
     ours, theirs = read_weights(out), read_weights(undisturbed)
     if "workers=2" in settings:
         assert same_bits(ours, theirs)
@@ -74,11 +85,11 @@ def test_a_stopped_run_goes_on_with_the_same_pictures_and_masks(
 
 @pytest.mark.slow
 def test_two_processes_go_on_where_one_stopped_with_the_same_bits(
-    pictures: Path, undisturbed: Path, tmp_path: Path
+    pictures: Path, others: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
     out = keep_checkpoint(undisturbed, tmp_path / "run", 2)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = ["-m", "avf_training.cli.main", "pretrain-images", str(pictures), "--validation", str(pictures)]
+    command = ["-m", "avf_training.cli.main", "pretrain-images", str(pictures), "--validation", str(others)]
     words = [word for setting in TINY for word in ("--set", setting)]
     done = subprocess.run(
         [*launcher, *command, "--recipe", "image_mae_small", "--out", str(out), *words],
@@ -89,6 +100,31 @@ def test_two_processes_go_on_where_one_stopped_with_the_same_bits(
     )
     assert done.returncode == 0, done.stderr
     assert same_bits(read_weights(out), read_weights(undisturbed))
+
+
+def test_validation_pictures_that_are_trained_on_are_refused(pictures: Path, tmp_path: Path) -> None:
+    """By key, by the owners' file, and by the person; people of the same name in another corpus are others."""
+    named = [make_picture(f"new{n}", draw_disc(40 + n), identity="anna") for n in range(4)]
+    write_picture_shards(tmp_path / "anna", [*named, disc_picture(70)], 4)
+    both = [pictures, tmp_path / "anna"]
+    copied = make_picture("copied", draw_disc(3))
+    anna = make_picture("later", draw_disc(60), identity="anna")
+    namesake = make_picture("later", draw_disc(60), identity="anna", source="elsewhere")
+    for validation, what in (
+        ([disc_picture(71), disc_picture(5)], r"1 of 2 pictures are of .*the same picture"),
+        ([copied], "the same file"),
+        ([anna], "the person anna"),
+    ):
+        folder = tmp_path / what[-6:].strip("-")
+        write_picture_shards(folder, validation, 8)
+        shards, held = (PictureShards(folders, StorageConfig()) for folders in (both, [folder]))
+        with pytest.raises(UserError, match=what):
+            refuse_seen_people(shards, held)
+    with pytest.raises(UserError, match="name shards of other people, or leave --validation out"):
+        pretrain_images(pictures, tmp_path / "run", validation=pictures)
+    assert not (tmp_path / "run").exists()
+    write_picture_shards(tmp_path / "namesake", [namesake], 8)
+    refuse_seen_people(PictureShards(both, StorageConfig()), PictureShards([tmp_path / "namesake"], StorageConfig()))
 
 
 def test_a_run_refuses_another_recipe(pictures: Path, undisturbed: Path) -> None:

@@ -79,7 +79,9 @@ def finetune_images(
         steps_per_epoch = max(1, len(split.train) // recipe.batch)
         every = steps_per_epoch * recipe.evaluate_every
         if context.rank == 0:
-            log_hints(recipe, clips=len(split.train), steps=steps, warmup_steps=warmup, device_type=device)
+            log_hints(
+                recipe, clips=len(split.train), steps=steps, warmup_steps=warmup, device_type=device, noun="picture"
+            )
         lock = until_done.enter_context(exclusive_lock(out, context.rank))
         identity = _identify(recipe, pictures, split, start) | network.describe()
         identity["stream"] = loader.stream.order.digest

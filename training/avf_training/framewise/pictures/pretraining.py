@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from avf_training.config.hints import log_hints
 from avf_training.data.storage import StorageConfig
-from avf_training.distributed.collectives import process_group
+from avf_training.distributed.collectives import decide_on_rank_0, process_group
 from avf_training.distributed.context import DistributedContext
 from avf_training.distributed.parallelize import shard_blocks, wrap_ddp
 from avf_training.framewise.models.image_files import save_image_model
@@ -25,6 +25,7 @@ from avf_training.framewise.pictures.pretrain_recipe import FREE, ImagePretrainR
 from avf_training.framewise.pictures.pretraining_step import make_picture_loader, masked_forward
 from avf_training.framewise.pictures.reconstruction import ValidationPictures, make_picture_callback
 from avf_training.framewise.pictures.shards import PictureShards
+from avf_training.framewise.pictures.unseen_people import refuse_seen_people
 from avf_training.models.cost_counter import count_forward
 from avf_training.models.flops import NO_PEAK, peak_flops
 from avf_training.models.precision import set_numerics
@@ -66,11 +67,20 @@ def run_image_pretraining(
         recipe.accumulation(context.size)  # refuses a world that does not fit, before anything is read
         shards = PictureShards(data.shards, data.storage)
         validation = None if data.validation is None else PictureShards([data.validation], data.storage)
+        if validation is not None:
+            decide_on_rank_0(partial(refuse_seen_people, shards, validation))
         loader = make_picture_loader(recipe, shards, context, out)
         pictures = len(loader.stream.order)
         steps, warmup = run_lengths(recipe, pictures, "picture")
         if context.rank == 0:
-            log_hints(recipe, clips=pictures, steps=steps, warmup_steps=warmup, device_type=context.device.type)
+            log_hints(
+                recipe,
+                clips=pictures,
+                steps=steps,
+                warmup_steps=warmup,
+                device_type=context.device.type,
+                noun="picture",
+            )
         lock = until_done.enter_context(exclusive_lock(out, context.rank))
         # The stream's digest is part of the identity: the same recipe over other shards is another run.
         identity = {"stage": STAGE, "recipe": recipe.frozen(), "stream": loader.stream.order.digest}

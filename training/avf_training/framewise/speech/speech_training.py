@@ -18,6 +18,7 @@ from avf_shards.errors import FaultError, UserError
 from avf_shards.schema.versions import stamp
 from avf_shards.system import durable_io
 
+from avf_training.config.hints import log_few_steps
 from avf_training.distributed.collectives import process_group
 from avf_training.framewise.metrics import EXPRESSIONS
 from avf_training.framewise.models.speech_encoder import PDEM
@@ -131,6 +132,9 @@ class SpeechRun:
         self.forward = speech_forward(recipe, torch.from_numpy(counts))
         self.steps = recipe.steps or recipe.epochs * self.loader.steps_per_epoch
         self.every = min(self.steps, self.loader.steps_per_epoch * recipe.evaluate_every)
+        if recipe.steps is None:
+            per_epoch, windows = self.loader.steps_per_epoch, len(sets.training)
+            log_few_steps(recipe.epochs, self.steps, per_epoch=per_epoch, items=windows, noun="voice window")
         set_training(self.model, recipe.open_layers)
 
     def train_step(self) -> TrainStep[SpeechBatch]:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from avf_shards.errors import FaultError, UserError
 
+from avf_training.config.hints import log_few_steps
 from avf_training.distributed.collectives import process_group
 from avf_training.framewise.labels.tasks import FrameLabelTask
 from avf_training.framewise.protocol import ProtocolOptions
@@ -136,6 +137,9 @@ class FrameRun:
         per_epoch = self.loader.steps_per_epoch
         self.steps = self.recipe.steps or self.recipe.epochs * per_epoch
         self.every = min(self.steps, per_epoch * self.recipe.evaluate_every)
+        if self.recipe.steps is None:
+            windows = len(self.loader)
+            log_few_steps(self.recipe.epochs, self.steps, per_epoch=per_epoch, items=windows, noun="window")
 
     def train_step(self) -> TrainStep[WindowBatch]:
         """Return the optimizer step."""
