@@ -16,8 +16,9 @@ def add(commands: Any) -> None:
         "evaluate-pretraining",
         _run,
         help="Score a pre-trained model on people that it was not trained on: reconstruction error and recall.",
+        details="Of image MAE (pretrain-images): the error on hidden patches of pictures, beside that of the mean.",
     )
-    add_model_option(parser, "folder of a finished run of avf-train pretrain", "RUN")
+    add_model_option(parser, "folder of a finished run of avf-train pretrain or pretrain-images", "RUN")
     parser.add_argument(
         "--shards",
         metavar="SHARDS",
@@ -32,7 +33,10 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from avf_training.config.pretrain import recipe_of_run
+    from avf_training.trainer.run_folder import is_run_of
 
+    if is_run_of(options.model, "pretrain-images"):
+        return _score_pictures(options)
     recipe = recipe_of_run(options.model)
     require_shards([options.shards, options.validation])
     # After what is refused quickly: this loads torch.
@@ -49,4 +53,19 @@ def _run(options: argparse.Namespace) -> int:
     scores = clips.score(model)
     if not write_answer(options, asdict(scores) | scores.ratios()):
         print_validation(scores)
+    return 0
+
+
+def _score_pictures(options: argparse.Namespace) -> int:
+    from avf_training.trainer.saved_model import start_model
+
+    model = start_model(options.model)
+    require_shards([options.shards, options.validation], "pictures")
+    # After what is refused quickly: this loads torch.
+    from avf_training.console.training_tables import print_masked_errors
+    from avf_training.framewise.pictures.trained_mae import score_trained_mae
+
+    errors, pictures = score_trained_mae(model, [options.shards], [options.validation])
+    if not write_answer(options, asdict(errors) | errors.ratios() | {"pictures": pictures}):
+        print_masked_errors(errors, pictures)
     return 0

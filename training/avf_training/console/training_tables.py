@@ -15,6 +15,7 @@ from avf_training.console.terminal import make_console
 if TYPE_CHECKING:  # imports torch and more; a table needs none of it
     from avf_training.conversion.parity import ParityRow
     from avf_training.data.benchmark import StreamCost
+    from avf_training.framewise.pictures.reconstruction import MaskedErrors
     from avf_training.models.model_costs import ModelSummary, StageSummary
     from avf_training.pretraining.cost_estimate import TrainingCost
     from avf_training.pretraining.replay import ReplayReport
@@ -125,6 +126,19 @@ def print_cost_estimate(cost: "TrainingCost") -> None:
     out.print(f"{cost.model}:")
     for name, text in rows:
         out.print(f"  {name:<20}{text}")
+
+
+def print_masked_errors(errors: "MaskedErrors", pictures: int) -> None:
+    """Print the error of image MAE on hidden patches beside those of the mean predictors."""
+    table = _table(count_noun(pictures, "picture"), "error of hidden patches", "ratio")
+    table.add_row("model", f"{errors.model:.4f}", "")
+    for name, error in (("mean patch", errors.mean_patch), ("mean image", errors.mean_image)):
+        table.add_row(name, f"{error:.4f}", f"{errors.model / error:.3f}")
+    make_console().print(table)
+    make_console().print(
+        "mean patch: the training pictures' mean patch everywhere; mean image: their mean at each place; ratio: the "
+        "model's error by that of the mean, below 1 is better"
+    )
 
 
 def print_validation(scores: "ValidationScores") -> None:

@@ -64,6 +64,11 @@ def freeze_identity(out: Path, identity: dict[str, Any], rank: int, free: Collec
     freeze_or_refuse(out / RUN, identity, "training run", publish if rank == 0 else None, refusal, derived=settings)
 
 
+def is_run_of(run: Path, stage: str) -> bool:
+    """Return whether a folder holds a run of a stage, by the name that run.json has for it."""
+    return (run / RUN).is_file() and read_identity(run).get("stage") == stage
+
+
 def read_identity(run: Path) -> dict[str, Any]:
     """Return the values of RUN/run.json. Raises UserError for another version, FaultError for damage."""
     return read_json(run / RUN, "training run")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from avf_shards.errors import FaultError
+from avf_shards.sampling.stream_order import EpochwiseOrder
 from torch import Tensor, nn
 
 from avf_training.config.hints import log_hints
@@ -66,28 +67,19 @@ def run_image_pretraining(
         set_numerics(recipe.threads, recipe.precision)
         recipe.accumulation(context.size)  # refuses a world that does not fit, before anything is read
         shards = PictureShards(data.shards, data.storage)
-        validation = None if data.validation is None else PictureShards([data.validation], data.storage)
-        if validation is not None:
-            decide_on_rank_0(partial(refuse_seen_people, shards, validation))
+        validation = _read_validation(data, shards)
         loader = make_picture_loader(recipe, shards, context, out)
         pictures = len(loader.stream.order)
         steps, warmup = run_lengths(recipe, pictures, "picture")
         if context.rank == 0:
-            log_hints(
-                recipe,
-                clips=pictures,
-                steps=steps,
-                warmup_steps=warmup,
-                device_type=context.device.type,
-                noun="picture",
-            )
+            kind = context.device.type
+            log_hints(recipe, clips=pictures, steps=steps, warmup_steps=warmup, device_type=kind, noun="picture")
         lock = until_done.enter_context(exclusive_lock(out, context.rank))
         # The stream's digest is part of the identity: the same recipe over other shards is another run.
         identity = {"stage": STAGE, "recipe": recipe.frozen(), "stream": loader.stream.order.digest}
         freeze_identity(out, identity, context.rank, FREE)
-        if context.rank == 0 and not (out / LEARNED).is_file():
-            threads = max(1, *(data.storage.read_ahead_threads(folder) for folder in data.shards))
-            list_stream_clips(loader.stream.order, shards, threads).write(out)
+        if context.rank == 0:
+            _list_learned(data, shards, loader.stream.order, out)
         model = make_image_mae(recipe, context)
         wrapped = _wrap(recipe, model, context)
         trainer = Trainer(
@@ -122,6 +114,22 @@ def run_image_pretraining(
         if context.rank == 0:
             draw_learning_curve(out)
         return reached
+
+
+def _read_validation(data: ImagePretrainingData, train: PictureShards) -> PictureShards | None:
+    """Return the validation pictures. Collective; raises UserError where they are of what is trained on."""
+    if data.validation is None:
+        return None
+    validation = PictureShards([data.validation], data.storage)
+    decide_on_rank_0(partial(refuse_seen_people, train, validation))
+    return validation
+
+
+def _list_learned(data: ImagePretrainingData, shards: PictureShards, order: EpochwiseOrder, out: Path) -> None:
+    """Write RUN/learned.parquet at the first start."""
+    if not (out / LEARNED).is_file():
+        threads = max(1, *(data.storage.read_ahead_threads(folder) for folder in data.shards))
+        list_stream_clips(order, shards, threads).write(out)
 
 
 def make_image_mae(recipe: ImagePretrainRecipe, context: DistributedContext) -> ImageMAE:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from avf_shards.sampling.mixture import Mixture
-from avf_shards.sampling.stream_order import StreamOrder
+from avf_shards.sampling.stream_order import EpochwiseOrder, StreamOrder
 from torch import Tensor
 
 from avf_training.data.batch import concat_batches
@@ -27,7 +27,8 @@ from avf_training.framewise.models.image_sizes import ImageViTConfig
 from avf_training.framewise.pictures.shards import PictureShards
 from avf_training.framewise.pictures.stream import MaskedPictureBatch, MaskingSampler, PictureStream
 from avf_training.models.inputs import IMAGE_MEAN, IMAGE_STD
-from avf_training.trainer.figures import DPI, WIDTH_IN, load_pyplot
+from avf_training.tasks.sampling import TrainingOrder
+from avf_training.trainer.figures import WIDTH_IN, load_pyplot, save_figure
 from avf_training.trainer.progress import EvalCallback
 
 _BATCH = 16  # pictures of one forward pass
@@ -49,6 +50,14 @@ class MaskedErrors:
         return {"mse/mean patch": self.model / self.mean_patch, "mse/mean image": self.model / self.mean_image}
 
 
+@dataclass(frozen=True, kw_only=True)
+class DrawnChoice:
+    """Which pictures are drawn."""
+
+    numbers: Sequence[int] | None = None  # of the pictures; None: any
+    seed: int = 0  # of the choice, and of the patches that are hidden
+
+
 class ValidationPictures:
     """Whole pictures (256 at most) with fixed masks, kept in memory."""
 
@@ -60,9 +69,20 @@ class ValidationPictures:
         train: PictureShards,
         validation: PictureShards | None,
         device: torch.device,
+        drawing: DrawnChoice | None = None,
     ) -> None:
-        """Read the pictures; without validation shards one batch of training pictures is drawn and not scored."""
+        """Read the pictures; without validation shards a few training pictures are drawn and not scored.
+
+        Args:
+            config: sizes of the model.
+            norm_pix: whether it predicts normalized patches.
+            train: pictures of training.
+            validation: pictures of other people; None: none are scored.
+            device: of the model.
+            drawing: which pictures of training are drawn; None: any.
+        """
         self.config, self.device, self._norm_pix = config, device, norm_pix
+        self._drawing = drawing or DrawnChoice()
         self._mean_LP = None if validation is None else self._mean_target(train)
         count = _DRAWN if validation is None else _MAX_PICTURES
         self._batches = list(self._read(validation or train, count))
@@ -71,11 +91,24 @@ class ValidationPictures:
         count = min(count, len(shards))
         config = StreamConfig(shards=shards.shards[0], batch=1, storage=shards.storage, max_fault_share=1.0)
         sampler = MaskingSampler(size_px=self.config.size_px, patches=self.config.grid**2, augment=None)
-        order = StreamOrder(shards.corpus, Mixture(), 0)
+        seed, numbers = self._drawing.seed, self._drawing.numbers
+        order: EpochwiseOrder = StreamOrder(shards.corpus, Mixture(), seed)
+        if numbers is not None:
+            order, count = TrainingOrder(shards.corpus, numbers, seed), min(count, len(numbers))
         singles = iter(StreamLoader(PictureStream(config, sampler, (order, shards))))
         while count and (group := list(islice(singles, min(_BATCH, count)))):
             count -= len(group)
             yield concat_batches(group)
+
+    @property
+    def count(self) -> int:
+        """Return the number of pictures."""
+        return sum(map(len, self._batches))
+
+    @property
+    def drawn_keys(self) -> list[str]:
+        """Return the keys of the pictures that `reconstruct` returns."""
+        return list(self._batches[0].keys[:_DRAWN])
 
     def _target(self, pictures_B3PP: Tensor) -> Tensor:
         target_BLP = to_patches(pictures_B3PP, self.config.patch_px)
@@ -167,5 +200,5 @@ def draw_pictures(path: Path, columns: Sequence[Tensor], title: str) -> None:
             axes[row][column].imshow(picture_3PP.permute(1, 2, 0).numpy())
             axes[row][column].axis("off")
     figure.suptitle(title, x=0.02, ha="left")
-    figure.savefig(path, dpi=DPI)
+    save_figure(figure, path, path.suffix)
     pyplot.close(figure)

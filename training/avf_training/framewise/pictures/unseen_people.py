@@ -48,7 +48,7 @@ def refuse_seen_people(train: PictureShards, validation: PictureShards) -> None:
         raise UserError(
             f"--validation {', '.join(map(str, validation.shards))}: {len(shared)} of {count_noun(total, 'picture')} "
             f"are of what is trained on, as {shared[0].key} ({shared[0].what}), so scores would say nothing about "
-            "new people; name shards of other people, or leave --validation out"
+            "new people; name shards of other people"
         )
 
 
