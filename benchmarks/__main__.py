@@ -17,6 +17,7 @@ NAMES = (
     "engines",
     "scale",
     "envelope",
+    "learned_sync",
     "silence",
     "speech",
     "faces",

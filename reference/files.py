@@ -10,6 +10,7 @@ import avf_shards.schema.versions
 import avf_training.trainer.run_folder
 import pyarrow as pa
 from avf_curation.audit.gate_evidence import GateEvidence
+from avf_curation.detectors.sync_head_file import HeadCard
 from avf_curation.execution.active_units import ActiveUnit
 from avf_curation.execution.events import Event
 from avf_curation.pipeline.unit_job import UnitReport
@@ -362,6 +363,10 @@ CONTENTS: dict[FileKind, Contents] = {
             "skipped": "a sentence for each labelled video without sound or voice",
             "best": "step, scores, and the folder of the model",
         },
+    ),
+    "sync head": Contents(
+        about="The text `sync_head` in the metadata of a safetensors file: how a sync network was learnt.",
+        rows=HeadCard,
     ),
     "test result": Contents(
         about="The result of fine-tuning: scores by each of the three protocols.",

@@ -27,6 +27,7 @@ SUBRIP = "1\n00:00:00,000 --> 00:00:01,000\nperson 1: joy 0.71\n"
 #: Program, command and option -> endings that the file may have, and the beginning of one that the command wrote.
 KINDS = {
     ("avf-curate", "audit", "--html"): {".html": f"<!doctype html>{PAGE_MARK}"},
+    ("avf-curate", "learn-sync", "--out"): {".safetensors": '{"__metadata__":{"sync_head":"{}"}}'},
     ("avf-train", "frame-folds", "--out"): {
         ".json": '{"folds": 2, "rows": [], "schema_version": 1, "seed": 0, "task": "va"}'
     },

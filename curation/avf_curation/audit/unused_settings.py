@@ -16,6 +16,9 @@ _ENVELOPE = ("min_confidence", "max_offset_frames", "min_seconds", "min_motion")
 _BACKEND_OF: dict[str, str | tuple[str, ...]] = {
     **{f"sync.{name}": "syncnet" for name in (*_SYNCNET, "crop_scale", "crop_padding", "crop_median")},
     **{f"sync.envelope_{name}": "envelope" for name in _ENVELOPE},
+    # The learned backend has the envelope as one of its inputs.
+    **{f"sync.envelope_{name}": ("envelope", "learned") for name in ("min_seconds", "min_motion")},
+    **{f"sync.learned_{name}": "learned" for name in ("min_confidence", "max_offset_frames")},
     "silence.min_speech_share": "silero",
     "faces.upsample": "dlib",
     "faces.min_score": "dlib",
@@ -59,7 +62,7 @@ def explain_unused(setting: str, settings: SourceSettings, backends: Mapping[str
     backend_stage = {"run": "track", "silence": "speech"}.get(stage, stage)
     needed, backend = _BACKEND_OF.get(setting), backends.get(backend_stage, "")
     if needed is not None and not backend.startswith(needed):
-        twin = _find_twin(setting)
+        twin = _find_twin(setting, backend)
         hint = f"; you may mean {twin}" if twin else ""
         return f"not measured by this backend, {backend_stage}={backend}{hint}"
     detector = _DETECTOR_OF.get(setting)
@@ -75,11 +78,14 @@ def explain_unused(setting: str, settings: SourceSettings, backends: Mapping[str
     return None
 
 
-def _find_twin(setting: str) -> str | None:
-    """Return the setting of the other sync backend that stands for the same, or None."""
+def _find_twin(setting: str, backend: str) -> str | None:
+    """Return the setting of the sync backend of the run that stands for the same, or None."""
     stage, _, name = setting.partition(".")
-    twin = f"{stage}.{name.removeprefix('envelope_') if name.startswith('envelope_') else f'envelope_{name}'}"
-    return twin if twin in _BACKEND_OF else None
+    prefixes = ("", "envelope_", "learned_")
+    for prefix in prefixes[1:]:
+        name = name.removeprefix(prefix)
+    twins = (f"{stage}.{prefix}{name}" for prefix in prefixes)
+    return next((twin for twin in twins if twin in _BACKEND_OF and backend.startswith(_BACKEND_OF[twin])), None)
 
 
 def warn_about_unused_settings(recipe: Recipe, sources: Iterable[str], backends: Mapping[str, str]) -> None:

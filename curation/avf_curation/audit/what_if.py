@@ -27,8 +27,11 @@ from avf_curation.recipe import Recipe, make_recipe, read_run_recipe
 from avf_curation.stages.checks import ALL_STAGES, PICTURE_STAGES, THRESHOLD_SETTINGS, decides_spans
 from avf_curation.stages.undecided import UNDECIDED
 
-_CONFIDENCE = "sync.envelope_min_confidence"  # decides which offsets count; no check has it as its threshold
-_OFFSET = "sync.envelope_max_offset_frames"
+# Decide which offsets count; no check has them as its threshold. -> the setting of the check that they decide for.
+_OFFSET_OF = {
+    "sync.envelope_min_confidence": "sync.envelope_max_offset_frames",
+    "sync.learned_min_confidence": "sync.learned_max_offset_frames",
+}
 _COLUMNS = ("source", "status", "stage", "reason", "start_frame", "stop_frame", "checks")
 # No stage measures after these, so an admitted span is kept.
 _LAST_CHECKS = ("quality/watermark_pooled", f"quality/{UNDECIDED}")
@@ -131,7 +134,7 @@ def _explain_no_change(setting: str, recipe: Recipe, source: str, identity: RunI
 
 def what_if_run(run: RunFolder, request: WhatIfRequest) -> WhatIf:
     """Decide the ledger of a run under other thresholds."""
-    needs_offsets = any(_CONFIDENCE in limits for limits in request.thresholds.values())
+    needs_offsets = any(_OFFSET_OF.keys() & limits.keys() for limits in request.thresholds.values())
     return what_if_batches(run.ledger_batches((*_COLUMNS, "measurements") if needs_offsets else _COLUMNS), request)
 
 
@@ -174,7 +177,7 @@ def _name_checks(
     requested: dict[str, dict[str, float | str]] = {}
     for source, limits in thresholds.items():
         for setting, limit in limits.items():
-            is_threshold = setting in (*THRESHOLD_SETTINGS, _CONFIDENCE) or setting.startswith(_UNDECIDED)
+            is_threshold = setting in (*THRESHOLD_SETTINGS, *_OFFSET_OF) or setting.startswith(_UNDECIDED)
             if setting not in checks and is_threshold:
                 notes[setting] = "no span of this run reached a check that uses it"
                 continue
@@ -208,16 +211,16 @@ class _Total:
         kept_R = pc.equal(rows.column("status"), "kept").to_numpy(zero_copy_only=False)
         was_rejected_R = pc.equal(rows.column("status"), "rejected").to_numpy(zero_copy_only=False)
         checks = flatten_checks(rows)
-        if _CONFIDENCE in limits:
-            checks = _with_confident_offsets(rows, checks, limits[_CONFIDENCE])
+        for confidence in _OFFSET_OF.keys() & limits.keys():
+            checks = _with_confident_offsets(rows, checks, _OFFSET_OF[confidence], limits[confidence])
         for setting in limits:
             if setting.startswith(_UNDECIDED):
                 checks = _with_undecided(checks, rows.num_rows, setting)
         self._add_settings(checks)
         limit_C, changed_C = checks.threshold_C.copy(), np.zeros(len(checks.row_C), bool)
         for setting, limit in limits.items():
-            if setting == _CONFIDENCE:
-                changed_C |= checks.uses_setting(_OFFSET)
+            if setting in _OFFSET_OF:
+                changed_C |= checks.uses_setting(_OFFSET_OF[setting])
                 continue
             chosen_C = checks.uses_setting(setting)
             limit_C[chosen_C] = limit
@@ -252,8 +255,8 @@ class _Total:
     def _add_settings(self, checks: CheckColumns) -> None:
         for name, setting in checks.settings_of_names():
             self.checks.setdefault(setting, {})[name] = None
-            if setting == _OFFSET:
-                self.checks.setdefault(_CONFIDENCE, {})[f"{name} (confidence)"] = None
+            for confidence in (name for name, offset in _OFFSET_OF.items() if offset == setting):
+                self.checks.setdefault(confidence, {})[f"{name} (confidence)"] = None
 
     def _count(self, name: str, frames: npt.NDArray[np.int64]) -> None:
         self.counts[name] += int(frames.sum())
@@ -262,10 +265,14 @@ class _Total:
         return SourceWhatIf(**self.counts, now_rejected=self.now_rejected, unknown_after=self.unknown_after)
 
 
-def _with_confident_offsets(rows: pa.RecordBatch, checks: CheckColumns, limit: float) -> CheckColumns:
-    """Return the checks with the offsets of the envelope backend that are at least as confident as `limit`."""
+def _with_confident_offsets(rows: pa.RecordBatch, checks: CheckColumns, offset: str, limit: float) -> CheckColumns:
+    """Return the checks with the offsets of a backend that are at least as confident as `limit`.
+
+    Args:
+        offset: the setting of the backend that its offsets are compared with.
+    """
     score_C = checks.score_C.copy()
-    for check in np.flatnonzero(checks.uses_setting(_OFFSET)):
+    for check in np.flatnonzero(checks.uses_setting(offset)):
         text = rows.column("measurements")[int(checks.row_C[check])].as_py()
         measured = Fields(parse_measurements(text, _MEASURED).get("sync", {}), f"{_MEASURED}: sync")
         confidence = measured.optional_number("confidence")

@@ -9,8 +9,9 @@ import numpy as np
 from avf_shards.errors import UserError
 from avf_shards.format.content import Content
 
-from avf_curation.detectors.package_weights import BLAZEFACE
+from avf_curation.detectors.package_weights import BLAZEFACE, FACE_MESH
 from avf_curation.detectors.silero_vad import SILERO_PACKAGE, SILERO_SHA256, find_silero_weights
+from avf_curation.detectors.sync_head_file import HEAD_FILE, read_head
 from avf_curation.detectors.weights import KNOWN, find_weight, short_digest
 from avf_curation.media.types import Bytes
 from avf_curation.recipe import Recipe
@@ -30,8 +31,9 @@ class BackendSelection:
     """The backends of a run's model stages."""
 
     track: str  # "dlib", "retinaface-mobilenet" or "retinaface-resnet50"
-    sync: str  # "envelope" or "syncnet"
-    weights: dict[str, Path]  # files that the backends load, by network: "retinaface", "yunet", "syncnet", "lr_asd"
+    sync: str  # "envelope", "learned" or "syncnet"
+    #: Files that the backends load, by network: "retinaface", "yunet", "syncnet", "lr_asd", "sync_head".
+    weights: dict[str, Path]
     content: Content = "clips"  # pictures: only the search for faces is used
     faces: str = "dlib"  # also "dlib+blazeface", "blazeface", "yunet", or as `track`
     speaker: str = "none"  # "lr-asd" or "none"
@@ -49,6 +51,7 @@ class BackendSelection:
         digests = {name: short_digest(path) for name, path in sorted(self.weights.items())}
         if "blazeface" in self.faces:
             digests["blazeface"] = BLAZEFACE.sha256[:16]
+        digests |= {"face_mesh": FACE_MESH.sha256[:16]} if self.sync == "learned" else {}
         return digests | ({"silero": SILERO_SHA256[:16]} if self.speech == "silero" else {})
 
 
@@ -65,14 +68,16 @@ def resolve_backends(recipe: Recipe, weights_folder: Path) -> BackendSelection:
     settings = recipe.defaults
     track, track_file = _resolve_backend("track", settings.track.backend, "dlib", (preferred, *others), weights_folder)
     hears = recipe.content == "clips"
-    sync, sync_file = _resolve_backend(
-        "sync", settings.sync.backend if hears else "envelope", "envelope", ("syncnet",), weights_folder
-    )
+    sync, sync_file = _resolve_sync(settings.sync.backend if hears else "envelope", weights_folder)
     speaker, speaker_file = _resolve_speaker(recipe, weights_folder)
     faces, faces_file = _resolve_faces(
         settings.faces.backend, (track, track_file), (preferred, *others), weights_folder
     )
-    files = {"retinaface": track_file, "syncnet": sync_file, "lr_asd": speaker_file}
+    files = {
+        "retinaface": track_file,
+        ("sync_head" if sync == "learned" else "syncnet"): sync_file,
+        "lr_asd": speaker_file,
+    }
     if faces_file is not None:
         files["yunet" if faces == "yunet" else "retinaface"] = faces_file
     return BackendSelection(
@@ -166,6 +171,26 @@ def _resolve_speaker(recipe: Recipe, folder: Path) -> tuple[str, Path | None]:
     return "none", None
 
 
+def _resolve_sync(setting: str, folder: Path) -> tuple[str, Path | None]:
+    """Return the backend of the sync stage and the weight file it loads: syncnet, else learned, else envelope.
+
+    Raises UserError if the setting names a backend whose weights are not there.
+    """
+    head = folder / HEAD_FILE
+    if setting in ("auto", "learned") and (setting == "learned" or find_weight("syncnet", folder) is None):
+        if head.is_file() and FACE_MESH.find() is not None:
+            read_head(head)  # a damaged file is an error now, and not of each worker
+            log.info("sync: backend learned with %s", head)
+            return "learned", head
+        if head.is_file():
+            missing = f"FaceMesh, which is not installed; get it with\n  {FACE_MESH.install}"
+        else:
+            missing = f"{head}, which is not there; get it with\n  avf-curate learn-sync RUN"
+        if setting == "learned":
+            raise UserError(f"sync.backend: learned needs {missing}")
+    return _resolve_backend("sync", setting, "envelope", ("syncnet",), folder)
+
+
 def _resolve_backend(
     stage: str, setting: str, embedded: str, weights: tuple[str, ...], folder: Path
 ) -> tuple[str, Path | None]:
@@ -209,6 +234,8 @@ class Detectors:
         self._retinaface: Any = None
         self.syncnet: Any = None
         self.lr_asd: Any = None
+        self.sync_head: Any = None
+        self.face_mesh: Any = None
         self.find_speech: FindSpeech | None = None
         if choice.speech == "silero":
             from avf_curation.detectors.silero_vad import SileroVad
@@ -231,6 +258,12 @@ class Detectors:
             from avf_curation.detectors.lr_asd import LrAsd
 
             self.lr_asd = LrAsd.from_file(choice.weights["lr_asd"], device)
+        if "sync_head" in choice.weights:
+            from avf_curation.detectors.face_mesh import FaceMesh
+            from avf_curation.detectors.sync_head import SyncHead
+
+            self.face_mesh = FaceMesh.from_package()
+            self.sync_head = SyncHead.from_file(choice.weights["sync_head"])
         limit_threads()  # a second time, for torch, which only the models load
         log.debug("models loaded on %s: %s", device, choice.names())
 

@@ -104,7 +104,7 @@ def score_envelope_sync(patches_THWC: Bytes, samples: Samples, shifts: int) -> E
         curves[1, index], curves[2, index] = squares[:1].sum(), squares[:3].sum()
         shape = _canonical_correlations(*_overlap(shape_TK, energy_TA, shift), RIDGE / 3)
         curves[3, index] = np.sum(shape[:2] ** 2)
-    curve_S = _standardise_curve(np.mean([_standardise_curve(curve) for curve in curves], axis=0))
+    curve_S = standardise_curve(np.mean([standardise_curve(curve) for curve in curves], axis=0))
     best = int(np.argmax(curve_S))
     elsewhere = np.abs(np.arange(len(curve_S)) - best) > PEAK_HALF_WIDTH
     lead = curve_S[best] - max(0.0, float(curve_S[elsewhere].max()))
@@ -128,7 +128,7 @@ def _standardise(x: Floats) -> Floats:
     return standardised
 
 
-def _standardise_curve(curve_S: Floats) -> Floats:
+def standardise_curve(curve_S: Floats) -> Floats:
     """Return the curve in robust standard deviations from its median, so that the peak does not count as noise."""
     median = np.median(curve_S)
     # 1.48 median absolute deviations are one standard deviation of a normal distribution.

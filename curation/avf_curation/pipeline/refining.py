@@ -8,7 +8,7 @@ import numpy as np
 from avf_shards.timeline import FRAMES_PER_SECOND, Span
 from scipy.signal import medfilt
 
-from avf_curation.detectors import burnt_in_text, envelope_sync, face_blend, overlay, still_picture
+from avf_curation.detectors import burnt_in_text, envelope_sync, face_blend, mouth, overlay, still_picture
 from avf_curation.detectors.detector_set import Detectors
 from avf_curation.media import crop, encode
 from avf_curation.media.decode import MediaFile
@@ -177,6 +177,8 @@ def score_sync(
     seconds = len(crops.face_THWC) / FRAMES_PER_SECOND
     if detectors.syncnet is not None and crops.sync_THWC is not None:
         return _score_syncnet(crops.sync_THWC, samples, config, detectors, seconds)
+    if detectors.sync_head is not None:
+        return _score_learned(crops.face_THWC, samples, config, detectors, seconds)
     score = None
     if seconds >= config.envelope_min_seconds:
         patches = envelope_sync.mouth_patches(crops.face_THWC, mouth_position(crops, track))
@@ -190,6 +192,24 @@ def score_sync(
         distance=None,
         length_s=seconds,
         mouth_motion=score.mouth_motion,
+    )
+
+
+def _score_learned(
+    faces_THWC: Bytes, samples: Samples, config: sync.SyncConfig, detectors: Detectors, seconds: float
+) -> sync.SyncScores:
+    open_scores = sync.SyncScores(
+        backend="learned", offset_frames=None, confidence=None, distance=None, length_s=seconds
+    )
+    if seconds < config.envelope_min_seconds:
+        return open_scores
+    seen = mouth.measure_mouth(detectors.face_mesh, faces_THWC)
+    envelope = envelope_sync.score_envelope_sync(seen.patches_THWC, samples, config.shifts)
+    if envelope is None:
+        return open_scores
+    score = detectors.sync_head.score(seen.distances_TD, samples, envelope.curve_S, config.shifts)
+    return replace(
+        open_scores, offset_frames=score.offset, confidence=score.confidence, mouth_motion=envelope.mouth_motion
     )
 
 

@@ -11,14 +11,14 @@ from avf_shards.schema.ledger import Check
 from avf_shards.settings.config import refuse
 
 STAGE = "sync"
-SyncBackend = Literal["auto", "syncnet", "envelope"]
+SyncBackend = Literal["auto", "syncnet", "learned", "envelope"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SyncConfig:
     """Settings of the sync stage. Where the thresholds come from: recipes/default.yaml."""
 
-    backend: SyncBackend  # auto: syncnet where its weights are, else envelope
+    backend: SyncBackend  # auto: syncnet where its weights are, else learned where its file is, else envelope
     shifts: int  # offsets are searched from -shifts to +shifts frames
     every: int  # SyncNet scores each every-th lip window
     authors_code: bool  # let SyncNet's zero padding into the means, as the authors' code does
@@ -32,6 +32,8 @@ class SyncConfig:
     envelope_max_offset_frames: int  # largest confident offset by the envelope backend, in either direction
     envelope_min_seconds: float  # shorter clips get no envelope score
     envelope_min_motion: float  # a mouth that moves less does not speak; over the contrast of the mouth's image
+    learned_min_confidence: float  # below this the learned backend cannot tell; 1: as its calibration found
+    learned_max_offset_frames: int  # largest confident offset by the learned backend, in either direction
     repair: bool  # move the sound by a confident offset within the limit before it is stored
 
     def __post_init__(self) -> None:
@@ -41,7 +43,7 @@ class SyncConfig:
             (self.crop_median % 2 == 0, f"crop_median {self.crop_median} is not odd"),
             *(
                 (getattr(self, name) >= self.shifts, f"{name} {getattr(self, name)} must be below shifts {self.shifts}")
-                for name in ("max_offset_frames", "envelope_max_offset_frames")
+                for name in ("max_offset_frames", "envelope_max_offset_frames", "learned_max_offset_frames")
             ),
         )
 
@@ -50,12 +52,12 @@ class SyncConfig:
 class SyncScores:
     """Result of a sync backend; None where the backend could not tell."""
 
-    backend: str  # "syncnet" or "envelope"
+    backend: str  # "syncnet", "learned" or "envelope"
     offset_frames: int | None  # frames by which the sound must be moved later
     confidence: float | None  # each backend has its own scale
     distance: float | None  # SyncNet: least mean distance of the embeddings
     length_s: float  # of the clip; stored because confidence depends on it
-    mouth_motion: float | None = None  # envelope: how much the mouth opens, over the contrast of its image
+    mouth_motion: float | None = None  # envelope, learned: how much the mouth opens, over the contrast of its image
 
     def record(self) -> dict[str, Any]:
         """Return the measurements as the ledger stores them."""
@@ -87,7 +89,8 @@ def decide(scores: SyncScores, config: SyncConfig) -> tuple[Check, ...]:
                 setting="sync.max_offset_frames",
             ),
         )
-    # A score of None passes: an envelope offset without confidence is no evidence against the clip.
+    # A score of None passes: an offset without confidence is no evidence against the clip.
+    prefix = scores.backend
     offset = (
         float(abs(scores.offset_frames)) if scores.offset_frames is not None and _is_confident(scores, config) else None
     )
@@ -105,8 +108,8 @@ def decide(scores: SyncScores, config: SyncConfig) -> tuple[Check, ...]:
             reason="offset",
             score=offset,
             operator="<=",
-            threshold=config.envelope_max_offset_frames,
-            setting="sync.envelope_max_offset_frames",
+            threshold=getattr(config, f"{prefix}_max_offset_frames"),
+            setting=f"sync.{prefix}_max_offset_frames",
         ),
     )
 
@@ -123,11 +126,12 @@ def repair_frames(scores: SyncScores, config: SyncConfig) -> int:
     """Return by how many frames the sound of a kept span is moved later before it is stored."""
     if not config.repair or scores.offset_frames is None:
         return 0
-    if scores.backend == "envelope" and not _is_confident(scores, config):
+    if scores.backend != "syncnet" and not _is_confident(scores, config):
         return 0
     return scores.offset_frames
 
 
 def _is_confident(scores: SyncScores, config: SyncConfig) -> bool:
+    least: float = getattr(config, f"{scores.backend}_min_confidence")
     # Rounded as in the ledger, so that a verdict can be recomputed from the ledger alone.
-    return scores.confidence is not None and round(scores.confidence, 4) >= config.envelope_min_confidence
+    return scores.confidence is not None and round(scores.confidence, 4) >= least

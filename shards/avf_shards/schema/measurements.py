@@ -82,9 +82,9 @@ class SpeakerMeasurements:
 class SyncMeasurements:
     """Synchrony of lips and sound."""
 
-    backend: str  # "syncnet" or "envelope"
+    backend: str  # "syncnet", "learned" or "envelope"
     offset_frames: int | None  # of the sound against the picture, as stages/sync defines its sign
-    confidence: float | None  # of SyncNet (median distance minus least) or of the envelopes; a number without unit
+    confidence: float | None  # of SyncNet (median distance minus least), of the envelopes or of a learned network
     distance: float | None  # SyncNet's least distance; None of the envelopes
     length_s: float  # of the stretch compared, in seconds: confidence depends on it
     mouth_motion: float | None  # how much the mouth opens and shuts, over the contrast of its picture

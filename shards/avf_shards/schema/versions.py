@@ -52,6 +52,7 @@ FileKind = Literal[
     "speech result",
     "step metrics",
     "study results",
+    "sync head",
     "test result",
     "throughput",
     "trained videos",
@@ -97,6 +98,7 @@ VERSIONS: Mapping[FileKind, int] = {
     "speech result": 1,  # RUN/result.json of avf-train train-speech
     "step metrics": 1,  # rows of RUN/metrics.jsonl
     "study results": 1,  # OUT/study.json
+    "sync head": 1,  # metadata of sync_head.safetensors of avf-curate learn-sync
     "test result": 1,  # RUN/result.json of post-pre-training and fine-tuning
     "throughput": 1,  # rows of RUN/throughput.jsonl
     "trained videos": 1,  # PREDICTIONS/NAME/trained_videos.json of avf-train predict-frames and ensemble-frames

@@ -192,7 +192,7 @@ def test_every_stage_names_the_setting_that_its_threshold_comes_from() -> None:
     checks += [check for check in silence.decide(heard, settings.silence) if check.reason == "no_speech"]
     spoken = speaker.SpeakerScores(backend="lr-asd", speaking_share=0.9, other_share=0.0)
     checks += speaker.decide(spoken, settings.speaker)
-    for backend in ("syncnet", "envelope"):
+    for backend in ("syncnet", "envelope", "learned"):
         heard_by = SyncScores(backend=backend, offset_frames=0, confidence=9.0, distance=1.0, length_s=4.0)
         checks += sync.decide(heard_by, settings.sync)
     blank = QualityScores(sharpness=99.0, frozen_s=0.0, black_share=0.0, bars=0.0, overlay_px=None)
@@ -241,10 +241,12 @@ def test_spans_scored_after_rejection_are_counted_separately() -> None:
     assert changes.kept_after == 0
 
 
-def envelope_decision(start: int, confidence: float | None, offset: int, rejected: bool = False) -> Decision:
+def offset_decision(
+    start: int, confidence: float | None, offset: int, rejected: bool = False, backend: str = "envelope"
+) -> Decision:
     settings = load_recipe().defaults.sync
     scores = SyncScores(
-        backend="envelope",
+        backend=backend,
         offset_frames=offset,
         confidence=confidence,
         distance=None,
@@ -256,7 +258,7 @@ def envelope_decision(start: int, confidence: float | None, offset: int, rejecte
 
 
 def test_a_setting_of_a_backend_that_did_not_run_changes_nothing() -> None:
-    table = decisions_to_table([envelope_decision(0, 2.0, 3)])
+    table = decisions_to_table([offset_decision(0, 2.0, 3)])
     request = parse_request(["sync.min_confidence=4", "track.nms_iou=0.5"], RUN_IDENTITY)
     answer = what_if_batches(iter(table.to_batches()), request)
     assert answer.notes == {
@@ -270,10 +272,10 @@ def test_a_setting_of_a_backend_that_did_not_run_changes_nothing() -> None:
 
 def test_the_confidence_of_the_envelope_backend_decides_which_offsets_count() -> None:
     rows = [
-        envelope_decision(0, 2.0, 3),
-        envelope_decision(100, 1.0, 9),  # not confident, so the offset was no evidence
-        envelope_decision(200, 2.0, 9, rejected=True),
-        envelope_decision(300, None, 0),
+        offset_decision(0, 2.0, 3),
+        offset_decision(100, 1.0, 9),  # not confident, so the offset was no evidence
+        offset_decision(200, 2.0, 9, rejected=True),
+        offset_decision(300, None, 0),
     ]
     table = decisions_to_table(rows)
 
@@ -289,6 +291,27 @@ def test_the_confidence_of_the_envelope_backend_decides_which_offsets_count() ->
     assert (stricter.kept_after, stricter.unknown, stricter.unknown_after) == (300, 100, {"sync": 100})
     same = decide_again("sync.envelope_min_confidence=1.5")
     assert (same.kept_after, same.rejected, same.unknown) == (300, 0, 0)
+
+
+def test_the_confidence_of_the_learned_backend_decides_which_offsets_count() -> None:
+    rows = [
+        offset_decision(0, 1.2, 3, backend="learned"),
+        offset_decision(100, 0.9, 9, backend="learned"),  # not confident, so the offset was no evidence
+        offset_decision(200, 1.2, 9, rejected=True, backend="learned"),
+    ]
+    identity = replace(RUN_IDENTITY, backends={**RUN_IDENTITY.backends, "sync": "learned"})
+    table = decisions_to_table(rows)
+
+    def decide_again(*settings: str) -> Any:
+        return what_if_batches(iter(table.to_batches()), parse_request(settings, identity))
+
+    laxer = decide_again("sync.learned_min_confidence=0.5").sources["made"]
+    assert (laxer.kept_after, laxer.now_rejected) == (100, {"sync/offset": 100})
+    stricter = decide_again("sync.learned_min_confidence=2").sources["made"]
+    assert (stricter.kept_after, stricter.unknown) == (200, 100)
+    other = decide_again("sync.envelope_min_confidence=0.5", "sync.min_confidence=1")
+    hint = "not measured by this backend, sync=learned; you may mean sync.learned_min_confidence"
+    assert other.notes == dict.fromkeys(("sync.envelope_min_confidence", "sync.min_confidence"), hint)
 
 
 def test_a_stage_that_only_measures_rejects_nothing_under_any_threshold() -> None:

@@ -55,7 +55,7 @@ def test_the_preview_of_a_clip_takes_flac_alone() -> None:
 
 
 def test_the_preview_of_a_clip_decodes_no_larger_frames(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("avf_curation.media.preview.MAX_STORED_PIXELS", 1000)
+    monkeypatch.setattr("avf_curation.media.stored_clip.MAX_STORED_PIXELS", 1000)
     with pytest.raises(MediaError, match="the stored clip is no readable video"):
         clip_preview(encode_flashing_clip(20, 3), CONFIG)
 

@@ -33,6 +33,12 @@ def test_a_confident_offset_is_rejected_or_corrected() -> None:
     assert failed_reasons(sync.decide(far, DEFAULT.sync)) == ["offset"]
     assert failed_reasons(sync.decide(near, DEFAULT.sync)) == []
     assert sync.repair_frames(near, DEFAULT.sync) == -3
+    for confidence, reasons, frames in ((1.0, ["offset"], -9), (0.99, [], 0)):
+        learned = sync.SyncScores(
+            backend="learned", offset_frames=-9, confidence=confidence, distance=None, length_s=8.0, mouth_motion=0.5
+        )
+        assert failed_reasons(sync.decide(learned, DEFAULT.sync)) == reasons
+        assert sync.repair_frames(learned, DEFAULT.sync) == frames
     poor = sync.SyncScores(backend="syncnet", offset_frames=0, confidence=1.0, distance=9.0, length_s=8.0)
     assert failed_reasons(sync.decide(poor, DEFAULT.sync)) == ["low_confidence"]
 
@@ -43,7 +49,7 @@ def test_syncnet_tells_no_offset_at_the_rim_of_the_search(measured: int, expecte
     curve = np.zeros(31, np.float32)
     score = SyncNetScore(offset=measured, distance=6.0, confidence=5.0, distances_S=curve, windows=1)
     syncnet = SimpleNamespace(score=lambda *args, **options: score)
-    detectors: Any = SimpleNamespace(syncnet=syncnet)
+    detectors: Any = SimpleNamespace(syncnet=syncnet, sync_head=None)
     frames = np.zeros((50, 1, 1, 3), np.uint8)
     crops = refining.FaceCrops(face_THWC=frames, sync_THWC=frames)
     track: Any = None  # SyncNet asks for no position of the mouth

@@ -1,0 +1,65 @@
+"""avf-curate learn-sync: a sync network of one's own from the kept clips of a run."""
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from avf_shards.cli.common import add_command, add_json_option, own_file, write_answer
+from avf_shards.cli.logging_setup import progress_line
+from avf_shards.system.own_files import OwnFile, bytes_with, require_replaceable
+
+from avf_curation.cli.options import add_run_argument, add_weights_option, open_run, weights_folder
+
+
+def add(commands: Any) -> None:
+    """Add `learn-sync`."""
+    parser = add_command(
+        commands,
+        "learn-sync",
+        _run,
+        help="Learn from the kept clips of a run, without labels, how mouths and voices belong together: offsets are "
+        "told in more and shorter clips of the runs that come after.",
+    )
+    add_run_argument(parser)
+    parser.add_argument(
+        "--out",
+        metavar="FILE",
+        type=own_file(_own_kind),
+        help="file to write (default: sync_head.safetensors in the folder of model files, where runs take it from)",
+    )
+    parser.add_argument(
+        "--minutes", metavar="N", type=float, default=20.0, help="most minutes of clips to learn from (default: 20)"
+    )
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of clips, weights and batches (default: 0)")
+    add_weights_option(parser)
+    add_json_option(parser)
+
+
+def _own_kind() -> OwnFile:
+    from avf_curation.detectors.sync_head_file import CARD_KEY
+
+    return bytes_with("a sync network of avf-curate learn-sync", f'"{CARD_KEY}":'.encode())
+
+
+def _run(options: argparse.Namespace) -> int:
+    from avf_curation.detectors.sync_head_file import HEAD_FILE
+    from avf_curation.runs.sync_learning import LearningOptions, learn_sync
+
+    out: Path = options.out or weights_folder(options) / HEAD_FILE
+    require_replaceable(out, _own_kind())
+    request = LearningOptions(minutes=options.minutes, seed=options.seed)
+    with progress_line() as show:
+        result = learn_sync(open_run(options), out, request, show)
+    if write_answer(options, {**asdict(result), "path": str(result.path)}):
+        return 0
+    card = result.card
+    print(f"learnt from {card.clips} clips, {card.seconds:.0f} s, of {card.people} people; on people held out:")
+    for line in result.figures:
+        right = "none" if line.told_right_share is None else f"{line.told_right_share:.0%} of them right"
+        print(
+            f"  {line.length_s} s: {line.right_share:.0%} of {line.pieces} offsets right; "
+            f"told {line.told_share:.0%}, {right}"
+        )
+    print(f"{result.path}: sha256 {result.sha256[:16]}")
+    return 0

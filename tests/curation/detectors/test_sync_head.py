@@ -1,0 +1,162 @@
+"""The learned sync network finds offsets of talkers it was not trained on, in the same bytes every time."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from avf_curation.detectors.detector_set import resolve_backends
+from avf_curation.detectors.sync_calibration import (
+    BLANK,
+    LearningClip,
+    PieceScore,
+    calibrate,
+    split_into_folds,
+)
+from avf_curation.detectors.sync_head import SyncHead, mel_levels, standardise_distances, standardise_levels
+from avf_curation.detectors.sync_head_file import HEAD_FILE, KERNELS, SyncHeadFile, read_head, write_head
+from avf_curation.detectors.sync_training import TwoTowers, train_towers
+from avf_curation.runs.identity import run_identity
+from avf_shards.errors import UserError
+from support.curation_runs import make_recipe
+from support.talks import make_talk
+
+
+@pytest.fixture(scope="module")
+def weights() -> dict[str, np.ndarray]:
+    return train_towers([make_talk(number) for number in range(8)], seed=3, steps=50)
+
+
+@pytest.fixture
+def head_file(weights: dict[str, np.ndarray], tmp_path: Path) -> Path:
+    write_head(tmp_path / HEAD_FILE, SyncHeadFile(weights=weights, card=replace(BLANK, unit=2.0, sources=("s",))))
+    return tmp_path / HEAD_FILE
+
+
+@pytest.mark.parametrize("shift", [-9, 0, 4])
+def test_an_offset_of_a_talker_who_was_not_trained_on_is_found(head_file: Path, shift: int) -> None:
+    talk = make_talk(20, 200)
+    samples = np.roll(talk.samples, -shift * 640)
+    head = SyncHead.from_file(head_file)
+    likeness_S = head.likeness_by_shift(talk.distances_TD, samples, 15)
+    assert int(np.argmax(likeness_S)) - 15 == shift
+    score = head.score(talk.distances_TD, samples, np.zeros(31), 15)
+    assert (score.offset, score.likeness) == (shift, likeness_S.max())
+    assert score.confidence > 0
+    doubled = SyncHead(SyncHeadFile(weights=read_head(head_file).weights, card=replace(BLANK, unit=4.0)))
+    assert doubled.score(talk.distances_TD, samples, np.zeros(31), 15).confidence == score.confidence / 2
+
+
+@pytest.mark.parametrize(("frames", "shift"), [(200, 15), (200, -14), (74, 0)])
+def test_no_offset_is_told_at_the_rim_or_in_less_than_three_seconds(head_file: Path, frames: int, shift: int) -> None:
+    talk = make_talk(20, frames)
+    samples = np.roll(talk.samples, -shift * 640)
+    assert SyncHead.from_file(head_file).score(talk.distances_TD, samples, np.zeros(31), 15).confidence == 0
+
+
+def test_numpy_and_torch_give_the_same_embeddings(weights: dict[str, np.ndarray]) -> None:
+    """An offset of the two curves would show a stride or a margin that differs."""
+    network, talk = TwoTowers().eval(), make_talk(21)
+    state = network.state_dict()
+    for name in KERNELS:
+        tower, number = name.split(".")
+        position = 3 * int(number)  # a ReLU and a dropout lie between two convolutions
+        for kind in ("weight", "bias"):
+            state[f"towers.{tower}.{position}.{kind}"] = torch.from_numpy(weights[f"{name}.{kind}"])
+    network.load_state_dict(state)
+    mouth_TD = standardise_distances(talk.distances_TD)
+    levels_TF = standardise_levels(mel_levels(talk.samples, len(mouth_TD)))
+    with torch.inference_mode():
+        mouth, sound = network(torch.from_numpy(mouth_TD).T[None], torch.from_numpy(levels_TF).T[None])
+    expected = float((mouth[0] * sound[0]).sum(0).mean())
+    likeness_S = SyncHead(SyncHeadFile(weights=weights, card=BLANK)).likeness_by_shift(
+        talk.distances_TD, talk.samples, 1
+    )
+    assert likeness_S[1] == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_same_talks_and_seed_give_the_same_bytes(tmp_path: Path) -> None:
+    talks = [make_talk(number) for number in range(3)]
+    digests = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        torch.manual_seed(seed + 99)  # what ran before must not matter
+        file = SyncHeadFile(weights=train_towers(talks, seed, steps=3), card=BLANK)
+        digests.append(write_head(tmp_path / name, file))
+    assert digests[0] == digests[1] != digests[2]
+
+
+def _cut(data: bytes) -> bytes:
+    return data[:-100]
+
+
+def _rename(data: bytes) -> bytes:
+    return data.replace(b"mouth.1.bias", b"mouth.9.bias")
+
+
+def _zero_unit(data: bytes) -> bytes:
+    return data.replace(b'\\"unit\\": 2.0', b'\\"unit\\": 0.0')
+
+
+def _not_finite(data: bytes) -> bytes:
+    return data[:-4] + b"\xff\xff\xff\x7f"
+
+
+@pytest.mark.parametrize("damage", [_cut, _rename, _zero_unit, _not_finite, lambda data: b"", lambda data: b"{" * 2000])
+def test_a_file_of_other_content_is_refused(head_file: Path, damage: Callable[[bytes], bytes]) -> None:
+    read_head(head_file)
+    head_file.write_bytes(damage(head_file.read_bytes()))
+    with pytest.raises(UserError, match=r"is not a sync network of avf-curate learn-sync"):
+        read_head(head_file)
+
+
+def test_a_run_takes_the_network_of_the_weights_folder_and_its_digest(head_file: Path, tmp_path: Path) -> None:
+    learned = resolve_backends(make_recipe(), tmp_path)
+    assert (learned.sync, learned.names()["sync"]) == ("learned", "learned")
+    digests = learned.weight_digests()
+    assert len(digests["sync_head"]) == len(digests["face_mesh"]) == 16
+    envelope = resolve_backends(make_recipe("sync.backend=envelope"), tmp_path)
+    assert envelope.sync == "envelope"
+    before = run_identity(make_recipe(), learned, ["s"]).fingerprint
+    assert before != run_identity(make_recipe(), envelope, ["s"]).fingerprint
+    write_head(head_file, SyncHeadFile(weights=read_head(head_file).weights, card=replace(BLANK, unit=3.0)))
+    assert before != run_identity(make_recipe(), resolve_backends(make_recipe(), tmp_path), ["s"]).fingerprint
+    head_file.unlink()
+    assert resolve_backends(make_recipe(), tmp_path).sync == "envelope"
+    with pytest.raises(UserError, match="avf-curate learn-sync RUN"):
+        resolve_backends(make_recipe("sync.backend=learned"), tmp_path)
+
+
+def make_piece(peak: int, height: float, true_offset: int) -> PieceScore:
+    """Return a piece of 8 s whose peak leads by about `height`."""
+    curve_S = np.tile([0.0, 1.0], 16)[:31].copy()
+    curve_S[15 + peak] += height
+    return PieceScore(clip=0, length_s=8, true_offset=true_offset, likeness_S=curve_S, envelope_S=curve_S)
+
+
+def test_the_unit_is_the_least_lead_above_which_offsets_are_right() -> None:
+    right = [make_piece(2, 10 + number, 2) for number in range(30)]
+    wrong = [make_piece(2, 4, -7) for _ in range(10)]
+    trust = calibrate([*wrong, *right])
+    assert (trust.told_share, trust.right_share) == (0.75, 1.0)
+    assert trust.unit == right[0].peak()[1] > wrong[0].peak()[1]
+    with pytest.raises(
+        UserError, match=r"of 19 pieces of people who were held out, 19 have an offset .* 20 are needed"
+    ):
+        calibrate(right[:19])
+    with pytest.raises(UserError, match=r"of 10 pieces .*, 0 have an offset"):
+        calibrate(wrong)
+
+
+def test_no_person_is_in_two_folds() -> None:
+    talk = make_talk(0)
+    patches = np.zeros((1, 1, 1, 3), np.uint8)
+    people = [("a", "x"), ("b", "x"), ("a", "y"), ("a", "x"), ("a", "z")]
+    clips = [LearningClip(source=s, person=p, talk=talk, patches_THWC=patches) for s, p in people]
+    folds = split_into_folds(clips)
+    assert sorted(number for fold in folds for number in fold) == [0, 1, 2, 3, 4]
+    assert [fold for fold in folds if 0 in fold] == [[0, 3]]
+    assert len(folds) == 4
+    with pytest.raises(UserError, match="of one person"):
+        split_into_folds([clips[0], clips[3]])
