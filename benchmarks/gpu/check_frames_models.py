@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,6 +17,8 @@ from benchmarks.gpu.settings import PRECISIONS, Settings
 
 _ON_DEVICE, _AGAINST = "Float64 on the device and on the CPU", "Against float64 on the device"
 _SMALL = 20_000_000  # parameters up to which float64 is computed on the CPU too; deep convolutions take it minutes
+# A few of millions of units switch sides between fp32 and float64: 5e-4 on a CPU (cross-attention), 2e-3 on an H100.
+_KINKS = 0.01
 _DEEP = Tolerance(output=0.1, loss=0.05, gradient=0.4)  # bf16 through dozens of convolutions and norms
 
 
@@ -45,6 +48,8 @@ def _rows(case: Case, settings: Settings) -> Iterator[tuple[str, Row]]:
     for label in ("fp32",) if settings.tiny else ("fp32", "bf16"):
         result = _pass(case, model, _move(inputs, settings.device, torch.float32), label, settings.device)
         tolerance = _DEEP if case.freezes_norms and label == "bf16" else TOLERANCES[label]
+        if case.has_relu and label == "fp32":
+            tolerance = replace(tolerance, gradient=_KINKS)
         yield _AGAINST, compare({"model": case.name, "precision": label}, result, reference, tolerance)
 
 

@@ -39,6 +39,8 @@ def _section(name: str, note: str, result: Mapping[str, Any] | None) -> str:
     failed = len(failed_checks(result))
     if any(PASSED in row for rows in result["tables"].values() for row in rows):
         lines += [f"{failed} checks failed." if failed else "All checks passed.", ""]
+    if remark := result.get("remark"):  # written into the file by hand, where a reader would ask
+        lines += [str(remark), ""]
     if not result["finished"]:
         lines += ["The part was stopped before its end; what it had measured is above.", ""]
     lines += [f"Measured in {result['seconds']:.0f} s on {_device_text(result['device'])}.", ""]
