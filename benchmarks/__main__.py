@@ -20,6 +20,7 @@ NAMES = (
     "learned_sync",
     "silence",
     "speech",
+    "speaker",
     "faces",
     "encoding",
     "picture_damage",

@@ -114,6 +114,7 @@ def test_the_scored_sample_has_the_configured_share_and_is_seeded() -> None:
             faces="decide",
             silence="decide",
             track="decide",
+            speaker="decide",
             sync="decide",
             quality="decide",
             score_all=share,
