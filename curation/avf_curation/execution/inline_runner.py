@@ -6,7 +6,7 @@ from dataclasses import replace
 from avf_curation.execution.circuit_breaker import CircuitBreaker
 from avf_curation.execution.events import Event
 from avf_curation.execution.faulty_units import FaultyUnits, put_back_report
-from avf_curation.execution.isolated import run_isolated
+from avf_curation.execution.isolated_pictures import run_in_children
 from avf_curation.execution.worker import UnitWorker, WorkerSetup
 from avf_curation.pipeline.failures import MemoryShortageError, PassingFaultError, machine_fault
 from avf_curation.pipeline.unit_job import UnitJob, UnitReport
@@ -64,4 +64,4 @@ class InlineRunner:
             except MemoryShortageError as error:
                 self._isolated.add(job.unit)
                 self._emit(Event(name="unit_isolated", unit=job.unit, message=str(error)))
-        return run_isolated(self._worker, job)
+        return run_in_children(self._worker, job)

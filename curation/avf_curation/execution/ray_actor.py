@@ -40,9 +40,9 @@ class UnitActor:
     def curate(self, job: "UnitJob", isolated: bool) -> "UnitReport":
         """Curate and commit a unit; `isolated` runs each video in its own child process."""
         if isolated:
-            from avf_curation.execution.isolated import run_isolated
+            from avf_curation.execution.isolated_pictures import run_in_children
 
-            return self._metrics.count(run_isolated(self._worker, job))
+            return self._metrics.count(run_in_children(self._worker, job))
         return self._metrics.count(self._worker.run(job))
 
     def screen(self, job: "UnitJob") -> "ScreenedUnit":

@@ -36,6 +36,7 @@ DECIDING_MODULES = {
 #: Modules that decide nothing of a video: its runs go on where one of them changes.
 PICTURE_MODULES = {
     "avf_curation": (
+        "execution/isolated_pictures.py",
         "media/libtiff.py",
         "media/picture_damage.py",
         "media/picture_file.py",

@@ -9,7 +9,7 @@ from avf_curation.execution import inline_runner
 from avf_curation.execution.circuit_breaker import CircuitBreaker
 from avf_curation.execution.events import Event
 from avf_curation.execution.inline_runner import InlineRunner
-from avf_curation.execution.isolated import run_isolated
+from avf_curation.execution.isolated_pictures import run_in_children
 from avf_curation.execution.worker import UnitWorker, WorkerSetup
 from avf_curation.pipeline.failures import InfrastructureError, MemoryShortageError, StorageError
 from avf_curation.pipeline.outcomes import VideoOutcomes
@@ -36,9 +36,9 @@ def run_with_faults(
         fault = next(faults, None)
         if fault is not None:
             raise fault
-        return run_isolated(worker, job)
+        return run_in_children(worker, job)
 
-    monkeypatch.setattr(inline_runner, "run_isolated", fail_first)
+    monkeypatch.setattr(inline_runner, "run_in_children", fail_first)
     setup = WorkerSetup(
         run=RunFolder(folder / "run"),
         recipe=make_recipe(),
