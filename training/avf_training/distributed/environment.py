@@ -15,6 +15,10 @@ class WorldSize(NamedTuple):
     rank: int
 
 
+ALONE = WorldSize(1, 0)
+"""A process that shares its steps with no other."""
+
+
 def torchrun_environment() -> WorldSize:
     """Return WORLD_SIZE and RANK as torchrun sets them; one rank without torchrun.
 

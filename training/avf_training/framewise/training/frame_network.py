@@ -23,6 +23,7 @@ from avf_training.framewise.models.temporal import NarrowingLayers, StackedLayer
 from avf_training.framewise.models.two_branches import SHARE_WHEN_TESTED, ClipFeatures, TwoBranchFusion
 from avf_training.framewise.sampling.normalization import FeatureScale
 from avf_training.framewise.tracks.identity import ExtractorIdentity
+from avf_training.framewise.training.batch_parts import run_in_parts
 from avf_training.framewise.training.frame_recipe import FrameRecipe, frame_recipe_from_frozen
 from avf_training.models.pretrained import load_model_folder, load_strict, save_model_folder
 
@@ -114,15 +115,31 @@ class FrameNetwork(nn.Module):
         valid_BT: Tensor | None = None,
         hard: NetworkInput | None = None,
         share: float = SHARE_WHEN_TESTED,
+        seeds: Sequence[int] | None = None,
     ) -> Tensor:
-        """Return (B, S, O): valence and arousal, or logits.
+        """Return (B, S, O): valence and arousal, or logits. Collective where `seeds` are given.
 
         Args:
             streams: (B, T, D) of each.
             valid_BT: False for padding; None: there is none.
             hard: as many other clips, for the second branch while it is trained.
             share: of the first branch, where there are two.
+            seeds: of what is random in each of as many equal parts of the windows; None: nothing is, as in evaluation.
         """
+        if seeds is None:
+            return self._predict(streams, valid_BT, hard, share)
+
+        def predict(part: int) -> Tensor:
+            size = len(streams[0]) // len(seeds)
+            rows = slice(part * size, (part + 1) * size)
+            hard_part = None if hard is None else _cut(hard, rows)
+            return self._predict(*_cut((streams, valid_BT), rows), hard_part, share)
+
+        return run_in_parts(self, seeds, predict)
+
+    def _predict(
+        self, streams: Sequence[Tensor], valid_BT: Tensor | None, hard: NetworkInput | None, share: float
+    ) -> Tensor:
         net, split = self.net, self.spec.split
         mask = valid_BT if self.spec.recipe.mask_padding else None
         if isinstance(net, TwoBranchFusion):
@@ -168,6 +185,11 @@ class FrameNetwork(nn.Module):
     def save(self, folder: Path) -> None:
         """Write the model into a new folder."""
         save_model_folder(folder, stamp({"kind": KIND, "model": self.spec.to_json()}, "saved model"), self.state_dict())
+
+
+def _cut(clips: NetworkInput, rows: slice) -> NetworkInput:
+    streams, valid_BT = clips
+    return tuple(each[rows] for each in streams), None if valid_BT is None else valid_BT[rows]
 
 
 def load_frame_network(folder: Path) -> FrameNetwork:

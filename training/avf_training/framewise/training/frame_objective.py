@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
+from avf_training.distributed.collectives import all_gather_features
 from avf_training.framewise.labels.tasks import FrameLabelTask
 from avf_training.framewise.losses import (
     AU_WEIGHTS,
@@ -24,6 +26,7 @@ from avf_training.framewise.losses import (
 )
 from avf_training.framewise.models.two_branches import draw_share
 from avf_training.framewise.protocol import ProtocolOptions
+from avf_training.framewise.training.batch_parts import seeds_of_parts
 from avf_training.framewise.training.frame_recipe import FrameRecipe
 from avf_training.framewise.training.window_loader import WindowBatch
 
@@ -56,11 +59,20 @@ def frames_forward(
     """Return the forward pass of a training step."""
 
     def forward(model: nn.Module, batch: WindowBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        # Dropout of a step depends on the step alone, so that a run that was killed goes on with the same bits.
-        torch.manual_seed(recipe.seed * 1_000_003 + batch.number)
-        return loss_of_frames(loss_of, model(batch.streams, batch.valid_BT), batch.values_BSK), {}
+        predicted_GSO = gather_predictions(model(batch.streams, batch.valid_BT, seeds=_seeds(recipe, batch)))
+        return loss_of_frames(loss_of, predicted_GSO, batch.values_GSK), {}
 
     return forward
+
+
+def gather_predictions(predicted_BSO: Tensor) -> Tensor:
+    """Return the predictions for the windows of all processes, with gradients, (G, S, O). Collective."""
+    return all_gather_features(predicted_BSO)[0] if dist.is_initialized() else predicted_BSO
+
+
+def _seeds(recipe: FrameRecipe, batch: WindowBatch) -> list[int]:
+    """Return the seed of each part. It depends on the step alone: a run that was killed goes on with the same bits."""
+    return seeds_of_parts(recipe.seed * 1_000_003 + batch.number, batch.parts)
 
 
 def two_branch_forward(
@@ -73,14 +85,16 @@ def two_branch_forward(
         hard = batch.hard
         if hard is None:
             raise ValueError("a batch for two branches has clips for each")
-        torch.manual_seed(recipe.seed * 1_000_003 + batch.number)
         share = draw_share(np.random.default_rng((recipe.seed, batch.number)))
-        predicted_BSO = model(batch.streams, batch.valid_BT, (hard.streams, hard.valid_BT), share)
-        # A frame counts where neither clip is padded, whose labels there are nan.
-        both_BS1 = _both_valid(batch, hard)
-        truths = tuple(each.values_BSK.masked_fill(~both_BS1, torch.nan) for each in (batch, hard))
+        hard_clips = hard.streams, hard.valid_BT
+        predicted_GSO = gather_predictions(
+            model(batch.streams, batch.valid_BT, hard_clips, share, seeds=_seeds(recipe, batch))
+        )
+        # A frame counts where neither clip is padded.
+        padded_GS1 = (batch.padded_GS | hard.padded_GS)[..., None]
+        truths = tuple(each.values_GSK.masked_fill(padded_GS1, torch.nan) for each in (batch, hard))
         loss = two_label_loss(
-            lambda truth_BSK: loss_of_frames(loss_of, predicted_BSO, truth_BSK), (truths[0], truths[1]), share, factor
+            lambda truth_GSK: loss_of_frames(loss_of, predicted_GSO, truth_GSK), (truths[0], truths[1]), share, factor
         )
         return loss, {}
 
@@ -95,15 +109,6 @@ def loss_of_frames(loss_of: FrameLoss, predicted_BSO: Tensor, values_BSK: Tensor
     if not used_BS.any():
         return predicted_BSO.sum() * 0
     return loss_of(predicted_BSO[used_BS].float(), values_BSK[used_BS])
-
-
-def _both_valid(batch: WindowBatch, hard: WindowBatch) -> Tensor:
-    """Return where neither batch has padding, (B, T, 1)."""
-    valid_BT = torch.ones(batch.values_BSK.shape[:2], dtype=torch.bool, device=batch.values_BSK.device)
-    for each in (batch, hard):
-        if each.valid_BT is not None:
-            valid_BT = valid_BT & each.valid_BT
-    return valid_BT[..., None]
 
 
 def _class_weights(task: FrameLabelTask, recipe: FrameRecipe, counts_C: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from avf_shards.errors import UserError
 from avf_shards.settings.config import bind, refuse
 
 from avf_training.config.pretrain import FOLDER, recipe_settings
@@ -67,6 +68,9 @@ class FrameRecipe:
     class_weights: Literal["none", "training_set", "netease"] = "training_set"
     expression_loss: Literal["cross_entropy", "focal"] = "cross_entropy"  # of the task expr
     batch: int = 64  # windows of a step
+    # Windows that go through the model together, with dropout and batch norm of their own; processes of torchrun share
+    # a batch by these. The loss is that of the whole batch. None: the whole batch, in one process.
+    micro_batch: int | None = None
     epochs: int = 100  # passes over the training windows
     steps: int | None = None  # length of the run in place of `epochs`
     evaluate_every: int = 1  # epochs between two evaluations
@@ -117,6 +121,10 @@ class FrameRecipe:
             (self.stride is not None and self.stride < 1, f"stride {self.stride} must be at least 1, or null"),
             (self.steps is not None and self.steps < 1, f"steps {self.steps} must be at least 1, or null"),
             (self.patience is not None and self.patience < 1, f"patience {self.patience} must be at least 1, or null"),
+            (
+                self.micro_batch is not None and (self.micro_batch < 1 or self.batch % self.micro_batch > 0),
+                f"micro_batch {self.micro_batch} must divide the batch of {self.batch}, or be null",
+            ),
             (self.rate <= 0, f"rate {self.rate} must be above 0"),
             (not 0 <= self.lowest_rate <= self.rate, f"lowest_rate {self.lowest_rate} must lie between 0 and rate"),
             (
@@ -138,6 +146,19 @@ class FrameRecipe:
     def is_clip_model(self) -> bool:
         """Return whether windows are of frames, and not of five rows a second."""
         return self.model in CLIP_MODELS
+
+    def parts(self, windows: int, world: int) -> int:
+        """Return the micro-batches of a batch of `windows`, of all processes; one without `micro_batch`.
+
+        Raises UserError where they cannot be shared by `world` processes.
+        """
+        size = self.micro_batch or windows
+        if windows % size or (windows // size) % world:
+            raise UserError(
+                f"{world} processes cannot share a batch of {windows} windows in micro-batches of {size}; take --set "
+                f"micro_batch=N with N x {world} a divisor of {windows}, or start it without torchrun"
+            )
+        return windows // size
 
     @property
     def extractors(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import torch
 from avf_shards.errors import UserError
 from avf_shards.text import count_noun
 
+from avf_training.distributed.environment import ALONE, WorldSize
 from avf_training.evaluation.metrics import Floats
 from avf_training.framewise.labels.trained_videos import bind_trained_videos, split_trained
 from avf_training.framewise.metrics import WholeNumbers
@@ -48,9 +49,19 @@ class HardClipLoader(WindowLoader):
         device: torch.device,
         *,
         losses_K: Floats,
+        process: WorldSize = ALONE,
     ) -> None:
-        """Cut the clips. Raises UserError where there is none. `losses_K`: of the frozen branch on each clip."""
-        super().__init__(videos, recipe, options, device)
+        """Cut the clips. Raises UserError where there is none.
+
+        Args:
+            videos: to train on.
+            recipe: of the run.
+            options: of its protocol.
+            device: of the batches.
+            losses_K: of the frozen branch on each clip.
+            process: of those that share each batch.
+        """
+        super().__init__(videos, recipe, options, device, process)
         self._losses_K = losses_K
 
     def describe_hard(self) -> str:
@@ -148,5 +159,5 @@ def measure_clips(base: FrameNetwork, loader: WindowLoader, loss_of: FrameLoss) 
         predicted_BSO = base(batch.streams, batch.valid_BT)
         for number in range(len(predicted_BSO)):
             part = slice(number, number + 1)
-            losses.append(float(loss_of_frames(loss_of, predicted_BSO[part], batch.values_BSK[part])))
+            losses.append(float(loss_of_frames(loss_of, predicted_BSO[part], batch.values_GSK[part])))
     return np.array(losses)

@@ -11,10 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from avf_shards.errors import FaultError, UserError
+from torch import nn
 
 from avf_training.config.hints import log_few_steps
-from avf_training.distributed.collectives import process_group
+from avf_training.distributed.collectives import decide_on_rank_0, process_group
+from avf_training.distributed.context import DistributedContext
+from avf_training.distributed.environment import WorldSize
+from avf_training.distributed.parallelize import wrap_ddp
+from avf_training.evaluation.metrics import Floats
 from avf_training.framewise.labels.tasks import FrameLabelTask
 from avf_training.framewise.protocol import ProtocolOptions
 from avf_training.framewise.training.frame_network import FrameModelSpec, FrameNetwork
@@ -75,8 +81,8 @@ def run_frame_training(recipe: FrameRecipe, data: FrameTrainingData, out: Path, 
     widths = tuple(reader.widths[name] for name in recipe.extractors)
     spec = FrameModelSpec(recipe=recipe, task=data.task, identities=reader.identities, widths=widths)
     with process_group(device) as context, ExitStack() as until_done:
-        if context.size > 1:
-            raise UserError("train-frames runs in one process: models on tracks are small; start it without torchrun")
+        if context.size > 1 and recipe.model == "kernel_elm":
+            raise UserError("kernel_elm is fitted at once, by one process; start it without torchrun")
         if recipe.model == "kernel_elm":
             lock = until_done.enter_context(exclusive_lock(out))
             freeze_identity(out, {"recipe": recipe.frozen(), "frames": spec.to_json()}, 0, FREE)
@@ -86,36 +92,48 @@ def run_frame_training(recipe: FrameRecipe, data: FrameTrainingData, out: Path, 
             base, digest = load_base(spec)
             spec = replace(spec, base_sha256=digest)
             videos = add_trained_of_base(spec, videos)
-        run = FrameRun(spec, videos, context.device, base)
-        lock = until_done.enter_context(exclusive_lock(out))
+        run = FrameRun(spec, videos, context, base)
+        lock = until_done.enter_context(exclusive_lock(out, context.rank))
         identity = {"recipe": recipe.frozen(), "frames": spec.to_json(), "windows": run.loader.digest()}
-        freeze_identity(out, identity, 0, FREE)
-        if (out / RESULT).is_file():  # written last, so the run is finished
+        freeze_identity(out, identity, context.rank, FREE)
+        if decide_on_rank_0((out / RESULT).is_file):  # written last, so the run is finished
             return out / RESULT
-        checkpoints = Checkpoints(out, recipe.checkpoint_keep, 0, lock)
+        checkpoints = Checkpoints(out, recipe.checkpoint_keep, context.rank, lock)
+        wrapped = wrap_ddp(run.model, context)
         trainer = Trainer(
-            model=run.model, train_step=run.train_step(), loader=run.loader, checkpoints=checkpoints, context=context
-        )
+            model=wrapped, train_step=run.train_step(wrapped), loader=run.loader, checkpoints=checkpoints,
+            context=context,
+        )  # fmt: skip
         if not run.train(trainer, out):
             return None
-        if not (out / MODEL).exists():
-            run.model.save(out / MODEL)
-        draw_learning_curve(out)
-        return write_result(out, describe_run(spec, videos, run.selection(out)))
+        return decide_on_rank_0(partial(_finish, run, spec, videos, out))
+
+
+def _finish(run: "FrameRun", spec: FrameModelSpec, videos: LabelledVideos, out: Path) -> Path:
+    """Write what is left of a run that is done, and return RUN/result.json."""
+    if not (out / MODEL).exists():
+        run.model.save(out / MODEL)
+    draw_learning_curve(out)
+    return write_result(out, describe_run(spec, videos, run.selection(out)))
 
 
 class FrameRun:
     """The model, windows and loss of a run."""
 
     def __init__(
-        self, spec: FrameModelSpec, videos: LabelledVideos, device: torch.device, base: FrameNetwork | None = None
+        self,
+        spec: FrameModelSpec,
+        videos: LabelledVideos,
+        context: DistributedContext,
+        base: FrameNetwork | None = None,
     ) -> None:
         """Draw the weights and cut the windows. Raises UserError where labels and tracks do not fit.
 
         Args:
             base: whose weights and scales the frozen branch of two has.
         """
-        self.spec, self.recipe = spec, spec.recipe
+        self.spec, self.recipe, self.context = spec, spec.recipe, context
+        device, process = context.device, WorldSize(context.size, context.rank)
         self.options: ProtocolOptions = self.recipe.options
         torch.manual_seed(self.recipe.seed)
         self.model = FrameNetwork(spec).to(device).train()
@@ -125,11 +143,12 @@ class FrameRun:
         scale = partial(scale_video, recipe=self.recipe, scales=scales)
         self.loss = make_frame_loss(spec.task, self.recipe, self.options, list(videos.class_counts))
         scaled = [scale(each) for each in training]
-        self.loader = WindowLoader(scaled, self.recipe, self.options, device)
+        self.loader = WindowLoader(scaled, self.recipe, self.options, device, process)
         if base is not None:
             put_base(self.model, base)
-            losses_K = measure_clips(base.to(device), self.loader, self.loss)
-            self.loader = HardClipLoader(scaled, self.recipe, self.options, device, losses_K=losses_K)
+            losses_K = decide_on_rank_0(partial(measure_clips, base.to(device), self.loader, self.loss))
+            self.loader = HardClipLoader(scaled, self.recipe, self.options, device, losses_K=losses_K, process=process)
+        self.recipe.parts(self.loader.batch_windows, context.size)  # refuses a world that does not fit
         by_video = self.options.dynamic_development == "right"
         self.validation: list[RowsOfVideo] = [
             scale(choose_rows(each.tracks, each.labels, self.recipe), by_video=by_video) for each in videos.validation
@@ -137,12 +156,12 @@ class FrameRun:
         per_epoch = self.loader.steps_per_epoch
         self.steps = self.recipe.steps or self.recipe.epochs * per_epoch
         self.every = min(self.steps, per_epoch * self.recipe.evaluate_every)
-        if self.recipe.steps is None:
+        if self.recipe.steps is None and context.rank == 0:
             windows = len(self.loader)
             log_few_steps(self.recipe.epochs, self.steps, per_epoch=per_epoch, items=windows, noun="window")
 
-    def train_step(self) -> TrainStep[WindowBatch]:
-        """Return the optimizer step."""
+    def train_step(self, wrapped: nn.Module) -> TrainStep[WindowBatch]:
+        """Return the optimizer step. `wrapped`: the model as all processes train it."""
         recipe = self.recipe
         config = OptimConfig(
             base_lr=recipe.rate,
@@ -156,7 +175,7 @@ class FrameRun:
         forward = (two_branch_forward if has_second else frames_forward)(self.loss, recipe, self.spec.task)
         rates = make_frame_schedule(recipe, self.options, steps=self.steps, steps_per_epoch=self.loader.steps_per_epoch)
         return TrainStep(
-            self.model,
+            wrapped,
             adamw(self.model, config),
             rates,
             forward,
@@ -169,16 +188,21 @@ class FrameRun:
         return FrameSelection(out, self.spec.task, self.recipe.patience, self.every)
 
     def evaluate(self) -> dict[str, float]:
-        """Return the scores of all validation frames together."""
+        """Return the scores of all validation frames together. Collective: each process predicts its share."""
+        videos = [video for video in self.validation if len(video.frames_N)]
         self.model.eval()
         try:
-            pairs = [
-                (video.values_NK, predict_rows(self.model, video.read_all(), video.frames_N, self.options))
-                for video in self.validation
-                if len(video.frames_N)
-            ]
+            predicted = {
+                number: predict_rows(self.model, videos[number].read_all(), videos[number].frames_N, self.options)
+                for number in range(self.context.rank, len(videos), self.context.size)
+            }
         finally:
             self.model.train()
+        if self.context.size > 1:
+            shares: list[dict[int, Floats]] = [{}] * self.context.size
+            dist.all_gather_object(shares, predicted)
+            predicted = {number: rows_NO for share in shares for number, rows_NO in share.items()}
+        pairs = [(video.values_NK, predicted[number]) for number, video in enumerate(videos)]
         truth_NK = np.concatenate([each[0] for each in pairs]).astype(np.float64)
         predicted_NO = np.concatenate([each[1] for each in pairs])
         known_N = np.isfinite(predicted_NO).all(1)
@@ -188,18 +212,27 @@ class FrameRun:
         """Train from the newest checkpoint on; return False where a signal stopped the run before its end."""
         recipe, selection = self.recipe, self.selection(out)
         start = trainer.resume(None)
-        metrics = MetricsWriter(out, start, self.steps)
-        metrics.begin(self._title())
-        board = TensorBoardLogger(out, start, recipe.wandb, recipe.frozen())
+        metrics = board = None
+        if self.context.rank == 0:
+            metrics = MetricsWriter(out, start, self.steps)
+            metrics.begin(self._title())
+            board = TensorBoardLogger(out, start, recipe.wandb, recipe.frozen())
 
         def evaluate(step: int) -> tuple[dict[str, float], None]:
             scores = self.evaluate()
-            selection.keep(step, scores, self.model.save)
+            decide_on_rank_0(lambda: selection.keep(step, scores, self.model.save))
             return scores, None
+
+        def is_over(step: int) -> bool:
+            # All processes ask at the same steps, and rank 0 alone reads what it wrote.
+            return step % self.every == 0 and decide_on_rank_0(lambda: selection.is_over(step))
 
         parameters = sum(each.numel() for each in self.model.parameters())
         cost = StepCost(
-            clips=recipe.batch, flops=6.0 * parameters * recipe.batch * recipe.window, peak=NO_PEAK, devices=1
+            clips=recipe.batch,
+            flops=6.0 * parameters * recipe.batch * recipe.window,
+            peak=NO_PEAK,
+            devices=self.context.size,
         )
         reporter = ProgressReporter(
             metrics, board, cost, log_every=recipe.log_every, evaluate=evaluate, eval_every=self.every
@@ -213,13 +246,13 @@ class FrameRun:
             accumulation=1,
             checkpoint_every=self.every,
             nonfinite_limit=recipe.nonfinite_limit,
-            is_over=selection.is_over,
+            is_over=is_over,
         )
         try:
             reached = trainer.train(start, lengths, reporter, diverged)
         finally:
             reporter.close()
-        return reached >= self.steps or selection.is_over(reached)
+        return reached >= self.steps or is_over(reached)
 
     def _title(self) -> str:
         parameters = sum(each.numel() for each in self.model.parameters())

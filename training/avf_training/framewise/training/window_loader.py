@@ -13,6 +13,7 @@ import torch
 from avf_shards.errors import UserError
 from torch import Tensor
 
+from avf_training.distributed.environment import ALONE, WorldSize
 from avf_training.framewise.metrics import WholeNumbers
 from avf_training.framewise.protocol import ProtocolOptions
 from avf_training.framewise.training.frame_recipe import FrameRecipe
@@ -23,10 +24,12 @@ from avf_training.framewise.training.window_data import RowsOfVideo, cut_trainin
 class WindowBatch:
     """Windows of one step."""
 
-    number: int  # of the step: what is random in it depends on this and the seed
-    streams: tuple[Tensor, ...]  # (B, T, D) of each extractor
+    number: int  # of the step: what is random in it depends on this, the seed and the part of the batch
+    parts: range  # of the batch that this process computes, by their numbers in the whole one
+    streams: tuple[Tensor, ...]  # (B, T, D) of each extractor, of this process
     valid_BT: Tensor | None  # False for padding; None: there is none
-    values_BSK: Tensor  # labels; nan where not valid
+    values_GSK: Tensor  # labels of the windows of all processes; nan where not valid
+    padded_GS: Tensor  # whether the label is that of a padding row
     hard: "WindowBatch | None" = None  # as many clips for the second branch of a fusion
 
 
@@ -34,10 +37,15 @@ class WindowLoader:
     """Endless batches; each epoch has every window once, but for those that fill no batch."""
 
     def __init__(
-        self, videos: Sequence[RowsOfVideo], recipe: FrameRecipe, options: ProtocolOptions, device: torch.device
+        self,
+        videos: Sequence[RowsOfVideo],
+        recipe: FrameRecipe,
+        options: ProtocolOptions,
+        device: torch.device,
+        process: WorldSize = ALONE,
     ) -> None:
-        """Cut the windows. Raises UserError where there is none."""
-        self._videos, self._recipe, self._device = videos, recipe, device
+        """Cut the windows. Raises UserError where there is none. `process`: of those that share each batch."""
+        self._videos, self._recipe, self._device, self._process = videos, recipe, device, process
         self._windows = [cut_training_windows(video, recipe, options) for video in videos]
         self._index = np.array(
             [(video, window) for video, cut in enumerate(self._windows) for window in range(len(cut.rows_VT))], np.int64
@@ -65,19 +73,24 @@ class WindowLoader:
         return min(self._recipe.batch, len(self._index))
 
     def read_windows(self, numbers: WholeNumbers) -> WindowBatch:
-        """Return the windows of these numbers, in this order."""
-        return self._make_batch(numbers)
+        """Return the windows of these numbers, in this order, as one process reads them."""
+        return self._make_batch(numbers, range(1), slice(0, len(numbers)))
 
     def __iter__(self) -> Iterator[WindowBatch]:
         """Yield batches from the current step on."""
+        size = self.batch_windows
+        parts = self._recipe.parts(size, self._process.size)
+        first = parts * self._process.rank // self._process.size
+        own = range(first, first + parts // self._process.size)
+        share = slice(own.start * size // parts, own.stop * size // parts)
         orders: tuple[WholeNumbers, ...] = ()
         drawn = -1
         while True:
             epoch, number = divmod(self._step, self.steps_per_epoch)
             if epoch != drawn:
                 orders, drawn = self._draw_orders(epoch), epoch
-            size = self.batch_windows
-            batches = [self._make_batch(order[number * size : (number + 1) * size]) for order in orders]
+            chosen = slice(number * size, (number + 1) * size)
+            batches = [self._make_batch(order[chosen], own, share) for order in orders]
             self._step += 1
             yield batches[0] if len(batches) == 1 else replace(batches[0], hard=batches[1])
 
@@ -85,26 +98,31 @@ class WindowLoader:
         """Return the windows of an epoch in their order, and in a second order those of a second branch."""
         return (np.random.default_rng((self._recipe.seed, epoch)).permutation(len(self._index)),)
 
-    def _make_batch(self, chosen: WholeNumbers) -> WindowBatch:
+    def _make_batch(self, chosen: WholeNumbers, parts: range, share: slice) -> WindowBatch:
         streams: list[list[np.ndarray[Any, np.dtype[np.float32]]]] = [[] for _ in self._videos[0].streams]
         valid, values = [], []
-        for video_number, window in self._index[chosen].tolist():
+        own = range(len(chosen))[share]
+        for position, (video_number, window) in enumerate(self._index[chosen].tolist()):
             video, cut = self._videos[video_number], self._windows[video_number]
             (rows_T,), (valid_T,) = cut.rows_VT[[window]], cut.valid_VT[[window]]
-            for stream, parts in enumerate(streams):
+            for stream, vectors in enumerate(streams if position in own else ()):
                 vectors_TD = video.read(stream, np.maximum(rows_T, 0))
                 vectors_TD[~valid_T] = 0
-                parts.append(vectors_TD)
+                vectors.append(vectors_TD)
             labels_TK = video.values_NK[np.maximum(rows_T, 0)].copy()
             labels_TK[~valid_T] = np.nan
             values.append(labels_TK[self._positions_S])
             valid.append(valid_T)
-        valid_BT = np.stack(valid)
+        valid_GT = np.stack(valid)
+        # Whether a mask is given depends on the whole batch, so that all processes compute alike.
+        has_padding = not valid_GT.all()
         return WindowBatch(
             number=self._step,
-            streams=tuple(torch.from_numpy(np.stack(parts)).to(self._device) for parts in streams),
-            valid_BT=None if valid_BT.all() else torch.from_numpy(valid_BT).to(self._device),
-            values_BSK=torch.from_numpy(np.stack(values)).to(self._device),
+            parts=parts,
+            streams=tuple(torch.from_numpy(np.stack(vectors)).to(self._device) for vectors in streams),
+            valid_BT=torch.from_numpy(valid_GT[share]).to(self._device) if has_padding else None,
+            values_GSK=torch.from_numpy(np.stack(values)).to(self._device),
+            padded_GS=torch.from_numpy(~valid_GT[:, self._positions_S]).to(self._device),
         )
 
     def digest(self) -> str:
