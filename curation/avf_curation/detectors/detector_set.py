@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from avf_shards.errors import UserError
 from avf_shards.format.content import Content
+from avf_shards.format.tar import sha256_file
 
 from avf_curation.detectors.package_weights import BLAZEFACE, FACE_MESH
 from avf_curation.detectors.silero_vad import SILERO_PACKAGE, SILERO_SHA256, find_silero_weights
-from avf_curation.detectors.sync_head_file import HEAD_FILE, read_head
+from avf_curation.detectors.sync_head_file import HEAD_FILE, PACKAGED_HEAD, PACKAGED_SHA256, read_head
 from avf_curation.detectors.weights import KNOWN, find_weight, short_digest
 from avf_curation.media.types import Bytes
 from avf_curation.recipe import Recipe
@@ -182,13 +183,21 @@ def _resolve_sync(setting: str, folder: Path) -> tuple[str, Path | None]:
             read_head(head)  # a damaged file is an error now, and not of each worker
             log.info("sync: backend learned with %s", head)
             return "learned", head
-        if head.is_file():
-            missing = f"FaceMesh, which is not installed; get it with\n  {FACE_MESH.install}"
-        else:
-            missing = f"{head}, which is not there; get it with\n  avf-curate learn-sync RUN"
+        if setting == "learned" and not head.is_file() and FACE_MESH.find() is not None:
+            log.info("sync: backend learned with the network of the package, because %s is not there", head)
+            return "learned", _packaged_head()
         if setting == "learned":
+            missing = f"FaceMesh, which is not installed; get it with\n  {FACE_MESH.install}"
             raise UserError(f"sync.backend: learned needs {missing}")
     return _resolve_backend("sync", setting, "envelope", ("syncnet",), folder)
+
+
+def _packaged_head() -> Path:
+    """Return the network that the package ships. Raises UserError for another file in its place."""
+    digest = sha256_file(PACKAGED_HEAD)
+    if digest != PACKAGED_SHA256:
+        raise UserError(f"{PACKAGED_HEAD}: has SHA-256 {digest[:16]}..., not {PACKAGED_SHA256[:16]}...; install again")
+    return PACKAGED_HEAD
 
 
 def _resolve_backend(

@@ -15,6 +15,9 @@ from avf_shards.schema.versions import parse_json, stamp
 from avf_shards.system.storage_faults import read_bytes
 
 HEAD_FILE = "sync_head.safetensors"  # in the weights folder
+PACKAGED_HEAD = Path(__file__).with_name(HEAD_FILE)
+"""The network that the package ships, which is trained on GRID (docs/howto/calibrate.md)."""
+PACKAGED_SHA256 = "c3e79906dbfece7295e4f642a932cb78b526507155096e5c3e0e661fe511254f"
 CARD_KEY = "sync_head"  # key of the metadata
 _MAX_BYTES = 1_000_000  # a file has about 160 kB
 #: Kernel of each convolution: outputs, inputs, steps in time.

@@ -7,7 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from avf_curation.detectors.detector_set import resolve_backends
+from avf_curation.detectors import detector_set
+from avf_curation.detectors.detector_set import BackendSelection, resolve_backends
+from avf_curation.detectors.envelope_sync import score_envelope_sync
+from avf_curation.detectors.face_mesh import FaceMesh
+from avf_curation.detectors.mouth import measure_mouth
 from avf_curation.detectors.sync_calibration import (
     BLANK,
     LearningClip,
@@ -16,10 +20,22 @@ from avf_curation.detectors.sync_calibration import (
     split_into_folds,
 )
 from avf_curation.detectors.sync_head import SyncHead, mel_levels, standardise_distances, standardise_levels
-from avf_curation.detectors.sync_head_file import HEAD_FILE, KERNELS, SyncHeadFile, read_head, write_head
+from avf_curation.detectors.sync_head_file import (
+    HEAD_FILE,
+    KERNELS,
+    PACKAGED_HEAD,
+    PACKAGED_SHA256,
+    SyncHeadFile,
+    read_head,
+    write_head,
+)
 from avf_curation.detectors.sync_training import TwoTowers, train_towers
+from avf_curation.media.decode import MediaFile
+from avf_curation.pipeline import refining
+from avf_curation.pipeline.screening import screen_shots
 from avf_curation.runs.identity import run_identity
 from avf_shards.errors import UserError
+from avf_shards.timeline import Span
 from support.curation_runs import make_recipe
 from support.talks import make_talk
 
@@ -124,8 +140,38 @@ def test_a_run_takes_the_network_of_the_weights_folder_and_its_digest(head_file:
     assert before != run_identity(make_recipe(), resolve_backends(make_recipe(), tmp_path), ["s"]).fingerprint
     head_file.unlink()
     assert resolve_backends(make_recipe(), tmp_path).sync == "envelope"
-    with pytest.raises(UserError, match="avf-curate learn-sync RUN"):
+    packaged = resolve_backends(make_recipe("sync.backend=learned"), tmp_path)
+    assert packaged.weights["sync_head"] == PACKAGED_HEAD
+    assert packaged.weight_digests()["sync_head"] == PACKAGED_SHA256[:16]
+
+
+def test_the_network_of_the_package_is_refused_where_it_was_replaced(
+    head_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(detector_set, "PACKAGED_HEAD", head_file.rename(tmp_path / "other"))
+    with pytest.raises(UserError, match="SHA-256"):
         resolve_backends(make_recipe("sync.backend=learned"), tmp_path)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("name", "own_offset"), [("retalking_face_1", 2), ("retalking_face_2", -1)])
+def test_the_network_of_the_package_finds_the_offsets_of_real_talkers(shared: Path, name: str, own_offset: int) -> None:
+    """The offsets are a consensus of three other methods; the clips are no training clips."""
+    settings, choice = make_recipe().defaults, BackendSelection(track="dlib", sync="envelope", weights={})
+    with MediaFile(shared / f"assets/video/{name}.mp4", settings.media) as media:
+        detectors = detector_set.Detectors(choice)
+        video_track, _ = screen_shots(media, settings.scenes, settings.faces, detectors.face_finder)
+        audio = media.audio(video_track.frames)
+        span = Span(0, 125)
+        detector_frames = refining.decode_for_detector(media, span, settings.track.side_px, detectors)
+        (track, *_) = refining.track_faces(detector_frames, detectors, settings.track)
+        faces_THWC = refining.crop_clip(media, detector_frames, track, settings, detectors).face_THWC
+    assert audio is not None
+    seen, samples = measure_mouth(FaceMesh.from_package(), faces_THWC), audio.cut(span)
+    envelope = score_envelope_sync(seen.patches_THWC, samples, 15)
+    assert envelope is not None
+    score = SyncHead.from_file(PACKAGED_HEAD).score(seen.distances_TD, samples, envelope.curve_S, 15)
+    assert abs(score.offset - own_offset) <= 1
 
 
 def make_piece(peak: int, height: float, true_offset: int) -> PieceScore:
