@@ -11,6 +11,7 @@ from avf_curation.audit.gates import GateVerdict, Outcome, summarize_gates
 from avf_curation.detectors.burnt_in_text import find_burnt_in_text
 from avf_curation.detectors.dissolves import Dissolve, DissolveDetector
 from avf_curation.detectors.overlay import find_overlay
+from avf_curation.detectors.still_text import choose_frames, count_still_letters
 from avf_curation.media import crop
 from avf_curation.media.types import Bytes
 from avf_curation.recipe import load_recipe
@@ -87,7 +88,7 @@ def judge_marks() -> Iterator[Case]:
 
 
 def _judge_span(frames_THWC: Bytes, half: int, kind: str, mark: str) -> Iterator[Case]:
-    """Yield the verdicts of the three gates on marks. A mark counts for its own gate, nothing and scenery for all."""
+    """Yield the verdicts of the four gates on marks. A mark counts for its own gate, nothing and scenery for all."""
     config = SETTINGS.quality
     height, width = frames_THWC.shape[1:3]
     shrink = min(1.0, config.side_px / max(height, width))
@@ -104,9 +105,11 @@ def _judge_span(frames_THWC: Bytes, half: int, kind: str, mark: str) -> Iterator
         if overlay.edge_px > config.max_overlay_px
         else "passed",
     }
-    own = mark if mark in outcomes else "watermark"
+    letters = count_still_letters([crop.to_grey(frame) for frame in choose_frames(list(frames_THWC))])
+    outcomes["still_text"] = "rejected" if letters > config.max_still_letters else "passed"
+    own = (mark,) if mark in outcomes else ("watermark", "still_text")
     for gate, outcome in outcomes.items():
-        if not mark or gate == own:
+        if not mark or gate in own:
             yield Case(
                 half=half,
                 kind=kind,

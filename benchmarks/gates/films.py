@@ -38,9 +38,9 @@ GATES_OF_KIND: dict[str, tuple[str, ...]] = {
     DISSOLVE: ("scenes/dissolve", "track/another_face"),
     "blurred": ("quality/blurred",),
     "photograph with a voice": ("quality/frozen",),
-    "opaque logo": ("quality/watermark",),
-    "semi-transparent logo": ("quality/watermark",),
-    "text": ("quality/watermark",),
+    "opaque logo": ("quality/watermark", "quality/still_text"),
+    "semi-transparent logo": ("quality/watermark", "quality/still_text"),
+    "text": ("quality/watermark", "quality/still_text"),
     "subtitles": ("quality/subtitles",),
     "ticker": ("quality/ticker",),
 }

@@ -133,7 +133,7 @@ def random_stages(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 def test_random_verdicts_tile_the_timeline(random_stages: SimpleNamespace, seed: int, undecided: str) -> None:
     random_stages.dice = Dice(seed)
     recipe = RECIPES[undecided]
-    tools = SimpleNamespace(dlib=None, syncnet=None, find_speech=None, clock=StageTimer(), choice=EMBEDDED)
+    tools = SimpleNamespace(face_finder=None, syncnet=None, find_speech=None, clock=StageTimer(), choice=EMBEDDED)
     videos = tuple(make_source_video(f"d/{n}.mp4", group_id="d") for n in range(3))
     results = [pipeline.curate_video(video, Path("/nowhere"), recipe.settings_for("made"), tools) for video in videos]
     decisions = list(decide_unit(results, recipe, IDENTITY, UnitJob(unit=0, attempt=0, videos=videos)))

@@ -37,8 +37,8 @@ TRUTH: dict[str, tuple[int, set[str], str]] = {
     "grid_swiz3n.mpg": (75, {KEPT, "silence/silent"}, "silent before and after the sentence"),
     "hamilton_short_cuts.mp4": (
         229,
-        {"scenes/too_short", "faces/no_face", "quality/watermark", "track/several_faces"},
-        "starts at 0.85 s; a short shot, a profile, a performer under the WH.GOV logo, an audience",
+        {"scenes/too_short", "quality/watermark", "faces/several_faces"},
+        "starts at 0.85 s; a short shot, people in a dark hall, a performer under the WH.GOV logo, an audience",
     ),
     "latentsync_demo1.mp4": (250, {KEPT}, "HEVC, portrait, a small face"),
     "latentsync_demo2.mp4": (502, {KEPT, "silence/silent", "silence/too_short"}, "HEVC; starts with short phrases"),
@@ -73,7 +73,7 @@ TRUTH: dict[str, tuple[int, set[str], str]] = {
         {"scenes/dissolve", "scenes/too_short", "scenes/no_sound"},
         "no audio stream, many cuts and fades",
     ),
-    "street_many_faces_facenet.mp4": (105, {"silence/no_speech"}, "a street full of people, nobody of whom speaks"),
+    "street_many_faces_facenet.mp4": (105, {"faces/several_faces"}, "a street full of people, nobody of whom speaks"),
     "syncnet_example.avi": (
         317,
         {KEPT, "silence/silent", "silence/too_short"},
@@ -92,7 +92,7 @@ TRUTH: dict[str, tuple[int, set[str], str]] = {
     "talkvid_generated_watermark.mp4": (114, {"quality/watermark", "silence/silent"}, "burnt-in text"),
     "two_faces_datajuicer_video4.mp4": (
         561,
-        {"silence/no_speech", "track/several_faces"},
+        {"silence/no_speech", "faces/several_faces"},
         "two people at home; in the first half noise covers nearly all speech",
     ),
 }

@@ -71,9 +71,11 @@ def resolve_backends(recipe: Recipe, weights_folder: Path) -> BackendSelection:
     hears = recipe.content == "clips"
     sync, sync_file = _resolve_sync(settings.sync.backend if hears else "envelope", weights_folder)
     speaker, speaker_file = _resolve_speaker(recipe, weights_folder)
-    faces, faces_file = _resolve_faces(
-        settings.faces.backend, (track, track_file), (preferred, *others), weights_folder
-    )
+    faces_setting = settings.faces.backend
+    if recipe.content == "pictures" and faces_setting == "auto" and track_file is None:
+        # BlazeFace takes one of ten patterns of soft spots for a face. A video has more frames, and a track by dlib.
+        faces_setting = "dlib"
+    faces, faces_file = _resolve_faces(faces_setting, (track, track_file), (preferred, *others), weights_folder)
     files = {
         "retinaface": track_file,
         ("sync_head" if sync == "learned" else "syncnet"): sync_file,

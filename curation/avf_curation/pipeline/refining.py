@@ -8,7 +8,7 @@ import numpy as np
 from avf_shards.timeline import FRAMES_PER_SECOND, Span
 from scipy.signal import medfilt
 
-from avf_curation.detectors import burnt_in_text, envelope_sync, face_blend, mouth, overlay, still_picture
+from avf_curation.detectors import burnt_in_text, envelope_sync, face_blend, mouth, overlay, still_picture, still_text
 from avf_curation.detectors.detector_set import Detectors
 from avf_curation.media import crop, encode
 from avf_curation.media.decode import MediaFile
@@ -264,6 +264,9 @@ def score_quality(
         overlay_px=None if watermark is None else float(watermark.edge_px),
         subtitle_px=float(text.subtitle_px),
         ticker_share=text.ticker_share,
+        still_letters=still_text.count_still_letters(
+            [crop.to_grey(frame) for frame in still_text.choose_frames(detector_frames.frames)]
+        ),
     )
     third = len(frames) // 3  # frames at a third and two thirds are different even where a shot hardly moves
     return scores, (frames[third], frames[-1 - third])

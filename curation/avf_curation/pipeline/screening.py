@@ -106,7 +106,7 @@ def screen_shots(
     """
     find_dissolves = find_dissolves and "dissolve" in scenes.detectors
     converter, ends = FrameConverter(), ShotEnds(scenes, first_index=0, find_dissolves=find_dissolves)
-    sampler = _FrameSampler(faces.side_px, converter, finder.pixel_format)
+    sampler = _FrameSampler(faces.side_px, converter, finder.pixel_format if find_faces else "gray")
     shots: list[ScreenedShot] = []
     start = index = 0
     size: tuple[int, int] | None = None

@@ -19,7 +19,8 @@ _THRESHOLDS = {
     "track": "max_lost_share max_rival_share max_step max_blend min_face_px max_padding",
     "speaker": "min_share max_other_share",
     "sync": "min_confidence max_offset_frames envelope_min_motion envelope_max_offset_frames learned_max_offset_frames",
-    "quality": "min_sharpness max_frozen_s max_black_share max_bars max_subtitle_px max_ticker_share max_overlay_px",
+    "quality": "min_sharpness max_frozen_s max_black_share max_bars max_subtitle_px max_ticker_share max_overlay_px "
+    "max_still_letters",
 }
 #: Settings that checks of the other stages have as their threshold. A ledger that has no such check reached none.
 THRESHOLD_SETTINGS = frozenset(f"{stage}.{name}" for stage, names in _THRESHOLDS.items() for name in names.split())

@@ -40,6 +40,7 @@ class QualityConfig:
     max_black_share: float  # share of frames darker than black_level
     black_level: float  # mean grey level
     max_bars: float  # share of the crop covered by bars, black or of another colour
+    max_still_letters: int  # letters of a row of text that stays in a corner or at a border
     max_overlay_px: float  # edge pixels of a watermark in a frame of side_px
     max_subtitle_px: float  # edge pixels of a line of text that comes or goes, in a frame of side_px
     max_ticker_share: float  # share of the time in which a strip of the picture moves by itself
@@ -65,6 +66,7 @@ class QualityScores:
     overlay_px: float | None  # edge pixels of the strongest overlay; None where too little moves to tell
     subtitle_px: float = 0.0  # edge pixels of the largest line of text that comes or goes
     ticker_share: float = 0.0  # of the time, in which a strip moves along its rows and the scene does not
+    still_letters: int = 0  # of the longest row of text that stays in a corner or at a border
 
     def record(self) -> dict[str, Any]:
         """Return the measurements as the ledger stores them."""
@@ -106,6 +108,13 @@ def decide(scores: QualityScores, config: QualityConfig) -> tuple[Check, ...]:
             threshold=config.max_bars,
             setting="quality.max_bars",
         ),
+        *_check_marks(scores, config),
+    )
+
+
+def _check_marks(scores: QualityScores, config: QualityConfig) -> tuple[Check, ...]:
+    """Check that nothing is burnt into the picture."""
+    return (
         Check(
             stage=STAGE,
             reason="subtitles",
@@ -129,6 +138,14 @@ def decide(scores: QualityScores, config: QualityConfig) -> tuple[Check, ...]:
             operator="<=",
             threshold=config.max_overlay_px,
             setting="quality.max_overlay_px",
+        ),
+        Check(
+            stage=STAGE,
+            reason="still_text",
+            score=scores.still_letters,
+            operator="<=",
+            threshold=config.max_still_letters,
+            setting="quality.max_still_letters",
         ),
     )
 

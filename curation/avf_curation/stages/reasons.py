@@ -143,6 +143,10 @@ REASONS: Mapping[str, Reason] = {
         sentence="Text runs along a border of the picture.",
         score="share of the time in which a strip moves along its rows and the scene does not",
     ),
+    "quality/still_text": Reason(
+        sentence="Text, as the name beside a logo, stays in a corner or at a border of the picture.",
+        score="letters of the longest row of such text",
+    ),
     "quality/watermark": Reason(
         sentence="A logo or text stays at one place while everything else moves.",
         score="edge pixels that stay, within the span",

@@ -103,6 +103,7 @@ class QualityMeasurements:
     overlay_pooled_px: float | None = None  # the same over all spans of the group
     subtitle_px: float | None = None  # edge pixels of the largest line of text that comes or goes
     ticker_share: float | None = None  # of the time, in which a strip moves along its rows and the scene does not
+    still_letters: float | None = None  # of the longest row of text that stays in a corner or at a border
     would_reject: tuple[str, ...] = ()  # reasons of failed checks, where the recipe only measures the stage
 
 

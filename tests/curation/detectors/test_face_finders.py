@@ -13,6 +13,7 @@ from avf_curation.detectors.blazeface import BlazeFaceFinder
 from avf_curation.detectors.detector_set import BackendSelection, Detectors, resolve_backends
 from avf_curation.detectors.face_finders import join_faces
 from avf_curation.detectors.package_weights import BLAZEFACE, PackageWeights
+from avf_curation.recipe import load_recipe
 from avf_curation.runs.identity import run_identity
 from avf_curation.stages.faces import Box
 from avf_shards.errors import UserError
@@ -44,6 +45,8 @@ def test_each_backend_is_chosen_by_its_name_and_has_its_weights_in_the_fingerpri
     assert alone.names()["faces"] == "dlib"
     assert "blazeface" not in alone.weight_digests()
     assert resolve(tmp_path, "faces.backend=blazeface").names()["faces"] == "blazeface"
+    pictures = load_recipe(None, [], content="pictures")
+    assert resolve_backends(pictures, tmp_path).names() == {"faces": "dlib"}
     fingerprints = {run_identity(make_recipe(), choice, ["s"]).fingerprint for choice in (default, alone)}
     assert len(fingerprints) == 2
     with pytest.raises(UserError, match=r"faces\.backend: yunet needs .*\n.*weights pull yunet"):
