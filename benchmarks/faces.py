@@ -13,6 +13,7 @@ from avf_curation.media import crop
 from avf_curation.media.types import Bytes
 from avf_curation.recipe import load_recipe
 from avf_curation.stages.faces import Box
+from avf_curation.stages.quality import SHARPNESS_PX
 
 from benchmarks.gates.footage import Shot, read_shots
 from benchmarks.gates.hard_faces import HARD_FACES, make_hard_face
@@ -20,6 +21,7 @@ from benchmarks.table import SHARED, Section, cpu_s
 
 CONFIG = load_recipe().defaults.faces
 HALVES = ("first half", "second half")
+_BLURS = (48, 32, 24)  # sigma of a blur is the face's side over this
 _CROWDS = ("hamilton_short_cuts.mp4", "street_many_faces_facenet.mp4", "two_faces_datajuicer_video4.mp4")
 #: Faces in the pictures of assets/image, counted by eye.
 _PICTURES = {
@@ -50,7 +52,7 @@ def run() -> list[Section]:
         }
         finders["dlib+blazeface"] = Detectors(resolve_backends(load_recipe(), weights / "empty")).face_finder
     shots = list(read_shots(CONFIG.side_px, 5, min_frames=50))
-    return [_hard_faces(finders, shots), _crowds(finders, shots), _pictures(finders)]
+    return [_hard_faces(finders, shots), _crowds(finders, shots), _pictures(finders), _sharpness(finders, shots)]
 
 
 def _find(finder: FaceFinder, frame_HWC: Bytes) -> list[Box]:
@@ -99,6 +101,37 @@ def _crowds(finders: Mapping[str, FaceFinder], shots: list[Shot]) -> Section:
             counts = [[len(_find(finder, frame)) for frame in frames] for finder in finders.values()]
             rows.append([f"{shot.clip}, from frame {shot.span.start_frame}", *(str(row).strip("[]") for row in counts)])
     return Section("Faces in crowds", "Faces found in each of five frames of shots of several people.", rows)
+
+
+def _sharpness(finders: Mapping[str, FaceFinder], shots: list[Shot]) -> Section:
+    """Compare the sharpness of faces by the boxes of two detectors, and of the same faces blurred."""
+    rows = [["shot", "half", "face px", "by dlib", "by RetinaFace", *(f"blurred, 1/{share}" for share in _BLURS)]]
+    for shot in shots:
+        frame_HWC = shot.frames_THWC[len(shot.frames_THWC) // 2]
+        faces = _find(finders["dlib"], frame_HWC)
+        if not faces:
+            continue
+        face = max(faces, key=lambda box: box.side)
+        others = [box for box in _find(finders["retinaface"], frame_HWC) if box.iou(face) > 0.3]
+        blurred = [cv2.GaussianBlur(frame_HWC, (0, 0), face.side / share) for share in _BLURS]
+        values = [
+            _measure_sharpness(frame_HWC, face),
+            *(_measure_sharpness(frame_HWC, box) for box in others[:1]),
+            *([] if others else [float("nan")]),
+            *(_measure_sharpness(np.asarray(image, np.uint8), face) for image in blurred),
+        ]
+        half = HALVES[shot.number % 2]
+        rows.append([f"{shot.clip}, {shot.span.start_frame}", half, f"{face.side:.0f}", *(f"{v:.0f}" for v in values)])
+    note = (
+        "Variance of the Laplacian on the face, 64 px wide, in the middle frame of each shot of the real clips; blurred: by a Gaussian whose sigma "
+        "is that share of the face's side. `quality.min_sharpness` was set on the first half."
+    )
+    return Section("Sharpness", note, rows)
+
+
+def _measure_sharpness(frame_HWC: Bytes, face: Box) -> float:
+    x, y, side = face.square
+    return crop.sharpness(crop.to_grey(crop.crop_square(frame_HWC, (x, y), side, SHARPNESS_PX)))
 
 
 def _pictures(finders: Mapping[str, FaceFinder]) -> Section:

@@ -270,7 +270,8 @@ def _load_track(folder: Path) -> tracking.Track:
 
 
 def _sync(folder: Path, detectors: Detectors) -> str | None:
-    crops = refining.FaceCrops(face_THWC=np.stack(_images(folder, "crop*.jpg")), sync_THWC=None)
+    faces_NHW = np.zeros((0, quality.SHARPNESS_PX, quality.SHARPNESS_PX), np.uint8)  # this step measures no sharpness
+    crops = refining.FaceCrops(face_THWC=np.stack(_images(folder, "crop*.jpg")), sync_THWC=None, faces_NHW=faces_NHW)
     samples, _ = soundfile.read(folder / "sound.wav", dtype="int16")
     padded = np.zeros(len(crops.face_THWC) * SAMPLES_PER_FRAME, np.int16)
     padded[: len(samples)] = samples[: len(padded)]
@@ -285,13 +286,14 @@ def _quality(folder: Path, detectors: Detectors) -> str | None:
     scale = min(1.0, config.side_px / max(height, width))
     size = max(16, round(width * scale)), max(16, round(height * scale))
     small = [crop.resize_grey(crop.to_grey(image), *size) for image in images[:: config.every]]
-    grey = np.stack([crop.to_grey(image) for image in crops])
+    grey, track = np.stack([crop.to_grey(image) for image in crops]), _load_track(folder)
+    faces = [refining.crop_face(images[t], track, t) for t in range(0, len(images), config.every)]
     watermark = overlay.find_overlay(small) if len(images) / FRAMES_PER_SECOND >= config.watermark_min_s else None
     scores = quality.QualityScores(
-        sharpness=float(np.median([crop.sharpness(image_HW) for image_HW in grey[:: config.every]])),
+        sharpness=float(np.median([crop.sharpness(face_HW) for face_HW in faces])),
         frozen_s=quality.frozen_s(grey, config.frozen_level),
         black_share=quality.black_share(grey, config.black_level),
-        bars=quality.bars_in_window(small, scale, _load_track(folder).window),
+        bars=quality.bars_in_window(small, scale, track.window),
         overlay_px=None if watermark is None else float(watermark.edge_px),
     )
     return _failing(quality.decide(scores, config))

@@ -46,6 +46,8 @@ class FaceCrops:
     """The face of one track, cropped from every frame of a span."""
 
     face_THWC: Bytes  # the clip's frames, BGR
+    #: The face from brow to chin in grey, SHARPNESS_PX wide, of frames every `quality.every`.
+    faces_NHW: Bytes
     sync_THWC: Bytes | None = None  # SyncNet's own crop, BGR; None where SyncNet does not run
     speaker_THW: Bytes | None = None  # LR-ASD's own crop, grey; None where it does not run
 
@@ -127,10 +129,12 @@ def crop_clip(
     Raises MediaError.
     """
     sync_path, lr_asd_path = _face_path(track, settings.sync.crop_median), speaker_path(track)
-    face_crops, sync_crops, speaker_crops = [], [], []
+    face_crops, faces, sync_crops, speaker_crops = [], [], [], []
     for t, frame_HWC in enumerate(read_source_frames(media, detector_frames, detectors)):
         x, y = track.window.centres_T2[t]
         face_crops.append(crop.crop_square(frame_HWC, (x, y), track.window.side_px, settings.clip.size_px))
+        if t % settings.quality.every == 0:
+            faces.append(crop_face(frame_HWC, track, t))
         if "syncnet" in views:
             padding, scale = settings.sync.crop_padding, settings.sync.crop_scale
             centre = sync_path.x_T[t], sync_path.y_T[t]
@@ -139,9 +143,17 @@ def crop_clip(
             speaker_crops.append(lr_asd_path.crop(frame_HWC, t))
     return FaceCrops(
         face_THWC=np.stack(face_crops),
+        faces_NHW=np.stack(faces),
         sync_THWC=np.stack(sync_crops) if "syncnet" in views else None,
         speaker_THW=np.stack(speaker_crops) if "lr-asd" in views else None,
     )
+
+
+def crop_face(frame_HWC: Bytes, track: tracking.Track, t: int) -> Bytes:
+    """Return the face of frame `t` at the size at which sharpness is measured, in grey."""
+    left, top, right, bottom = track.boxes_T4[t]
+    x, y, side = Box(left=left, top=top, right=right, bottom=bottom).square
+    return crop.to_grey(crop.crop_square(frame_HWC, (x, y), side, quality.SHARPNESS_PX))
 
 
 def read_source_frames(media: MediaFile, detector_frames: DetectorFrames, detectors: Detectors) -> Iterator[Bytes]:
@@ -257,7 +269,7 @@ def score_quality(
     text = burnt_in_text.find_burnt_in_text(frames, FRAMES_PER_SECOND / config.every)
     is_still = still_picture.is_still_picture(grey_THW, config.still_level)
     scores = quality.QualityScores(
-        sharpness=float(np.median([crop.sharpness(frame) for frame in grey_THW[:: config.every]])),
+        sharpness=float(np.median([crop.sharpness(face_HW) for face_HW in crops.faces_NHW])),
         frozen_s=detector_frames.span.seconds if is_still else quality.frozen_s(grey_THW, config.frozen_level),
         black_share=quality.black_share(grey_THW, config.black_level),
         bars=quality.bars_in_window(frames, scale, track.window),

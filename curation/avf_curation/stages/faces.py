@@ -46,6 +46,17 @@ class Box:
         """The centre (x, y) in source pixels."""
         return (self.left + self.right) / 2, (self.top + self.bottom) / 2
 
+    @property
+    def square(self) -> tuple[float, float, float]:
+        """The centre (x, y) and the side of the square from brow to chin, which is the same whatever the detector.
+
+        dlib's and BlazeFace's boxes are this square; RetinaFace's and YuNet's are narrower, and reach up to the hair:
+        on the real clips 0.91 as wide, 1.26 as high, and 0.06 lower.
+        """
+        side = 0.75 * self.width + 0.25 * self.height
+        y = self.bottom - side / 2 - 0.17 * (self.height - self.width)
+        return (self.left + self.right) / 2, y, side
+
     def iou(self, other: "Box") -> float:
         """Return the intersection over union with another box."""
         width = min(self.right, other.right) - max(self.left, other.left)

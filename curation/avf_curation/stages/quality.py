@@ -1,7 +1,8 @@
 """Stage 7, quality: blur, frozen or black frames, letterbox, watermark and burnt-in text (4.1, last sentence).
 
-Blur is measured on the crop of fixed size, because sharpness depends on size. A watermark is searched within one moving
-shot, and over the shots of all clips of a group together, because most corpora arrive as single-shot clips.
+Blur is measured on the face at a fixed size, because sharpness depends on size, and windows on the tracker. A watermark
+is searched within one moving shot, and over the shots of all clips of a group together, because most corpora arrive as
+single-shot clips.
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from avf_curation.stages.tracking import CropWindow
 STAGE = "quality"
 MIN_SIDE_PX = 64  # the smallest side_px that a recipe may set
 BLOCKS = 8  # blocks per side in which change is measured
+SHARPNESS_PX = 64  # side of the face, from brow to chin, on which sharpness is measured
 DARK_LEVEL = 28  # grey levels: encoded black bars stay below, with their ringing
 PLAIN_LEVELS = 16  # grey levels between the brightest and the darkest pixel of a bar of one colour
 MIN_EDGE_SHARE = 0.5  # of the edge of such a bar: pixels that differ from those beside it; measured: white bars 0.8
@@ -33,7 +35,7 @@ class QualityConfig:
 
     side_px: int  # longer side of the frames in which watermarks and bars are searched
     every: int  # each every-th frame is analysed
-    min_sharpness: float  # median variance of the Laplacian on the grey crop
+    min_sharpness: float  # median variance of the Laplacian on the grey face, SHARPNESS_PX wide
     max_frozen_s: float  # longest run of frames without change
     frozen_level: float  # grey levels: a change of every 8x8 block below this counts as none
     still_level: float  # grey levels: a face that changes less, without the camera's motion, is a photograph

@@ -127,7 +127,7 @@ REASONS: Mapping[str, Reason] = {
         score="movement of the mouth over the contrast of its picture",
     ),
     "quality/blurred": Reason(
-        sentence="The face is blurred.", score="median variance of the Laplacian on the grey crop"
+        sentence="The face is blurred.", score="median variance of the Laplacian on the grey face, 64 pixels wide"
     ),
     "quality/frozen": Reason(
         sentence="The picture stands still, or only the camera moves over it.",

@@ -95,7 +95,9 @@ class SyncMeasurements:
 class QualityMeasurements:
     """Quality of the face crop. All but the pooled watermark are None where the recipe skips the stage."""
 
-    sharpness: float | None = None  # median variance of the Laplacian on the grey crop
+    #: Median variance of the Laplacian on the grey face, 64 pixels wide; of pictures, and up to version 0.2.0, on the
+    #: crop that is stored.
+    sharpness: float | None = None
     frozen_s: float | None = None  # longest run of frames without any change, in seconds
     black_share: float | None = None  # of the frames
     bars: float | None = None  # share of the crop covered by bars, black or of another colour

@@ -51,7 +51,7 @@ def test_syncnet_tells_no_offset_at_the_rim_of_the_search(measured: int, expecte
     syncnet = SimpleNamespace(score=lambda *args, **options: score)
     detectors: Any = SimpleNamespace(syncnet=syncnet, sync_head=None)
     frames = np.zeros((50, 1, 1, 3), np.uint8)
-    crops = refining.FaceCrops(face_THWC=frames, sync_THWC=frames)
+    crops = refining.FaceCrops(face_THWC=frames, sync_THWC=frames, faces_NHW=frames[..., 0])
     track: Any = None  # SyncNet asks for no position of the mouth
     scores = refining.score_sync(crops, track, np.zeros(32_000, np.int16), DEFAULT.sync, detectors)
     assert (scores.offset_frames, scores.confidence, scores.distance) == (expected, 5.0, 6.0)
