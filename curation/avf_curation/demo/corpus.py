@@ -133,10 +133,10 @@ def _dubbed_videos() -> Iterator[DemoVideo]:
 
 def _channel_videos() -> Iterator[DemoVideo]:
     for number in range(5):
-        script = VideoScript(shots=(ShotScript(frames=100, speakers=(15 + number,), seed=140 + number, logo=True),))
+        script = VideoScript(shots=(ShotScript(frames=100, speakers=(15 + number,), seed=140 + number, logo="sign"),))
         parts = (_expect_rejected("quality/watermark_pooled", 100, 0, 3),)
         yield DemoVideo(path=f"channel/news/{number}.mp4", script=script, expected=parts)
-    moving = VideoScript(shots=(ShotScript(frames=125, speakers=(20,), seed=150, pan=2.0, logo=True),))
+    moving = VideoScript(shots=(ShotScript(frames=125, speakers=(20,), seed=150, pan=2.0, logo="name"),))
     yield DemoVideo(
         path="channel/trailer/moving.mp4", script=moving, expected=(_expect_rejected("quality/watermark", 125, 0, 3),)
     )

@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import av
 import cv2
@@ -37,7 +37,7 @@ class ShotScript:
     blur: float = 0.0  # sigma of the Gaussian in pixels
     frozen: tuple[int, int] = (0, 0)  # range of frames that repeat the frame before
     pan: float = 0.0  # movement of the background in pixels per frame
-    logo: bool = False  # whether a channel's logo is in the upper right corner
+    logo: Literal["none", "name", "sign"] = "none"  # of a channel, in the upper right corner: with letters, or without
     hum: bool = True  # whether the ventilation of the background is heard
     smile: float = 0.0  # emotion of the face, from -1 (grim) to 1 (smiling)
     voice: float = 0.0  # emotion of the voice, from -1 (flat) to 1 (lively)
@@ -94,8 +94,10 @@ def _draw_frames(shot: ShotScript, mouth_T: np.ndarray) -> Iterator[Bytes]:
             draw_speaker(frame, make_speaker(number), pose)
         if shot.blur:
             frame = np.asarray(cv2.GaussianBlur(frame, (0, 0), shot.blur), np.uint8)
-        if shot.logo:
-            _draw_logo(frame)
+        if shot.logo == "name":
+            _draw_name(frame)
+        elif shot.logo == "sign":
+            _draw_sign(frame)
         still = frame
         yield frame
 
@@ -106,8 +108,17 @@ def random_path(draw: np.random.Generator, frames: int, size: float) -> np.ndarr
     return np.interp(np.arange(frames) / 20, np.arange(len(knots)), knots)
 
 
-def _draw_logo(frame_HWC: Bytes) -> None:
-    """Draw a channel's logo into the upper right corner."""
+def _draw_sign(frame_HWC: Bytes) -> None:
+    """Draw a channel's sign, a ring around a star, into the upper right corner."""
+    centre = WIDTH - 50, 40
+    cv2.circle(frame_HWC, centre, 26, (250, 250, 250), 3, cv2.LINE_AA)
+    angles = np.arange(5) * 4 * np.pi / 5
+    points = np.stack([centre[0] + 20 * np.sin(angles), centre[1] - 20 * np.cos(angles)], axis=1)
+    cv2.polylines(frame_HWC, [points.round().astype(np.int32)], True, (250, 250, 250), 3, cv2.LINE_AA)
+
+
+def _draw_name(frame_HWC: Bytes) -> None:
+    """Draw a channel's name into the upper right corner."""
     cv2.rectangle(frame_HWC, (WIDTH - 92, 14), (WIDTH - 16, 44), (250, 250, 250), 2, cv2.LINE_AA)
     cv2.putText(frame_HWC, "AVF TV", (WIDTH - 86, 36), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (250, 250, 250), 2, cv2.LINE_AA)
 
