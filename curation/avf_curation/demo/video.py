@@ -111,10 +111,12 @@ def random_path(draw: np.random.Generator, frames: int, size: float) -> np.ndarr
 def _draw_sign(frame_HWC: Bytes) -> None:
     """Draw a channel's sign, a ring around a star, into the upper right corner."""
     centre = WIDTH - 50, 40
-    cv2.circle(frame_HWC, centre, 26, (250, 250, 250), 3, cv2.LINE_AA)
+    cv2.circle(frame_HWC, centre, 26, (250, 250, 250), thickness=3, lineType=cv2.LINE_AA)
     angles = np.arange(5) * 4 * np.pi / 5
-    points = np.stack([centre[0] + 20 * np.sin(angles), centre[1] - 20 * np.cos(angles)], axis=1)
-    cv2.polylines(frame_HWC, [points.round().astype(np.int32)], True, (250, 250, 250), 3, cv2.LINE_AA)
+    outline = (
+        np.stack([centre[0] + 20 * np.sin(angles), centre[1] - 20 * np.cos(angles)], axis=1).round().astype(np.int32)
+    )
+    cv2.polylines(frame_HWC, [outline], True, (250, 250, 250), thickness=3, lineType=cv2.LINE_AA)
 
 
 def _draw_name(frame_HWC: Bytes) -> None:
