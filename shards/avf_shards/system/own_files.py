@@ -29,10 +29,17 @@ class OwnFile:
 def require_replaceable(path: Path, own: OwnFile) -> None:
     """Raise UserError where a file stands at `path` that is not of the kind `own`.
 
-    An empty file and a device, such as /dev/stdout, hold nothing to lose.
+    An empty file and a device, such as /dev/stdout, hold nothing to lose. A file that cannot be read is nobody's own.
     """
-    if path.is_file() and path.stat().st_size and not own.knows(path):
+    if path.is_file() and path.stat().st_size and not _is_own(path, own):
         raise UserError(f"{path}: is there already and is not {own.noun}; name another file, or move it away")
+
+
+def _is_own(path: Path, own: OwnFile) -> bool:
+    try:
+        return own.knows(path)
+    except OSError:
+        return False
 
 
 def json_table(noun: str, keys: Collection[str]) -> OwnFile:

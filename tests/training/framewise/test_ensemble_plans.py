@@ -11,6 +11,7 @@ from avf_shards.errors import UserError
 from avf_training.cli.main import main
 from avf_training.framewise.combination.alignment import align_tracks
 from avf_training.framewise.combination.plan import load_plan
+from avf_training.framewise.combination.record import read_record
 from avf_training.framewise.ensemble.fold_table import FoldRow, FoldTable, read_fold_table, write_fold_table
 from avf_training.framewise.labels.tasks import find_task
 from avf_training.framewise.training.frame_recipe import FrameRecipe
@@ -153,3 +154,9 @@ def test_the_table_has_the_folds_that_training_draws(tmp_path: Path) -> None:
         assert {each.labels.subject.video_id for each in videos.training} == {
             row.video for row in table.rows
         } - held_out
+
+
+def test_a_record_of_another_version_is_one_sentence_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "ensemble.json").write_text('{"schema_version": 1, "name": "n", "new": 1}')
+    with pytest.raises(UserError, match=r"ensemble\.json: .*, and \d+ faults more; another version wrote it; remove"):
+        read_record(tmp_path)

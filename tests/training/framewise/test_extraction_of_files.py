@@ -122,7 +122,7 @@ def test_wrong_words_for_pictures_are_one_sentence(tmp_path: Path, capsys: pytes
     table = tmp_path / "fps.csv"
     for text, message in (
         ("name,rate\n1,25\n", "line 2: has no video and fps; the header is video,fps"),
-        ("video,fps\n1,fast\n", "line 2: has no video and fps"),
+        ("video,fps\n1,fast\n", "line 2: fps 'fast' is no number"),
         ("video,fps\n1,-5\n", "line 2: -5 is no number of frames a second"),
         ("video,fps\n1,25\n1,30\n", "line 3: 1 has 25 fps in an earlier line"),
     ):

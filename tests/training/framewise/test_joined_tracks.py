@@ -131,7 +131,7 @@ def test_rates_and_sizes_that_disagree_are_refused(tmp_path: Path, caplog: pytes
         JoinedTracksReader(tmp_path, ("looks", "more"), ()).read(VIDEO)
     reader = JoinedTracksReader(tmp_path, ("looks",), ())
     reader.read(VIDEO)
-    with pytest.raises(OtherTrackError, match="has vectors of 9 values, not 8"):
+    with pytest.raises(OtherTrackError, match="has vectors of 9 values, not the 8"):
         reader.read(TrackSubject(source="lab", video_id="2"))
     with pytest.raises(OtherTrackError, match="labels of lab/1 counts 25 frames a second, and its tracks 6"):
         label_rows(make_tracks(range(1, 31), fps=6), make_labels(range(1, 31)))

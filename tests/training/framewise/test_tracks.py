@@ -166,7 +166,7 @@ def test_files_that_are_no_track_are_named(tmp_path: Path) -> None:
 def test_a_track_of_something_else_is_named(tmp_path: Path) -> None:
     path = tmp_path / "v.parquet"
     write_track(path, make_track())
-    with pytest.raises(OtherTrackError, match=r"v\.parquet: has vectors of 3 values, not 768"):
+    with pytest.raises(OtherTrackError, match=r"v\.parquet: has vectors of 3 values, not the 768"):
         read_track(path, width=768)
     with pytest.raises(OtherTrackError, match=r"is of aff_wild2/10-60-1280x720_right, not of aff_wild2/1; "):
         read_track(path, subject=TrackSubject(source="aff_wild2", video_id="1"))

@@ -93,6 +93,9 @@ def _run(options: argparse.Namespace) -> int:
     videos, frames = Counter(row.fold for row in table.rows), Counter[int]()
     for row in table.rows:
         frames[row.fold] += row.frames
+    for fold in range(1, table.folds + 1):
+        if not frames[fold]:
+            log.warning("fold %d has no frame with a valid label, so that nothing can be scored on it", fold)
     lines = [f"{'fold':<6}{'videos':>8}{'valid frames':>14}"]
     lines += [f"{fold:<6}{videos[fold]:>8}{frames[fold]:>14,}" for fold in range(1, table.folds + 1)]
     print_answer(options, asdict(table), "\n".join([*lines, f"{options.out}: seed {table.seed}"]))

@@ -14,6 +14,7 @@ import numpy as np
 from avf_shards.errors import UserError
 from avf_shards.system.durable_io import replace_file
 from avf_shards.system.own_files import OwnFile, require_replaceable
+from avf_shards.text import count_noun
 
 from avf_training.evaluation.metrics import Floats
 from avf_training.framewise.metrics import ACTION_UNITS, EXPRESSIONS
@@ -113,7 +114,8 @@ def fill_rows(
     for video, frames in frames_of.items():
         known = predictions.get(video, {})
         if not known:
-            raise UserError(f"video {video}: {len(frames):,} rows of the official list and no prediction")
+            rows = count_noun(len(frames), "row")
+            raise UserError(f"video {video}: {rows} of the official list and no prediction")
         for frame, values in known.items():
             if not np.isfinite(values).all():
                 raise UserError(f"{video}, frame {frame}: prediction {np.asarray(values).tolist()} is not a number")

@@ -119,4 +119,8 @@ def read_record(folder: Path) -> EnsembleRecord | None:
     try:
         return bind(EnsembleRecord, values)
     except UserError as error:
-        raise UserError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from None
+        first, *others = str(error).splitlines()
+        more = f", and {len(others)} faults more" if others else ""
+        raise UserError(
+            f"{path}: {first}{more}; another version wrote it; remove {folder}, and run ensemble-frames again"
+        ) from None

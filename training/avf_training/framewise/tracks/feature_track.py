@@ -121,7 +121,7 @@ def read_track(
         raise OtherTrackError(f"{path}: {_difference(track.extractor, extractor)}; name another folder, or remove it")
     if width is not None and track.width != width:
         raise OtherTrackError(
-            f"{path}: has vectors of {track.width} values, not {width}; name tracks of this model's size"
+            f"{path}: has vectors of {track.width} values, not the {width} of the model or of other tracks"
         )
     return track
 

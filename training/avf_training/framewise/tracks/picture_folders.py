@@ -149,10 +149,12 @@ def read_fps_table(path: Path) -> Mapping[str, float]:
             for row in (reader := csv.DictReader(file)):
                 try:
                     video, fps = row["video"], float(row["fps"])
-                except (KeyError, TypeError, ValueError):
+                except (KeyError, TypeError):
                     raise UserError(
                         f"{path}: line {reader.line_num}: has no video and fps; the header is video,fps"
                     ) from None
+                except ValueError:
+                    raise UserError(f"{path}: line {reader.line_num}: fps {row['fps']!r} is no number") from None
                 if not is_frame_rate(fps):
                     raise UserError(f"{path}: line {reader.line_num}: {row['fps']} is no number of frames a second")
                 if rates.setdefault(video, fps) != fps:
