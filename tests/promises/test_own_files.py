@@ -28,6 +28,7 @@ SUBRIP = "1\n00:00:00,000 --> 00:00:01,000\nperson 1: joy 0.71\n"
 KINDS = {
     ("avf-curate", "audit", "--html"): {".html": f"<!doctype html>{PAGE_MARK}"},
     ("avf-curate", "learn-sync", "--out"): {".safetensors": '{"__metadata__":{"sync_head":"{}"}}'},
+    ("avf-curate", "explain", "--picture"): {".png": "a picture that avf-foundry drew"},
     ("avf-train", "frame-folds", "--out"): {
         ".json": '{"folds": 2, "rows": [], "schema_version": 1, "seed": 0, "task": "va"}'
     },
