@@ -47,6 +47,7 @@ NAMES = (
     "takedown_search",
     "research_costs",
     "framewise",
+    "frame_rows",
 )
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
