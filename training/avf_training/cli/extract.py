@@ -260,7 +260,7 @@ def frame_rates(text: str) -> float | Path:
         fps = float(text)
     except ValueError:
         path = local_path(text)
-        if path.is_file():
+        if path.is_file() or path.suffix:  # a table that is not there is told with its path, when it is read
             return path
         raise argparse.ArgumentTypeError(
             f"{text[:80]!r} is no number of frames a second, and no table with the columns video and fps"
