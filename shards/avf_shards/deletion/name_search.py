@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from avf_shards.deletion.removed_names import RemovedNames
+from avf_shards.system.processors import count_usable_cores
 from avf_shards.system.storage_faults import open_plain, retry_read
 
 _CHUNK_BYTES = 4 << 20  # of a file that a thread searches at once: half a core's cache, with what it computes
@@ -48,7 +49,7 @@ def search_files(paths: Iterable[Path], names: RemovedNames) -> tuple[int, dict[
         find = find_in_tar if path.suffix == ".tar" else find_in_text
         return path, min(len(data) - (offset - start), _CHUNK_BYTES), find(data)
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None) as pool:
+    with ThreadPoolExecutor(count_usable_cores()) as pool:
         for path, size, name in pool.map(search, _chunks(paths)):
             searched += size
             if name is not None:

@@ -10,11 +10,12 @@ import pytest
 from avf_shards.errors import UserError
 from avf_training.cli.main import main
 from avf_training.distributed.ray_cluster import RayResources, connect_ray
-from avf_training.framewise.tracks.extraction import FootageStretch, TrackExtraction, TrackInput
+from avf_training.framewise.tracks.extraction import TrackExtraction
 from avf_training.framewise.tracks.identity import TrackSubject
 from avf_training.framewise.tracks.loading import load_extractor
 from avf_training.framewise.tracks.picture_folders import picture_inputs
 from avf_training.framewise.tracks.ray_extraction import RayExtraction, RayWorkers
+from avf_training.framewise.tracks.track_input import FootageStretch, TrackInput
 from support.tiny_extractors import save_vit
 
 VIDEOS = ("a", "b", "c", "d")

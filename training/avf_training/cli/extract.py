@@ -13,17 +13,20 @@ from typing import TYPE_CHECKING, Any
 from avf_shards.cli.common import add_command, local_path, output_folder, set_completer
 from avf_shards.cli.logging_setup import progress_line
 from avf_shards.errors import UserError
+from avf_shards.system.processors import count_usable_cores
 from avf_shards.text import count_noun
 
 from avf_training.cli.options import add_device_option, add_input_argument, require_files, resolve_device
 
 if TYPE_CHECKING:
-    from avf_training.framewise.tracks.extraction import ExtractionReport, OnSubject, TrackExtraction, TrackInput
+    from avf_training.framewise.tracks.extraction import ExtractionReport, OnSubject, TrackExtraction
+    from avf_training.framewise.tracks.track_input import TrackInput
     from avf_training.framewise.tracks.vocal_separator import VocalSeparator
 
     Run = Callable[[Iterable[TrackInput], OnSubject], ExtractionReport]
 
 log = logging.getLogger(__name__)
+_MOST_WORKERS = 256
 
 _DETAILS = """\
 A track is one Parquet file, TRACKS/EXTRACTOR/SOURCE/VIDEO.parquet, with a vector for each frame.
@@ -73,6 +76,13 @@ def add(commands: Any) -> None:
     _add_input_kinds(parser)
     add_separator_options(parser)
     add_device_option(parser)
+    parser.add_argument(
+        "--workers",
+        metavar="N",
+        type=int,
+        help="threads that decode pictures ahead of the network; 0 decodes between its batches "
+        "(default: one for each core that this process may use; with --ray 0)",
+    )
     parser.add_argument(
         "--ray",
         metavar="ADDRESS",
@@ -146,6 +156,7 @@ def _run(options: argparse.Namespace) -> int:
 
     check_extractor(options.extractor, options.pictures is not None, options.sound is not None)
     _check_ray(options)
+    _check_workers(options)
     parse_separator(options)
     if options.pictures is None and options.sound is None:
         require_input(options.input)
@@ -192,6 +203,15 @@ def _check_ray(options: argparse.Namespace) -> None:
             setattr(options, name, path and path.absolute())
 
 
+def _check_workers(options: argparse.Namespace) -> None:
+    """Put the default in place of a missing --workers. Raises UserError for a number that cannot be."""
+    if options.workers is None:
+        # A worker of Ray asks its cluster for one core.
+        options.workers = 0 if options.ray is not None else min(count_usable_cores(), _MOST_WORKERS)
+    if not 0 <= options.workers <= _MOST_WORKERS:
+        raise UserError(f"--workers {options.workers}: is 0 to {_MOST_WORKERS}")
+
+
 @contextmanager
 def _workers(options: argparse.Namespace, extraction: "TrackExtraction") -> "Iterator[Run]":
     """Yield what runs the extraction: this process, or the workers of a Ray cluster, which end with the block."""
@@ -221,7 +241,7 @@ def _make_extraction(options: argparse.Namespace, device: str | None = None) -> 
     separator = parse_separator(options)
     if separator is not None:
         extractor.identity = extractor.identity.add_settings(separator.settings)
-    return TrackExtraction(extractor, options.out, options.values)
+    return TrackExtraction(extractor, options.out, options.values, options.workers)
 
 
 def parse_separator(options: argparse.Namespace) -> "VocalSeparator | None":

@@ -17,10 +17,10 @@ from avf_shards.schema.frame_labels import SourceFrames
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_training.data.storage import StorageConfig
-from avf_training.framewise.tracks.extraction import FootageStretch, TrackInput
 from avf_training.framewise.tracks.footage import ClipFootage
 from avf_training.framewise.tracks.identity import TrackSubject
 from avf_training.framewise.tracks.source_frames import measure_fps, rows_of_source_frames
+from avf_training.framewise.tracks.track_input import FootageStretch, TrackInput
 from avf_training.inference.people import number_people_of_video
 from avf_training.inference.video_clock import VideoClock
 from avf_training.tasks.labelled_shards import LabelledShards

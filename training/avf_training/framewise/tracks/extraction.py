@@ -12,45 +12,14 @@ from avf_shards.errors import FaultError
 from avf_training.framewise.tracks.errors import OtherTrackError
 from avf_training.framewise.tracks.extractor import TrackExtractor
 from avf_training.framewise.tracks.feature_track import FeatureTrack, VectorType, write_track
-from avf_training.framewise.tracks.footage import Footage
+from avf_training.framewise.tracks.frame_feed import FrameFeed
 from avf_training.framewise.tracks.identity import TrackSubject
 from avf_training.framewise.tracks.track_folder import TrackFolder, is_written
+from avf_training.framewise.tracks.track_input import FootageStretch, TrackInput
 
 log = logging.getLogger(__name__)
 OnSubject = Callable[[TrackSubject, int, int], None]
 """Function that is told whose features come next, the number of the track from 1, and the number of tracks."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FootageStretch:
-    """Footage with the numbers and times of its frames."""
-
-    footage: Footage
-    frames_N: npt.NDArray[np.int64]  # numbers in the video, from 1, rising
-    times_s_N: npt.NDArray[np.float64]  # in seconds of the video
-    # Which row of the footage each of these frames is, as a function of the rows that have a vector: an index among
-    # those rows, -1 for none. None: each frame is its own row.
-    rows_of_frames: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]] | None = None
-
-    def number(
-        self, rows_R: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-        """Return the numbers and times of the frames with a vector, and the index of each vector."""
-        if self.rows_of_frames is None:
-            return self.frames_N[rows_R], self.times_s_N[rows_R], np.arange(len(rows_R))
-        index_N = self.rows_of_frames(rows_R)
-        has_vector_N = index_N >= 0
-        return self.frames_N[has_vector_N], self.times_s_N[has_vector_N], index_N[has_vector_N]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrackInput:
-    """What the track of one person of one video is computed from."""
-
-    subject: TrackSubject
-    fps: float  # frames a second of the video whose frames are counted
-    inputs_sha256: str  # changes where the track would
-    read: Callable[[], Iterator[FootageStretch]]  # opens the stretches in order of time; raises FaultError
 
 
 @dataclass(kw_only=True)
@@ -66,9 +35,19 @@ class ExtractionReport:
 class TrackExtraction:
     """One extractor into a folder of tracks."""
 
-    def __init__(self, extractor: TrackExtractor, folder: Path, values: VectorType = "float32") -> None:
-        """Remember where tracks go; `values` are the numbers that they store."""
+    def __init__(
+        self, extractor: TrackExtractor, folder: Path, values: VectorType = "float32", workers: int = 0
+    ) -> None:
+        """Remember where tracks go.
+
+        Args:
+            extractor: with its weights on a device.
+            folder: of tracks.
+            values: numbers that tracks store.
+            workers: threads that decode pictures ahead of the network; the bytes of a track do not depend on them.
+        """
         self._extractor, self._folder, self._values = extractor, TrackFolder(folder), values
+        self._workers = workers
         self.report = ExtractionReport()
 
     def run(self, inputs: Iterable[TrackInput], on_subject: OnSubject) -> ExtractionReport:
@@ -78,9 +57,10 @@ class TrackExtraction:
         or of another input.
         """
         waiting = self.list_missing(inputs)
-        for number, each in enumerate(waiting, 1):
-            on_subject(each.subject, number, len(waiting))
-            self.write(each)
+        with FrameFeed(self._extractor.picture_input, self._workers) as feed:
+            for number, (each, stretches) in enumerate(feed.tracks(waiting), 1):
+                on_subject(each.subject, number, len(waiting))
+                self._write(each, stretches)
         return self.report
 
     def list_missing(self, inputs: Iterable[TrackInput]) -> list[TrackInput]:
@@ -99,8 +79,13 @@ class TrackExtraction:
 
     def write(self, track_input: TrackInput) -> None:
         """Write a track, and count it, or what is wrong with its input. Raises OtherTrackError as `run`."""
+        with FrameFeed(self._extractor.picture_input, self._workers) as feed:
+            for each, stretches in feed.tracks([track_input]):
+                self._write(each, stretches)
+
+    def _write(self, track_input: TrackInput, stretches: Iterator[FootageStretch]) -> None:
         try:
-            track = self._extract(track_input)
+            track = self._extract(track_input, stretches)
             write_track(self._path(track_input.subject), track)
         except OtherTrackError:  # another process was faster
             if not self._stands(track_input):
@@ -112,10 +97,10 @@ class TrackExtraction:
         self.report.written += 1
         self.report.frames += len(track.frames_N)
 
-    def _extract(self, track_input: TrackInput) -> FeatureTrack:
+    def _extract(self, track_input: TrackInput, stretches: Iterator[FootageStretch]) -> FeatureTrack:
         frames, times, vectors = [], [], []
         last = 0
-        for stretch in track_input.read():
+        for stretch in stretches:
             rows = self._extractor.extract(stretch.footage)
             numbers_K, times_s_K, index_K = stretch.number(rows.rows_R)
             new_K = numbers_K > last  # stretches of one person may share frames: the earlier one has them

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from avf_shards.errors import UserError
 from avf_shards.format.tar import sha256_file
 from avf_shards.schema.fields import Fields
@@ -26,10 +27,22 @@ class FrameVectors:
     vectors_RD: npt.NDArray[np.float32]
 
 
+@dataclass(frozen=True, kw_only=True)
+class PictureFormat:
+    """What a network asks `Footage.pictures` for."""
+
+    size_px: int
+    device: torch.device
+
+
 class TrackExtractor(Protocol):
     """A network with its weights on a device."""
 
     identity: ExtractorIdentity
+
+    @property
+    def picture_input(self) -> "PictureFormat | None":
+        """Return what it asks `Footage.pictures` for; None for one that hears, or decodes files by itself."""
 
     def extract(self, footage: Footage) -> FrameVectors:
         """Return vectors of a stretch. Raises FaultError where it cannot be read."""

@@ -16,6 +16,8 @@ _NO_WEIGHTS = hashlib.sha256(b"").hexdigest()
 class LogMelExtractor:
     """The log-mel spectrum of each frame: 64 bands from 125 to 7500 Hz, in which loudness, brightness and pitch lie."""
 
+    picture_input = None
+
     def __init__(self) -> None:
         settings: dict[str, str | int | float | bool] = {"hop_samples": HOP_SAMPLES, "window_samples": FRAME_SAMPLES}
         self.identity = ExtractorIdentity.from_settings("log_mel", settings, _NO_WEIGHTS)

@@ -16,7 +16,7 @@ from avf_training.framewise.models.image_vit import ImageFeatureModel
 from avf_training.framewise.models.pose_backbone import PoseBackbone
 from avf_training.framewise.models.static_files import load_static_net
 from avf_training.framewise.models.static_sizes import INPUT_PX, Backbone
-from avf_training.framewise.tracks.extractor import FrameVectors, digest_weights, every_frame, read_sizes
+from avf_training.framewise.tracks.extractor import FrameVectors, PictureFormat, digest_weights, every_frame, read_sizes
 from avf_training.framewise.tracks.footage import PICTURE_PREPARATION, Footage
 from avf_training.framewise.tracks.identity import ExtractorIdentity
 from avf_training.models.pretrained import load_strict
@@ -36,14 +36,19 @@ class PictureExtractor:
         device: torch.device,
     ) -> None:
         self.identity = identity
-        self._model, self._feature, self._size_px, self._device = model.to(device).eval(), feature, size_px, device
+        self.picture_input = PictureFormat(size_px=size_px, device=device)
+        self._model, self._feature = model.to(device).eval(), feature
 
     @torch.no_grad()
     def extract(self, footage: Footage) -> FrameVectors:
         """Return a vector for each frame."""
-        batches = footage.pictures(self._size_px, self._device)
-        vectors_ND = torch.cat([self._feature(pictures).float().cpu() for pictures in batches])
-        return every_frame(vectors_ND.numpy())
+        vectors: list[Tensor] = []
+        for pictures_B3PP in footage.pictures(self.picture_input.size_px, self.picture_input.device):
+            vectors.append(self._feature(pictures_B3PP).float())
+            if len(vectors) > 1:
+                vectors[-2] = vectors[-2].cpu()  # a batch late: a GPU has its next batch before this process waits
+        vectors[-1] = vectors[-1].cpu()
+        return every_frame(torch.cat(vectors).numpy())
 
 
 def load_vit(name: str, weights: Path, device: torch.device) -> PictureExtractor:

@@ -20,12 +20,11 @@ from avf_shards.system.storage_faults import raise_machine_fault, read_bytes
 from torch import Tensor
 
 from avf_training.data.picture import decode_rgb
-from avf_training.data.transforms import normalize_pixels
 from avf_training.framewise.models.static_input import letterbox
-from avf_training.framewise.tracks.extraction import FootageStretch, TrackInput
-from avf_training.framewise.tracks.footage import BATCH_PICTURES
+from avf_training.framewise.tracks.footage import BATCH_PICTURES, PreparePictures, normalize_pictures
 from avf_training.framewise.tracks.frame_rates import is_frame_rate
 from avf_training.framewise.tracks.identity import TrackSubject
+from avf_training.framewise.tracks.track_input import FootageStretch, TrackInput
 
 _PICTURE = re.compile(r"(\d{1,9})\.(?:jpg|jpeg|png)", re.IGNORECASE)
 
@@ -42,13 +41,37 @@ class PictureFootage:
         return len(self.files)
 
     def pictures(self, size_px: int, device: torch.device) -> Iterator[Tensor]:
+        for prepare in self.preparations(size_px, pinned=False):
+            yield from prepare().batches(size_px, device)
+
+    def preparations(self, size_px: int, *, pinned: bool) -> Iterator[PreparePictures]:
         for first in range(0, len(self.files), BATCH_PICTURES):
-            batch = [_fit(decode_picture(file), size_px) for file in self.files[first : first + BATCH_PICTURES]]
-            pixels_3BPP = torch.stack(batch, 1).to(device)
-            yield normalize_pixels(pixels_3BPP[None])[0].transpose(0, 1)
+            yield partial(_decode_batch, self.files[first : first + BATCH_PICTURES], size_px, pinned=pinned)
 
     def wave(self) -> npt.NDArray[np.float32]:
         raise FaultError("pictures have no sound")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedPictures:
+    """Pictures on black squares, 8 bits: a quarter of the bytes that the network's input has."""
+
+    pictures_BPP3: Tensor
+
+    def batches(self, size_px: int, device: torch.device) -> Iterator[Tensor]:
+        """Yield the one batch, (B, 3, P, P)."""
+        assert self.pictures_BPP3.shape[1] == size_px
+        pixels_3BPP = self.pictures_BPP3.to(device, non_blocking=True).permute(3, 0, 1, 2).contiguous().float()
+        # By a tensor on the device: with a plain number a GPU multiplies by 1 / 255, which rounds otherwise than a CPU.
+        yield normalize_pictures(pixels_3BPP.div_(torch.full((), 255.0, device=device)))
+
+
+def _decode_batch(files: tuple[Path, ...], size_px: int, *, pinned: bool) -> FittedPictures:
+    """Return pictures fitted to the input of a network. Raises FaultError for the first that does not decode."""
+    pictures_BPP3 = torch.empty(len(files), size_px, size_px, 3, dtype=torch.uint8, pin_memory=pinned)
+    for picture_PP3, file in zip(pictures_BPP3.numpy(), files, strict=True):
+        picture_PP3[:] = letterbox(decode_picture(file), size_px)
+    return FittedPictures(pictures_BPP3=pictures_BPP3)
 
 
 def decode_picture(file: Path) -> npt.NDArray[np.uint8]:
@@ -59,11 +82,6 @@ def decode_picture(file: Path) -> npt.NDArray[np.uint8]:
         raise_machine_fault(error)
         raise FaultError(f"{file}: cannot be read ({error.strerror})") from None
     return decode_rgb(data, str(file))
-
-
-def _fit(picture_HW3: npt.NDArray[np.uint8], size_px: int) -> Tensor:
-    """Return a picture in 0..1 on a black square, (3, P, P)."""
-    return torch.from_numpy(letterbox(picture_HW3, size_px)).permute(2, 0, 1).float() / 255
 
 
 def picture_inputs(

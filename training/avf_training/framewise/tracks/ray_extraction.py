@@ -11,7 +11,8 @@ from typing import Any
 from avf_shards.errors import FaultError, UserError
 
 from avf_training.distributed.ray_cluster import RayResources
-from avf_training.framewise.tracks.extraction import ExtractionReport, OnSubject, TrackExtraction, TrackInput
+from avf_training.framewise.tracks.extraction import ExtractionReport, OnSubject, TrackExtraction
+from avf_training.framewise.tracks.track_input import TrackInput
 
 log = logging.getLogger(__name__)
 _MOST_LOST = 3  # workers in a row that end before they have written a track

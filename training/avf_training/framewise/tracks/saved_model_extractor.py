@@ -19,6 +19,8 @@ _PAIR_FRAMES = 2 * STRIDE  # frames from one pair that the model sees to the nex
 class SavedModelExtractor:
     """A pre-trained or fine-tuned model: a vector for every eight frames, from windows side by side."""
 
+    picture_input = None
+
     def __init__(self, model: FeatureModel, identity: ExtractorIdentity) -> None:
         self.identity = identity
         self._model = model

@@ -15,9 +15,10 @@ from avf_shards.errors import FaultError, UserError
 from avf_shards.timeline import SAMPLE_RATE_HZ
 from torch import Tensor
 
-from avf_training.framewise.tracks.extraction import FootageStretch, TrackInput
+from avf_training.framewise.tracks.footage import PreparePictures
 from avf_training.framewise.tracks.identity import TrackSubject
 from avf_training.framewise.tracks.sound_decoder import decode_sound
+from avf_training.framewise.tracks.track_input import FootageStretch, TrackInput
 from avf_training.framewise.tracks.vocal_separator import VocalSeparator
 
 _ENDINGS = frozenset((".mp4", ".avi", ".mkv", ".mov", ".webm", ".wav", ".flac", ".mp3", ".m4a", ".ogg"))
@@ -39,6 +40,9 @@ class SoundFootage:
         return max(1, math.ceil(len(self.wave_S) / SAMPLE_RATE_HZ * self.rate - 1e-6))
 
     def pictures(self, size_px: int, device: torch.device) -> Iterator[Tensor]:
+        raise FaultError("sound has no pictures")
+
+    def preparations(self, size_px: int, *, pinned: bool) -> Iterator[PreparePictures]:
         raise FaultError("sound has no pictures")
 
     def wave(self) -> npt.NDArray[np.float32]:

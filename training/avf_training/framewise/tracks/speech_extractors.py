@@ -51,6 +51,8 @@ _PCA = ("pca_eigen_vectors", "pca_means")
 class SpeechExtractor:
     """The last layer of an encoder: for each frame the mean of the hidden states in it."""
 
+    picture_input = None
+
     def __init__(self, encoder: Wav2Vec2Model, identity: ExtractorIdentity, device: torch.device) -> None:
         self.identity = identity
         self._encoder, self._device = encoder.to(device).eval(), device
@@ -74,6 +76,8 @@ class SpeechExtractor:
 
 class AcousticExtractor:
     """SUN's features at five steps a second. Windows of 4 s start every 2 s, and steps of two windows are averaged."""
+
+    picture_input = None
 
     def __init__(self, model: SpeechModel, identity: ExtractorIdentity, device: torch.device) -> None:
         self.identity = identity
@@ -101,6 +105,8 @@ class AcousticExtractor:
 
 class VGGishExtractor:
     """VGGish of the 0.96 s that a frame lies in; whitened where the weights hold the principal components."""
+
+    picture_input = None
 
     def __init__(
         self, model: VGGish, whitening: Whitening | None, identity: ExtractorIdentity, device: torch.device

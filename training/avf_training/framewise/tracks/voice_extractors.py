@@ -16,7 +16,7 @@ from avf_shards.errors import UserError
 
 from avf_training.framewise.sampling.audio_rows import rows_of_frames
 from avf_training.framewise.sampling.mouth import DLIB_LIPS, mouth_area, open_mouth
-from avf_training.framewise.tracks.extractor import FrameVectors, digest_weights, every_frame
+from avf_training.framewise.tracks.extractor import FrameVectors, PictureFormat, digest_weights, every_frame
 from avf_training.framewise.tracks.feature_track import FeatureTrack
 from avf_training.framewise.tracks.footage import PICTURE_PREPARATION, Footage
 from avf_training.framewise.tracks.identity import ExtractorIdentity
@@ -31,6 +31,8 @@ SPEECH = "speech"
 
 class MouthExtractor:
     """The area between the lips in squares of the picture's side; frames without a face have none."""
+
+    picture_input = PictureFormat(size_px=SIDE_PX, device=torch.device("cpu"))
 
     def __init__(self, weights: Path) -> None:
         """Load the predictor. Raises UserError for a file that is none, or of other landmarks."""
@@ -58,7 +60,7 @@ class MouthExtractor:
     def extract(self, footage: Footage) -> FrameVectors:
         """Return the area of each frame in which a face is found."""
         rows, areas, row = [], [], 0
-        for batch_B3PP in footage.pictures(SIDE_PX, torch.device("cpu")):
+        for batch_B3PP in footage.pictures(self.picture_input.size_px, self.picture_input.device):
             std_311, mean_311 = (batch_B3PP.new_tensor(values).view(3, 1, 1) for values in (IMAGE_STD, IMAGE_MEAN))
             grey_BPP = (batch_B3PP * std_311 + mean_311).mean(1)
             for grey_PP in (255 * grey_BPP).round().clamp(0, 255).byte().numpy():
@@ -80,6 +82,8 @@ class MouthExtractor:
 
 class SpeechProbabilityExtractor:
     """Silero's probability of speech: the mean of the 32 ms whose centres lie in a frame, else the nearest."""
+
+    picture_input = None
 
     def __init__(self) -> None:
         """Load the network of the installed package. Raises UserError where it is not installed."""
