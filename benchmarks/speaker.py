@@ -77,7 +77,7 @@ def _windows(name: str, voices: list[Samples], detectors: Detectors) -> Iterator
         sounds.append(("rolled", np.roll(own, len(own) // 2)))
         sounds += [("foreign", np.resize(voice, len(own))) for voice in voices]
     for start in range(0, len(faces_THW) - WINDOW + 1, STEP):
-        embeddings_TD = detectors.lr_asd.embed_faces(faces_THW[start : start + WINDOW])
+        embeddings_TD = detectors.lr_asd.embed_span(faces_THW[start : start + WINDOW])
         for kind, sound in sounds:
             piece = sound[start * SAMPLES_PER_FRAME : (start + WINDOW) * SAMPLES_PER_FRAME]
             scores_T = detectors.lr_asd.score_embeddings(embeddings_TD, piece)
@@ -145,7 +145,7 @@ def _cost(detectors: Detectors) -> Section:
     start = time.process_time()
     faces_THW = np.stack([path_T.crop(frame, t) for t, frame in enumerate(full)])
     cut = time.process_time()
-    embeddings_TD = detectors.lr_asd.embed_faces(faces_THW)
+    embeddings_TD = detectors.lr_asd.embed_span(faces_THW)
     embedded = time.process_time()
     detectors.lr_asd.score_embeddings(embeddings_TD, np.zeros(len(full) * SAMPLES_PER_FRAME, np.int16))
     scored = time.process_time()

@@ -33,6 +33,7 @@ _GREY_MEAN, _GREY_DEVIATION = 0.4161, 0.1688  # of levels from 0 to 1, in the au
 _WIDTHS = ((1, 32), (32, 64), (64, 128))  # channels in and out of the three blocks of either network
 _EMBEDDING, _UNITS = 128, 64  # size of an embedding; units of each GRU
 _EPSILON = 1e-3  # of the batch norms
+_REACH = 9  # frames before and after its own that an embedding depends on
 _BLOCK_FRAMES = 16  # at a time, which is fastest; at least twice as many as all convolutions over time reach
 
 Floats = npt.NDArray[np.float32]
@@ -89,8 +90,17 @@ class LrAsd:
         """
         if len(samples) != len(grey_THW) * SAMPLES_PER_FRAME:
             raise ValueError(f"{len(samples)} samples do not belong to {len(grey_THW)} frames")
-        embeddings_TD = self.embed_faces(grey_THW)
+        embeddings_TD = self.embed_span(grey_THW)
         return LrAsdScores(scores_T=self.score_embeddings(embeddings_TD, samples), embeddings_TD=embeddings_TD)
+
+    def embed_span(self, grey_THW: Bytes) -> Floats:
+        """Return the embedding of the face in each frame, (T, 128), of a span that the video does not end with.
+
+        The frames at either end are mirrored. The zeros that the network was trained with say that there is no picture,
+        and a span of 2 s has them near more than a third of its frames: it was judged wrong twice as often.
+        """
+        mirrored_THW = np.pad(grey_THW, ((_REACH, _REACH), (0, 0), (0, 0)), mode="reflect")
+        return self.embed_faces(mirrored_THW)[_REACH:-_REACH]
 
     @torch.inference_mode()
     def embed_faces(self, grey_THW: Sequence[Bytes] | Bytes) -> Floats:

@@ -59,6 +59,19 @@ def test_blocks_of_frames_give_what_the_whole_span_gives(
     np.testing.assert_allclose(embeddings, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
+def test_a_face_that_stays_looks_alike_from_the_first_frame_of_a_span_to_the_last(
+    state: dict[str, Tensor], faces: np.ndarray
+) -> None:
+    for frames in (1, 2, 41):
+        still_THW = np.repeat(faces[:1], frames, axis=0)
+        network, sound = LrAsd(state), np.zeros(640 * frames, np.int16)
+        embeddings_TD = network.score(still_THW, sound).embeddings_TD
+        assert embeddings_TD.shape == (frames, 128)
+        np.testing.assert_allclose(embeddings_TD, embeddings_TD[:1].repeat(frames, 0), rtol=1e-5)
+    zeros_TD = network.embed_faces(still_THW)
+    assert np.abs(zeros_TD[0] - zeros_TD[20]).max() > 0.01, "outside the span there is no picture for the authors' code"
+
+
 def test_one_thread_gives_the_same_bits_each_time(state: dict[str, Tensor], faces: np.ndarray) -> None:
     sound = np.random.default_rng(4).integers(-9000, 9000, 41 * 640).astype(np.int16)
     first, second = (LrAsd(state).score(faces, sound) for _ in range(2))
@@ -107,6 +120,7 @@ def test_each_frame_of_a_sound_has_four_steps(shared: Path, oracle: dict[str, np
     assert mfcc_SF.shape == (200, 13)
     np.testing.assert_allclose(mfcc_SF[:196], oracle["real.mfcc"], atol=1e-5)
     network = LrAsd(load_weights(shared / WEIGHTS))
-    scores_T = network.score(oracle["real.video"], oracle["real.samples"][: 49 * 640]).scores_T
+    faces_TD = network.embed_faces(oracle["real.video"])  # and not of a span, whose ends are mirrored
+    scores_T = network.score_embeddings(faces_TD, oracle["real.samples"][: 49 * 640])
     # The last step differs: zeros follow the sound here, and in the oracle the sound goes on.
     np.testing.assert_allclose(scores_T[:40], oracle["lr.real.logits_av"][:40, 1], atol=0.05)
