@@ -37,6 +37,7 @@ from avf_training.framewise.combination.record import EnsembleRecord, FittingRec
 from avf_training.framewise.ensemble.fold_table import FoldRow, FoldTable
 from avf_training.framewise.labels.label_track import label_schema
 from avf_training.framewise.labels.tasks import TASKS_OF_FRAMES
+from avf_training.framewise.labels.trained_videos import TrainedVideo, TrainedVideos
 from avf_training.framewise.report.page import FrameReport, ReportedModel
 from avf_training.framewise.report.tables import ProtocolLine, ReportedOutput, ReportedVideo
 from avf_training.framewise.tracks.feature_track import track_schema
@@ -391,6 +392,11 @@ CONTENTS: dict[FileKind, Contents] = {
             "teraflops_per_device": "of the model's forward and backward passes",
             "mfu": "share of the device's rate of matrix products, measured at the start",
         },
+    ),
+    "trained videos": Contents(
+        about="Which videos and people the model of predictions was trained on, beside the predictions.",
+        rows=TrainedVideos,
+        parts=(TrainedVideo,),
     ),
     "training run": Contents(
         about="What every result of a training run depends on; another recipe or data needs another folder.",

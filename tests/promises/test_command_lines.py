@@ -203,7 +203,7 @@ sys.exit(run_command(parser, [], stopped=""))
 
 
 # Arguments that take an address (streamed shards) or a name (a model, a study, an input of a run, RUN@DATE).
-NO_PATHS = {"shards", "probe", "new", "validation", "unlabelled", "models", "study", "other", "video"}
+NO_PATHS = {"shards", "footage", "probe", "new", "validation", "unlabelled", "models", "study", "other", "video"}
 PATH_WORDS = re.compile(r"\b(RUN2?|DIR|FILE|SHARDS|MODEL|VIDEO)\b")
 
 

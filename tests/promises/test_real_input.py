@@ -102,6 +102,7 @@ SAMPLE = (
     "grid_brbk7n.mpg",
     "grid_lrwp9a.mpg",
     "hamilton_short_cuts.mp4",
+    "liveportrait_s18_music_not_talking.mp4",
     "nasa_two_video_streams.mp4",
     "pyfeat_face_then_noface.mov",
     "pyfeat_no_face.mp4",

@@ -13,7 +13,7 @@ from support.streams import make_stream_loader, pretraining_sampler
 
 @pytest.fixture(scope="module")
 def original_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_flashing_shards(tmp_path_factory.mktemp("faults"), {"a": 20, "b": 8}, clips_per_shard=10)
+    return make_flashing_shards(tmp_path_factory.mktemp("faults"), {"a": 60, "b": 8}, clips_per_shard=10)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def find_victim(shards: Path) -> tuple[str, index.Member]:
 
 def test_undamaged_shards_have_no_quarantine(shards: Path) -> None:
     keys, faults = read_stream(shards)
-    assert len(set(keys)) == 28
+    assert len(set(keys)) == 68
     assert not faults
 
 
@@ -66,8 +66,8 @@ def test_a_flipped_byte_costs_one_clip(shards: Path, fault: str) -> None:
     assert len({f["position"] for f in faults}) == 1
     assert all(key in str(f["error"]) and "damaged" in str(f["error"]) for f in faults)
     assert key not in keys
-    assert len(keys) == 28
-    assert len(set(keys)) == 27
+    assert len(keys) == 68
+    assert len(set(keys)) == 67
     two_rank_keys, two_rank_faults = read_stream(shards, world=2)
     assert two_rank_keys == keys, "the substitute is the same in any world"
     assert [f["position"] for f in two_rank_faults] == [f["position"] for f in faults]
@@ -80,7 +80,7 @@ def test_clips_of_a_truncated_shard_are_replaced_and_reported(shards: Path, cut:
     path = shards / "a-000000.tar"
     path.write_bytes(path.read_bytes()[:stop])
     keys, faults = read_stream(shards)
-    assert len(keys) == 28
+    assert len(keys) == 68
     assert len(faults) >= 10
     assert all("a-000000.tar" in str(f["error"]) and "truncated" in str(f["error"]) for f in faults)
     assert {f["source"] for f in faults} == {"a"}
@@ -105,13 +105,13 @@ def test_too_many_faults_stop_the_run_with_the_table(shards: Path) -> None:
 
 
 def test_the_fault_share_counts_all_delivered_clips_after_a_resume(shards: Path) -> None:
-    """Ten faults of a in three epochs of 60 clips are less than a third; a resume must not forget the other clips."""
+    """Ten faults of a in each epoch of 60 clips are less than a third; a resume must not forget the other clips."""
     path = shards / "a-000001.tar"
     names = [name for name in shard_members(shards, path.name) if name.endswith(".mp4")]
-    for name in names[:4]:
+    for name in names:
         flip_byte(path, shard_members(shards, path.name)[name].offset + 5)
     loader = make_stream_loader(shards, pretraining_sampler(), 4, max_fault_share=0.3)
-    for _ in zip(range(21), loader, strict=False):
+    for _ in zip(range(34), loader, strict=False):
         pass
     state = loader.state_dict()
     assert state["faults"]["a"] >= 10
@@ -144,7 +144,7 @@ def test_an_index_that_differs_from_the_manifest_is_refused(shards: Path) -> Non
     side = index.sidecar_path(shards / "a-000000.tar")
     side.write_bytes(side.read_bytes().replace(b'"sha256": "', b'"sha256": "0', 1))
     keys, faults = read_stream(shards)
-    assert len(keys) == 28
+    assert len(keys) == 68
     assert all("is not the index that manifest.json lists" in str(f["error"]) for f in faults)
 
 

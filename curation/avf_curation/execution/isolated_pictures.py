@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 from avf_shards.cli.logging_setup import setup_worker_logging
+from avf_shards.system import named_writes
 from avf_shards.system.child_process import end_with_parent, module_command
 from avf_shards.system.memory_limit import lower_limit
 
@@ -77,7 +78,7 @@ def _decide_in_child(setup: WorkerSetup, pictures: Sequence[Video]) -> list[Vide
     """Return the outcomes of the first pictures: all of them, or those before the one at which the child ended."""
     with tempfile.TemporaryDirectory(prefix="avf-isolated-") as folder:
         job_file, result_file = Path(folder, "job"), Path(folder, "results")
-        job_file.write_bytes(pickle.dumps((setup, tuple(pictures))))
+        named_writes.write_bytes(job_file, pickle.dumps((setup, tuple(pictures))))
         result_file.touch()
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         command = module_command(__name__, str(os.getpid()), str(job_file), str(result_file))
@@ -129,7 +130,7 @@ def main(job_file: Path, result_file: Path) -> None:
     worker = UnitWorker(setup, tests_itself=False)  # its parent did
     lower_limit(resource.RLIMIT_DATA, _RESERVED_BYTES + int(setup.recipe.run.video_memory_mb * 1e6))
     most_s = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    with result_file.open("ab") as file:
+    with named_writes.append_bytes(result_file) as file:
         for picture in pictures:
             usage = resource.getrusage(resource.RUSAGE_SELF)
             cpu_s = int(usage.ru_utime + usage.ru_stime + setup.recipe.run.video_cpu_s) + 1

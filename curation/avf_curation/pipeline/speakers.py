@@ -1,15 +1,18 @@
 """Who speaks: the faces of a span, cut and scored as the speaker stage needs them."""
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from avf_curation.detectors.detector_set import Detectors
-from avf_curation.detectors.lr_asd import LrAsdScores
 from avf_curation.media.decode import MediaFile
 from avf_curation.media.types import Bytes, Samples
 from avf_curation.pipeline import refining
 from avf_curation.stages import speaker, tracking
+
+if TYPE_CHECKING:  # it imports torch, which only runs with the network need
+    from avf_curation.detectors.lr_asd import LrAsdScores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +20,7 @@ class ScoredFaces:
     """The faces of a span with what the network says of each, the largest face first."""
 
     faces: list[Bytes]  # (T, 112, 112) grey: each face in each frame
-    scores: list[LrAsdScores]  # of each face
+    scores: "list[LrAsdScores]"  # of each face
 
     def measure(self, samples: Samples, *, others_count: bool) -> speaker.SpeakerScores:
         """Return the measurements of the face that speaks most; arguments as speaker.measure has them."""

@@ -229,9 +229,9 @@ def test_answers_saved_by_the_page_are_read_by_audit(sheet: tuple[RunFolder, Pat
         tab.keyboard.press("j")
         assert "talk.mp4" in tab.locator("#facts").inner_text()
         tab.wait_for_selector("#screen rect.face")  # the face of the kept clip is marked
-        for key in ("k", "5"):
+        for key in ("k", "6"):
             tab.keyboard.press(key)
-        assert tab.locator("#which button[aria-pressed=true]").inner_text() == "5 sync"
+        assert tab.locator("#which button[aria-pressed=true]").inner_text() == "6 sync"
         reload_with_storage(tab)
         assert tab.locator("#bar").get_attribute("aria-label") == "1 right, 1 wrong, 0 unsure, of 2"
         answers = saved_answers(tab, tmp_path / "verdicts.json", run)

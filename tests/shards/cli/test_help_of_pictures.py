@@ -13,6 +13,7 @@ WITHOUT_PICTURES = {
     "export": "it shows videos, and says so of a run of pictures",
     "gates": "it judges spans",
     "hybrid": "its quotas are of clips",
+    "learn-sync": "it learns from clips",
 }
 SHARDS = ("pack", "verify", "ls", "show", "lineage", "order", "delete")
 CURATION = (

@@ -96,7 +96,7 @@ def test_frame_rates_that_disagree_and_a_fitted_member_without_a_video_are_named
     corpus: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     track = make_prediction("a", "va", "v", np.zeros((3, 2)))
-    with pytest.raises(UserError, match="a counts 30 frames a second and b 25"):
+    with pytest.raises(UserError, match="the b track of aff_wild2/v counts 25 frames a second, and a 30"):
         align_tracks(find_task("va"), [track, make_prediction("b", "va", "v", np.zeros((3, 2)), fps=25)], "every")
     (corpus / "P/b_va" / SOURCE / "10.parquet").unlink()
     plan = write_plan(corpus / "p.yaml", "va", ["a_va", "b_va"], method={"kind": "dirichlet"})

@@ -167,6 +167,7 @@ def test_a_signal_ends_the_command(tmp_path: Path, number: signal.Signals) -> No
         "import os, signal, sys\n"
         "from avf_training.cli.main import main\n"
         "from avf_training.framewise.tracks import extraction\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a test that runs in the background ignores it\n"
         "write = extraction.write_track\n"
         "def write_and_signal(path, track):\n"
         "    write(path, track)\n"

@@ -200,12 +200,16 @@ def test_of_several_videos_each_has_a_file_of_its_own(tmp_path: Path) -> None:
 def test_a_folder_of_several_videos_keeps_other_files_and_a_file_in_its_place_is_refused(tmp_path: Path) -> None:
     people = [make_person([(0, 1, HAPPY)], video=name) for name in ("a.mp4", "b.mp4")]
     (tmp_path / "talks").mkdir()
-    for name in ("a.srt", "notes.txt"):
-        (tmp_path / "talks" / name).write_text("old")
+    (tmp_path / "talks/notes.txt").write_text("old")
     require_outputs([tmp_path / "talks.srt"], tmp_path)
-    write_predictions_file(people, tmp_path / "talks.srt", tmp_path)
+    for _ in range(2):  # the second time over its own files
+        write_predictions_file(people, tmp_path / "talks.srt", tmp_path)
     assert (tmp_path / "talks/notes.txt").read_text() == "old"
-    assert (tmp_path / "talks/a.srt").read_text() == (tmp_path / "talks/b.srt").read_text() != "old"
+    assert (tmp_path / "talks/a.srt").read_text() == (tmp_path / "talks/b.srt").read_text() != ""
+    (tmp_path / "talks/a.srt").write_text("subtitles of a person")
+    with pytest.raises(UserError, match=r"a\.srt: is there already and is not subtitles of predictions"):
+        write_predictions_file(people, tmp_path / "talks.srt", tmp_path)
+    assert (tmp_path / "talks/a.srt").read_text() == "subtitles of a person"
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="file is a file"):
         require_outputs([tmp_path / "file.csv", tmp_path / "file.eaf"], tmp_path)

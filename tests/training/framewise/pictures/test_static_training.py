@@ -124,7 +124,7 @@ def test_a_run_ends_where_its_scores_stop_to_rise(
 ) -> None:
     """Two steps an epoch: the second epoch is the best, and the third and fourth are not better."""
     left = score_as(monkeypatch, [0.2, 0.5, None, 0.5, 0.9])
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="avf_training"):
         assert train(labelled, backbone, tmp_path / "run", "epochs=9", "patience=2") == 8
     assert left == [0.9], "no epoch after the fourth is scored"
     assert caplog.text.count("the run ends at step 8: 2 evaluations without a better validation mean CCC") == 1
