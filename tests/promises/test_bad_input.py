@@ -105,7 +105,7 @@ def test_an_input_changed_after_planning_fails(small_video: bytes, tmp_path: Pat
         f"s={source}",
         "--out",
         str(tmp_path / "run"),
-        *(word for setting in (*QUICK, "plan.min_units=1") for word in ("--set", setting)),
+        *(word for setting in (*QUICK, "plan.min_units=1", "faces.backend=dlib") for word in ("--set", setting)),
     ]
     assert main(["plan", *arguments, "--weights", str(tmp_path)]) == 0
     (source / "a.mp4").write_bytes(small_video + b"x")

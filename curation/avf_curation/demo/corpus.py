@@ -145,7 +145,7 @@ def _channel_videos() -> Iterator[DemoVideo]:
 
 
 def _archive_videos() -> Iterator[DemoVideo]:
-    blurred = VideoScript(shots=(ShotScript(frames=125, speakers=(22,), seed=160, blur=4.0),))
+    blurred = VideoScript(shots=(ShotScript(frames=125, speakers=(22,), seed=160, blur=6.0),))
     yield DemoVideo(
         path="archive/blurred.mp4", script=blurred, expected=(_expect_rejected("quality/blurred", 125, 0, 3),)
     )
