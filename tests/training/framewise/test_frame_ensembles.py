@@ -202,7 +202,8 @@ def test_scores_of_the_test_set_stand_apart_and_alone_fit_nothing(
         plan = write_plan(tmp_path / "p.yaml", "va", ["a", "b"], **fields)
         words = ["ensemble-frames", str(plan), "--predictions", str(tmp_path / "P"), "--out", str(tmp_path / "OUT")]
         assert main([*words, "--labels", str(tmp_path / "L")]) == 2
-        assert f"no video outside the set test is labelled, predicted and new to a member, {purpose}" in caplog.text
+        whom = "every member" if "method" in fields else "a member"
+        assert f"no video outside the set test is labelled, predicted and new to {whom}, {purpose}" in caplog.text
         assert not (tmp_path / "OUT").exists()
     record = run_plan(tmp_path, write_plan(tmp_path / "p.yaml", "va", ["a", "b"]))
     assert (record.scores, record.scored_frames, record.test_frames) == ({}, 0, 120)

@@ -127,6 +127,8 @@ def test_the_proposal_becomes_the_scene_of_the_labels(tmp_path: Path, caplog: py
     assert main(["frame-labels", str(table), "--fps", "30", "--scenes", str(scenes), "--out", str(out)]) == 0
     scene_of = {track.subject.video_id: track.scene for track in list_label_tracks(out, find_task("va"))}
     assert scene_of == {"viewer": "reaction", "speaker": "other", "new": None}
+    assert f"{scenes}: 2 of 4 videos have no labels here: 'away', 'cut'" in caplog.text
+    assert f"{scenes}: has no scene of 1 of 3 labelled videos" in caplog.text
     assert main([*words, "--voice", str(tmp_path)]) == 2
     assert "--voice belongs to --footage" in caplog.text
     scenes.write_text("video,scene\nviewer,reacts\n")

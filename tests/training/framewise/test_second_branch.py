@@ -36,6 +36,14 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return write_planted_corpus(tmp_path_factory.mktemp("planted"))
 
 
+def test_a_base_of_a_network_without_a_second_branch_is_refused(
+    corpus: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(corpus, tmp_path / "run", "netease_fusion", f"base={tmp_path}") == 2
+    assert f"base={tmp_path}: fusion_transformer has no frozen branch" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.fixture(scope="module")
 def base(corpus: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "base"

@@ -142,6 +142,31 @@ def test_an_ensemble_answers_and_scores_by_the_record_where_the_plan_omits_it(tm
     assert {each["video"]: each["scored"] for each in above["videos"]} == {"1": False, "2": True, "3": True, "4": True}
 
 
+@pytest.mark.parametrize("kind", ["dirichlet", "forest"])
+def test_a_fitted_method_learns_from_videos_that_are_new_to_every_member(
+    tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Videos that one member has learned are answered by all, and neither fitted on nor scored."""
+    videos = ["1", "2", "3", "4"]
+    for video in videos:
+        write_labels(tmp_path / "L", "va", video)
+    for name, those in {"a": ("1",), "b": ("1", "3")}.items():
+        write_model(tmp_path / "P", name, "va", videos)
+        record_of(*those).write(tmp_path / "P" / name)
+    method = {"kind": kind} | ({"matrices": 20} if kind == "dirichlet" else {"trees": [5]})
+    plan = write_plan(tmp_path / "plan.yaml", "va", ["a", "b"], method=method)
+    record = run_plan(tmp_path, plan)
+    answers = {each.video: (each.members, each.scored) for each in record.videos}
+    assert answers == {video: (("a", "b"), video in ("2", "4")) for video in videos}
+    assert record.fitting.frames == record.scored_frames == 240
+    record_of("2", "4").write(tmp_path / "P" / "a")
+    record_of("1", "3").write(tmp_path / "P" / "b")
+    words = ["ensemble-frames", str(plan), "--predictions", str(tmp_path / "P"), "--labels", str(tmp_path / "L")]
+    assert main([*words, "--out", str(tmp_path / "OUT")]) == 2
+    assert "new to every member" in caplog.text
+    assert f"(b was trained on {SOURCE}/1)" in caplog.text
+
+
 def test_a_fold_that_the_plan_names_counts_beside_the_record(tmp_path: Path) -> None:
     from avf_training.framewise.combination.membership import VideoFacts, has_seen
 

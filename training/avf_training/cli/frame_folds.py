@@ -132,8 +132,9 @@ def _propose_scenes(options: argparse.Namespace) -> None:
 
     Raises UserError where two corpora have a video of one name, which the table could not tell apart.
     """
-    from avf_training.framewise.ensemble.scenes import propose_scene, read_measures, write_scenes
+    from avf_training.framewise.ensemble.scenes import propose_scene, read_measures, warn_of_unmatched, write_scenes
     from avf_training.framewise.labels.footage_measures import measure_footage
+    from avf_training.framewise.labels.label_track import list_label_tracks
 
     if options.measures is not None:
         scenes = {video: propose_scene(each) for video, each in read_measures(options.measures).items()}
@@ -150,5 +151,7 @@ def _propose_scenes(options: argparse.Namespace) -> None:
                 f"{options.footage}: two corpora have a video of one name; propose scenes for one at a time"
             )
     write_scenes(options.scenes, scenes)
+    labelled = {track.subject.video_id for track in list_label_tracks(options.labels, options.task)}
+    warn_of_unmatched(options.scenes, scenes, labelled)
     reactions = sum(each.scene == "reaction" for each in scenes.values())
     log.info("%s: %d of %d videos proposed as reaction", options.scenes, reactions, len(scenes))

@@ -98,14 +98,23 @@ def _read(options: argparse.Namespace, faults: list[str]) -> "Iterator[LabelTrac
 
 
 def _with_scenes(tracks: "Iterator[LabelTrack]", table: Path) -> "Iterator[LabelTrack]":
-    """Return labels with the scenes of a table. Raises UserError for a wrong table, before any label is read."""
-    from avf_training.framewise.ensemble.scenes import read_scenes
+    """Return labels with the scenes of a table; after the last, log which videos only one of both has.
+
+    Raises UserError for a wrong table, before any label is read.
+    """
+    from avf_training.framewise.ensemble.scenes import read_scenes, warn_of_unmatched
 
     scenes = read_scenes(table)
-    return (
-        replace(track, scene=scenes[track.subject.video_id].scene) if track.subject.video_id in scenes else track
-        for track in tracks
-    )
+
+    def add_scenes() -> "Iterator[LabelTrack]":
+        labelled = set()
+        for track in tracks:
+            video = track.subject.video_id
+            labelled.add(video)
+            yield replace(track, scene=scenes[video].scene) if video in scenes else track
+        warn_of_unmatched(table, scenes, labelled)
+
+    return add_scenes()
 
 
 def _rates(options: argparse.Namespace) -> Any:

@@ -117,6 +117,9 @@ def test_a_trained_model_is_scored_and_drawn_on_its_own(
     assert "mean image" in capsys.readouterr().out
     assert main([*score, str(pictures)]) == 2
     assert "30 of 30 pictures are of what is trained on" in capsys.readouterr().err
+    swapped = ["evaluate-pretraining", "--model", str(undisturbed), "--shards", str(others), "--validation"]
+    assert main([*swapped, str(pictures)]) == 2
+    assert "the model was trained on 30 of 30 pictures, as pictures-" in capsys.readouterr().err
 
     draw = ["reconstruct", str(others), "--model", str(undisturbed), "--out", str(tmp_path / "drawn.png")]
     assert main(draw) == 0

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -186,7 +187,9 @@ def test_a_checkpoint_in_the_middle_of_unfreezing_is_a_start(labelled: Path, tra
 
 
 @pytest.mark.parametrize("task", ["va", "expr", "au"])
-def test_each_task_gives_an_extractor(labelled: Path, trained: Path, tmp_path: Path, task: str) -> None:
+def test_each_task_gives_an_extractor(
+    labelled: Path, trained: Path, tmp_path: Path, task: str, caplog: pytest.LogCaptureFixture
+) -> None:
     if task == "au":
         pictures = [disc_picture(n, labels={"AU12": str(n % 2)}, person=f"p{n}") for n in range(12)]
         labelled = tmp_path / "shards"
@@ -194,6 +197,7 @@ def test_each_task_gives_an_extractor(labelled: Path, trained: Path, tmp_path: P
     run = trained if task == "va" else tmp_path / "run"
     if task != "va":
         assert train(labelled, None, run, "epochs=1", task=task) >= 2
+        assert re.search(r"starts from random weights, and [1-9]\d* of its \d+ layers never learn", caplog.text)
     assert find_task(task).metric in read_validation(run)[0].scores["validation"]
     extractor = load_extractor("efficientnet_b1", run)
     assert json.loads(extractor.identity.settings)["size_px"] == 32

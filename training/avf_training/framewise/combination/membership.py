@@ -30,7 +30,7 @@ class AnsweringMembers:
     """The members that answer a video, by their position in the plan."""
 
     positions: tuple[int, ...]
-    seen: bool  # all of them were trained on the video, so that its score would say nothing
+    seen: bool  # all of them (of a fitted method: some) were trained on the video, so its score would say nothing
 
 
 def gather_facts(
@@ -58,6 +58,8 @@ def choose_members(
     available: Sequence[bool],
     facts: VideoFacts,
     trained: Sequence[TrainedVideos | None] = (),
+    *,
+    all_answer: bool = False,
 ) -> AnsweringMembers:
     """Return who answers a video.
 
@@ -69,6 +71,8 @@ def choose_members(
         available: which members have predictions of the video.
         facts: of the video.
         trained: what each member was trained on, as its predictions say; None, or empty: they do not.
+        all_answer: whether the method needs the answers of all members of the scene; a video that one of them has seen
+            is then not scored.
     """
     present = [position for position, there in enumerate(available) if there]
     scene_of_members = "reaction" if facts.scene == "reaction" else "all"
@@ -76,6 +80,8 @@ def choose_members(
     of_scene = of_scene or [position for position in present if members[position].scene == "all"]
     records = trained or [None] * len(members)
     unseen = [position for position in of_scene if not has_seen(members[position], facts, records[position])]
+    if all_answer:
+        return AnsweringMembers(positions=tuple(of_scene), seen=unseen != of_scene)
     return AnsweringMembers(positions=tuple(unseen or of_scene), seen=not unseen)
 
 

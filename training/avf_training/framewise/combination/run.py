@@ -18,7 +18,13 @@ from avf_training.framewise.combination.fitting import (
     fit_weights,
 )
 from avf_training.framewise.combination.joining import join_answers, silence_uncertain_audio
-from avf_training.framewise.combination.membership import AnsweringMembers, VideoFacts, choose_members, gather_facts
+from avf_training.framewise.combination.membership import (
+    AnsweringMembers,
+    VideoFacts,
+    choose_members,
+    gather_facts,
+    has_seen,
+)
 from avf_training.framewise.combination.plan import EnsembleMember, EnsemblePlan
 from avf_training.framewise.combination.smoothing_choice import WidthChoice, list_widths, smooth_likelihoods
 from avf_training.framewise.ensemble.fold_table import read_fold_table
@@ -85,16 +91,20 @@ class EnsembleRun:
         available = [facts.subject in member.tracks for member in self.members]
         names = [member.name for member in self.members]
         missing = tuple(name for name, there in zip(names, available, strict=True) if not there)
-        if missing and self.plan.method.kind in ("dirichlet", "forest"):
+        if missing and self._is_fitted:
             raise UserError(
                 f"{facts.subject}: no predictions of {', '.join(missing)}, and the method {self.plan.method.kind} "
                 "needs those of every member; predict it, or leave the member out"
             )
         trained = [member.trained for member in self.members]
-        answering = choose_members(self.plan.members, available, facts, trained)
+        answering = choose_members(self.plan.members, available, facts, trained, all_answer=self._is_fitted)
         if not answering.positions:
             raise UserError(f"{facts.subject}: only members of the scene reaction have predictions of it")
         return PlannedVideo(facts=facts, answering=answering, missing=missing)
+
+    @property
+    def _is_fitted(self) -> bool:
+        return self.plan.method.kind in ("dirichlet", "forest")
 
     @cached_property
     def development(self) -> list[PlannedVideo]:
@@ -104,7 +114,7 @@ class EnsembleRun:
     def _refuse_what_cannot_be_chosen(self, labels: Path | None) -> None:
         if len(list_widths(self.plan)[1]) > 1:
             purpose = "to choose the smoothing on; name sigma_frames or window_s"
-        elif self.plan.method.kind in ("dirichlet", "forest"):
+        elif self._is_fitted:
             purpose = f"to fit {self.plan.method.kind} on"
         else:
             return
@@ -112,9 +122,21 @@ class EnsembleRun:
             raise UserError(f"--labels: missing, and the plan needs labels {purpose}")
         if not self.development:
             raise UserError(
-                f"{labels}: no video outside the set test is labelled, predicted and new to a member, {purpose}; label "
-                "videos of the validation set, or name the folds"
+                f"{labels}: no video outside the set test is labelled, predicted and new to "
+                f"{'every' if self._is_fitted else 'a'} member, {purpose}{self._name_seen()}; label videos of the "
+                "validation set, or name the folds"
             )
+
+    def _name_seen(self) -> str:
+        """Return a member and a video that it has learned, where a fitted method lacks it; else nothing."""
+        for video in self.videos if self._is_fitted else ():
+            facts = video.facts
+            if facts.labels is None or facts.split in ("train", "test"):
+                continue
+            for member, predictions in zip(self.plan.members, self.members, strict=True):
+                if has_seen(member, facts, predictions.trained):
+                    return f" ({member.name} was trained on {facts.subject})"
+        return ""
 
     def smooth(self, video: PlannedVideo, aligned: AlignedVideo, width: float | None) -> Floats:
         """Return the likelihoods of a video's members, (M, N, D), smoothed."""
@@ -172,7 +194,7 @@ class EnsembleRun:
             return WidthChoice(unit=unit, width=widths[0], scores={})
         # Weights and forests are not fitted yet: the plain mean of the members is smoothed for them.
         plan = self.plan
-        if plan.method.kind in ("dirichlet", "forest"):
+        if self._is_fitted:
             plan = replace(plan, method=replace(plan.method, kind="mean"), audio_entropy_nats=None)
         counted: dict[float | None, list[Floats]] = {width: [] for width in widths}
         for number, video in enumerate(self.development, 1):
@@ -202,7 +224,7 @@ class EnsembleRun:
 
     def fit(self, width: float | None, on_video: OnVideo) -> tuple[Fitted | None, int]:
         """Return what the method fits in development, and on how many frames; None for means and votes."""
-        if self.plan.method.kind not in ("dirichlet", "forest"):
+        if not self._is_fitted:
             return None, 0
         likelihoods, truth, groups = [], [], []
         for number, video in enumerate(self.development, 1):

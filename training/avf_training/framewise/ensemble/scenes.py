@@ -5,7 +5,8 @@ correct.
 """
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,9 +14,11 @@ from typing import Literal
 from avf_shards.errors import UserError
 from avf_shards.system.durable_io import replace_file
 from avf_shards.system.own_files import require_replaceable, text_with
+from avf_shards.text import count_noun
 
 from avf_training.evaluation.metrics import Floats
 
+log = logging.getLogger(__name__)
 Scene = Literal["reaction", "other"]
 COLUMNS = ("video", "scene", "reason")
 MEASURE_COLUMNS = ("video", "open_mouth_share", "face_share", "cuts_per_minute")
@@ -23,6 +26,7 @@ MEASURE_COLUMNS = ("video", "open_mouth_share", "face_share", "cuts_per_minute")
 MOST_OPEN_SHARE = 0.25  # of frames with an open mouth: a viewer listens; speakers have about 0.4
 LEAST_FACE_SHARE = 0.9  # of frames with a face: a viewer sits before the camera
 MOST_CUTS_PER_MINUTE = 1.0  # a viewer is filmed without cuts
+_MAX_NAMED = 5  # videos in a warning
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +113,20 @@ def read_scenes(path: Path) -> dict[str, SceneChoice]:
             scene="reaction" if scene == "reaction" else "other", reason=row.get("reason") or ""
         )
     return scenes
+
+
+def warn_of_unmatched(table: Path, scenes: Collection[str], labelled: Collection[str]) -> None:
+    """Log which videos of a table of scenes have no labels, and how many labelled videos it lacks."""
+    unknown = sorted({*scenes} - {*labelled})
+    if unknown:
+        named = ", ".join(map(repr, unknown[:_MAX_NAMED])) + (", ..." if len(unknown) > _MAX_NAMED else "")
+        log.warning(
+            "%s: %d of %s have no labels here: %s; names are compared letter by letter",
+            *(table, len(unknown), count_noun(len({*scenes}), "video"), named),
+        )
+    lacking = len({*labelled} - {*scenes})
+    if lacking:
+        log.warning("%s: has no scene of %d of %s", table, lacking, count_noun(len({*labelled}), "labelled video"))
 
 
 def _read_rows(path: Path, columns: Sequence[str], needed: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:

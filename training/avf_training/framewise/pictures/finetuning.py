@@ -7,6 +7,7 @@ RUN/model/                the model after the last step
 """
 
 import hashlib
+import logging
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -47,6 +48,7 @@ from avf_training.trainer.stream_run import StreamRun, run_lengths
 from avf_training.trainer.train_step import Forward
 from avf_training.trainer.trainer import Trainer
 
+log = logging.getLogger(__name__)
 STAGE = "finetune-images"  # in run.json, and the command that made the run
 
 
@@ -82,6 +84,8 @@ def finetune_images(
             log_hints(
                 recipe, clips=len(split.train), steps=steps, warmup_steps=warmup, device_type=device, noun="picture"
             )
+            if start is None:
+                _warn_of_random_weights(network)
         lock = until_done.enter_context(exclusive_lock(out, context.rank))
         identity = _identify(recipe, pictures, split, start) | network.describe()
         identity["stream"] = loader.stream.order.digest
@@ -183,6 +187,17 @@ def _identify(
         "validation": hashlib.sha256(scored.encode()).hexdigest(),
         "labels": hashlib.sha256(labels).hexdigest(),
     }
+
+
+def _warn_of_random_weights(network: PictureNetwork) -> None:
+    """Log that a network starts from weights that the seed draws, and how many of its layers stay so."""
+    layers = network.describe().get("layers", ())
+    frozen = sum(layer["rate"] is None for layer in layers)
+    log.warning(
+        "no --model is named, so the network starts from random weights, and %d of its %d layers never learn; name "
+        "weights of its backbone (docs/howto/image-models.md)",
+        *(frozen, len(layers)),
+    )
 
 
 def _list_learned(pictures: LabelledPictures, split: PictureSplit, start: Path | None) -> LearnedClips:

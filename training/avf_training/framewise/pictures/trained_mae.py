@@ -15,7 +15,9 @@ from avf_training.framewise.models.image_sizes import ImageViTConfig
 from avf_training.framewise.pictures.pretrain_recipe import ImagePretrainRecipe
 from avf_training.framewise.pictures.reconstruction import DrawnChoice, MaskedErrors, ValidationPictures, draw_pictures
 from avf_training.framewise.pictures.shards import PictureShards
-from avf_training.framewise.pictures.unseen_people import refuse_seen_people
+from avf_training.framewise.pictures.unseen_people import refuse_learned_pictures, refuse_seen_people
+from avf_training.tasks.learned_clips import LEARNED, read_learned
+from avf_training.trainer.run_folder import MODEL
 
 _CPU = torch.device("cpu")
 
@@ -51,16 +53,21 @@ def read_trained_mae(folder: Path) -> TrainedMAE:
 def score_trained_mae(folder: Path, train: Sequence[str], validation: Sequence[str]) -> tuple[MaskedErrors, int]:
     """Return the errors of a model beside those of mean predictors, and the number of pictures they are of.
 
-    Raises UserError, also where validation pictures or their persons are among those of training; FaultError.
+    Raises UserError, also where validation pictures or their persons are among those of training, or the list of what
+    the model learned has them; FaultError.
 
     Args:
-        folder: of the model.
+        folder: of the model, in its run or moved away from it.
         train: shards that the model was trained on, whose mean is the prediction to compare with.
         validation: shards of other people.
     """
     trained = read_trained_mae(folder)
     learned, others = PictureShards(train, StorageConfig()), PictureShards(validation, StorageConfig())
     refuse_seen_people(learned, others)
+    lists = [folder / LEARNED, *([folder.parent / LEARNED] if folder.name == MODEL else [])]
+    list_file = next((each for each in lists if each.is_file()), None)
+    if list_file is not None:
+        refuse_learned_pictures(read_learned(list_file), others, list_file)
     pictures = ValidationPictures(
         trained.config, norm_pix=trained.norm_pix, train=learned, validation=others, device=_CPU
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from avf_shards.errors import UserError
@@ -9,6 +10,7 @@ from avf_shards.format.picture_record import PictureRecord
 from avf_shards.text import count_noun
 
 from avf_training.framewise.pictures.shards import PictureShards
+from avf_training.tasks.learned_clips import LearnedClips
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,25 @@ def refuse_seen_people(train: PictureShards, validation: PictureShards) -> None:
             f"--validation {', '.join(map(str, validation.shards))}: {len(shared)} of {count_noun(total, 'picture')} "
             f"are of what is trained on, as {shared[0].key} ({shared[0].what}), so scores would say nothing about "
             "new people; name shards of other people"
+        )
+
+
+def refuse_learned_pictures(learned: LearnedClips, validation: PictureShards, list_file: Path) -> None:
+    """Raise UserError where validation pictures are in the list of what a model has learned; else do nothing.
+
+    Args:
+        learned: list of the run, which names pictures and no persons.
+        validation: pictures to score on.
+        list_file: of the list, for the message.
+    """
+    keys = [key for number in range(len(validation)) if (key := validation.key(number))]  # "" for a deleted picture
+    digests = learned.labelled | learned.unlabelled
+    seen = [key for key in keys if LearnedClips.from_keys([key], labelled=False).unlabelled & digests]
+    if seen:
+        raise UserError(
+            f"--validation {', '.join(map(str, validation.shards))}: the model was trained on {len(seen)} of "
+            f"{count_noun(len(keys), 'picture')}, as {seen[0]}, by {list_file}, so scores would say nothing about new "
+            "people; name shards of other people, and with --shards those that it was trained on"
         )
 
 

@@ -74,6 +74,11 @@ def run_frame_training(recipe: FrameRecipe, data: FrameTrainingData, out: Path, 
 
     Raises UserError, FaultError.
     """
+    if recipe.base is not None and recipe.model != "fusion_two_branches":
+        raise UserError(
+            f"base={recipe.base}: {recipe.model} has no frozen branch; leave it out, or take fusion_two_branches, as "
+            "of --recipe netease_two_branches"
+        )
     use_single_precision(recipe.threads)
     store = RowStore(out) if recipe.rows_in == "disk" else None
     reader = JoinedTracksReader(data.tracks, recipe.visual, recipe.audio, store=store)
