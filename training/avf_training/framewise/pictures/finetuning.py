@@ -81,11 +81,9 @@ def finetune_images(
         steps_per_epoch = max(1, len(split.train) // recipe.batch)
         every = steps_per_epoch * recipe.evaluate_every
         if context.rank == 0:
-            log_hints(
-                recipe, clips=len(split.train), steps=steps, warmup_steps=warmup, device_type=device, noun="picture"
-            )
-            if start is None:
-                _warn_of_random_weights(network)
+            _warn_of_random_weights(network, start)
+            clips = len(split.train)
+            log_hints(recipe, clips=clips, steps=steps, warmup_steps=warmup, device_type=device, noun="picture")
         lock = until_done.enter_context(exclusive_lock(out, context.rank))
         identity = _identify(recipe, pictures, split, start) | network.describe()
         identity["stream"] = loader.stream.order.digest
@@ -189,8 +187,10 @@ def _identify(
     }
 
 
-def _warn_of_random_weights(network: PictureNetwork) -> None:
-    """Log that a network starts from weights that the seed draws, and how many of its layers stay so."""
+def _warn_of_random_weights(network: PictureNetwork, start: Path | None) -> None:
+    """Where no start is named, log that the network starts from random weights, and how many of its layers stay so."""
+    if start is not None:
+        return
     layers = network.describe().get("layers", ())
     frozen = sum(layer["rate"] is None for layer in layers)
     log.warning(
