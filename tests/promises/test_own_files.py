@@ -5,6 +5,7 @@
 
 import argparse
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,14 +29,14 @@ SUBRIP = "1\n00:00:00,000 --> 00:00:01,000\nperson 1: joy 0.71\n"
 KINDS = {
     ("avf-curate", "audit", "--html"): {".html": f"<!doctype html>{PAGE_MARK}"},
     ("avf-curate", "learn-sync", "--out"): {".safetensors": '{"__metadata__":{"sync_head":"{}"}}'},
-    ("avf-curate", "explain", "--picture"): {".png": "a picture that avf-foundry drew"},
+    ("avf-curate", "explain", "--picture"): {".png": None},  # figures have a test of their own
     ("avf-train", "frame-folds", "--out"): {
         ".json": '{"folds": 2, "rows": [], "schema_version": 1, "seed": 0, "task": "va"}'
     },
     ("avf-train", "frame-folds", "--scenes"): {".csv": "video,scene,reason\n"},
     ("avf-train", "submission", "--out"): {".txt": SUBMISSION},
     ("avf-train", "predict", "--out"): {
-        ".png": "a picture that avf-foundry drew",
+        ".png": None,
         ".csv": "source,video,person,start_s,stop_s,best\n",
         ".json": '[{"source": "s", "video_id": "v", "windows": []}]',
         ".srt": SUBRIP,
@@ -45,7 +46,7 @@ KINDS = {
     },
     ("avf-train", "embed", "--out"): {".parquet": None},
     ("avf-train", "export", "--out"): {".pt2": None, ".onnx": None},  # a new file, always
-    ("avf-train", "reconstruct", "--out"): {".svg": "a picture that avf-foundry drew"},
+    ("avf-train", "reconstruct", "--out"): {".svg": None},
 }
 #: Program, command and option of what is no single file, and how the files of others are safe.
 FOLDERS = {
@@ -117,9 +118,15 @@ def test_a_file_of_others_is_refused_and_one_of_the_command_is_not(
     assert check(str(path)) == path, "nothing is there"
     path.touch()
     assert check(str(path)) == path, "an empty file holds nothing"
-    others = ["my notes\n", '{"schema_version": 1}', "\x00\xff", "1\n00:00:00,000 --> 00:00:01,000\nGood morning!\n"]
+    others = [
+        "my notes\n",
+        '{"schema_version": 1}',
+        "\x00\xff",
+        "1\n00:00:00,000 --> 00:00:01,000\nGood morning!\n",
+        "words about avf-foundry",
+    ]
     for text in (text for kinds in KINDS.values() for text in kinds.values() if text):
-        if text not in KINDS[output].values() and "avf-foundry" not in text:
+        if text not in KINDS[output].values():
             others.append(text)
     for text in others:
         path.write_text(text)
@@ -160,11 +167,49 @@ def test_figures_are_known_by_their_metadata(ending: str, tmp_path: Path) -> Non
     axis.plot([1, 2])
     own, other = tmp_path / f"own{ending}", tmp_path / f"other{ending}"
     save_figure(figure, own, ending)
+    axis.set_title("avf-foundry")
     figure.savefig(other)
     pyplot.close(figure)
     require_replaceable(own, FIGURE)
+    with other.open("ab") as file:
+        file.write(b"avf-foundry")
     with pytest.raises(UserError, match="is not a figure of this program"):
         require_replaceable(other, FIGURE)
+
+
+def test_a_folder_in_the_way_of_a_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is a folder, in the way of a file of this name; move it away"):
+        require_replaceable(tmp_path, PAGE)
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (
+            "avf-train submission --task va --predictions p --sample s --out x --json ./x",
+            "--json: .*written by --out",
+        ),
+        ("avf-train submission --task va --predictions p --sample x --out x", "--out: .*is the file of --sample"),
+        ("avf-train frame-folds l --task va --out x --scenes x", "--scenes: .*written by --out"),
+        ("avf-train predict v --model m --out x.png --out x.png", "--out: .*written by --out"),
+        ("avf-curate audit r --html link --json x", "--json: .*written by --html"),
+    ],
+)
+def test_two_options_name_no_file_in_common(
+    command: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("link").symlink_to("x")
+    program, *words = command.split()
+    with pytest.raises(SystemExit) as stop:
+        PARSERS[program]().parse_args(words)
+    assert stop.value.code == 2
+    assert re.search(f"error: argument {message}; name another file", capsys.readouterr().err)
+
+
+def test_two_options_may_name_a_device() -> None:
+    options = PARSERS["avf-curate"]().parse_args(["audit", "r", "--html", "/dev/null", "--json", "/dev/null"])
+    assert options.json == "/dev/null"
 
 
 def test_what_is_written_again_is_replaced(tmp_path: Path) -> None:

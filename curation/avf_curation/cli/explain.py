@@ -31,6 +31,7 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from avf_shards.errors import UserError
     from avf_shards.schema.ledger import decisions_to_table
 
     from avf_curation.audit.explain import find_video
@@ -38,6 +39,8 @@ def _run(options: argparse.Namespace) -> int:
     from avf_curation.console.terminal import make_console
 
     run = open_run(options)
+    if options.picture is not None and run.identity().content == "pictures":
+        raise UserError(f"{run.root}: is a run of pictures, which have no curves over time; leave --picture out")
     decisions = find_video(run.ledger(), options.video)
     if options.picture is not None:
         from avf_curation.reports.curves_figure import draw_curves

@@ -9,7 +9,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import Any, NoReturn, TextIO, TypeVar
 
 from avf_shards.cli.logging_setup import add_logging_options, count_verbose, setup_logging
 from avf_shards.cli.standard_output import ClosedOutputError, check_output, flush_output
@@ -20,6 +20,7 @@ from avf_shards.system.own_files import OwnFile, read_json_value, require_replac
 from avf_shards.text import printable, printable_json, printable_lines
 
 DISTRIBUTION = "avf-foundry"
+_Check = TypeVar("_Check", bound=Callable[[str], Any])
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 EXIT_STATUS = """\
 exit status:
@@ -31,10 +32,36 @@ exit status:
 
 
 class PrintableParser(argparse.ArgumentParser):
-    """A parser whose messages on standard error repeat arguments without their control characters."""
+    """A parser whose messages on standard error repeat arguments without their control characters.
+
+    Options that write files must name different ones, and none that the same command reads.
+    """
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         super().exit(status, message and printable_lines(message))
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        options, rest = super().parse_known_args(args, namespace)
+        self._require_different_files(options)
+        return options, rest
+
+    def _require_different_files(self, options: argparse.Namespace) -> None:
+        """Stop with a message where an option would write over the output of another, or over an input."""
+        outputs, inputs = dict[str, str](), dict[str, str]()  # real path -> option that names it
+        for action in sorted(self._actions, key=_writes_file):  # inputs first
+            name = action.option_strings[0] if action.option_strings else str(action.metavar or action.dest)
+            value = getattr(options, action.dest, None)
+            for path in value if isinstance(value, list) else [value]:
+                if not _writes_file(action):
+                    if isinstance(path, Path):
+                        inputs[os.path.realpath(path)] = name
+                elif path is not None and str(path) != "-" and (not os.path.exists(path) or os.path.isfile(path)):
+                    real = os.path.realpath(path)
+                    if real in inputs:
+                        self.error(f"argument {name}: {path} is the file of {inputs[real]}; name another file")
+                    if real in outputs:
+                        self.error(f"argument {name}: {path} is written by {outputs[real]}; name another file")
+                    outputs[real] = name
 
 
 class HelpFormatter(argparse.HelpFormatter):
@@ -218,6 +245,17 @@ def local_path(text: str) -> Path:
     return Path(text)
 
 
+def writes_file(check: _Check) -> _Check:
+    """Mark a type of argparse as that of a file to write, which is compared with the command's other files."""
+    check.writes_file = True  # type: ignore[attr-defined]  # functions take attributes
+    return check
+
+
+def _writes_file(action: argparse.Action) -> bool:
+    return getattr(action.type, "writes_file", False)
+
+
+@writes_file
 def output_file(text: str) -> Path:
     """Return the path of a file that a command will write, checked before the work and not after it.
 
@@ -239,6 +277,7 @@ def own_file(kind: Callable[[], OwnFile]) -> Callable[[str], Path]:
     `kind` is called for an argument only, because some kinds take long to import.
     """
 
+    @writes_file
     def check(text: str) -> Path:
         path = output_file(text)
         try:
@@ -269,7 +308,7 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json",
         metavar="FILE",
-        type=lambda text: text if text == "-" else str(own_file(lambda: _ANSWER)(text)),
+        type=writes_file(lambda text: text if text == "-" else str(own_file(lambda: _ANSWER)(text))),
         help="write the result as JSON to FILE ('-': to standard output)",
     )
 

@@ -56,15 +56,17 @@ def _run(options: argparse.Namespace) -> int:
     if len(options.runs) > 1:
         raise UserError("pack takes one run at a time; give the shards of each run a folder of their own")
     run, selection = RunFolder.open_existing(options.runs[0]), load_selection(options.select)
-    deny = read_deny_files(options.deny)
+    deny, content = read_deny_files(options.deny), run.identity().content
     if options.deny:
         warn_unmatched(options.deny, run.ledger())
     if options.dry_run:
-        print_answer(options, *describe_selection(select_from_run(run, selection, deny)[1], None))
+        print_answer(options, *describe_selection(select_from_run(run, selection, deny)[1], None, content))
         return 0
     if options.out is None:
         raise UserError("--out SHARDS is missing; only --dry-run works without it")
     with progress_line() as show:
-        result = pack_shards(run, options.out, selection, lambda done, total: show(f"{done}/{total} clips"), deny=deny)
-    print_answer(options, *describe_selection(result, options.out))
+        result = pack_shards(
+            run, options.out, selection, lambda done, total: show(f"{done}/{total} {content}"), deny=deny
+        )
+    print_answer(options, *describe_selection(result, options.out, content))
     return 0

@@ -4,6 +4,7 @@ A file is known by what is in it, never by its name: `talk.srt` beside `talk.mp4
 """
 
 import json
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +28,12 @@ class OwnFile:
 
 
 def require_replaceable(path: Path, own: OwnFile) -> None:
-    """Raise UserError where a file stands at `path` that is not of the kind `own`.
+    """Raise UserError where a file stands at `path` that is not of the kind `own`, or a folder.
 
     An empty file and a device, such as /dev/stdout, hold nothing to lose. A file that cannot be read is nobody's own.
     """
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder, in the way of a file of this name; move it away")
     if path.is_file() and path.stat().st_size and not _is_own(path, own):
         raise UserError(f"{path}: is there already and is not {own.noun}; name another file, or move it away")
 
@@ -72,6 +75,12 @@ def text_with(noun: str, *parts: str) -> OwnFile:
     return OwnFile(noun=noun, knows=knows)
 
 
+def _is_figure(path: Path) -> bool:
+    """Return whether the metadata of a PNG, JPEG, PDF or SVG say in the field of its format who drew it."""
+    data = _read(path, _MOST_BYTES)
+    return any(data.startswith(start) and re.search(mark, data) for start, mark in _FIGURE_MARKS.items())
+
+
 def bytes_with(noun: str, *parts: bytes) -> OwnFile:
     """Return the kind of a file that has all parts anywhere in it."""
 
@@ -97,4 +106,11 @@ def _read(path: Path, most_bytes: int) -> bytes:
 
 NO_FILE = OwnFile(noun="empty", knows=lambda path: False)
 PAGE = text_with("a page of this program", PAGE_MARK)
-FIGURE = bytes_with("a figure of this program", PROGRAM.encode())
+_FIGURE_MARKS = {
+    b"\x89PNG": rb"\0\0\0\x14tEXtSoftware\0" + PROGRAM.encode(),
+    b"\xff\xd8": rb"\xff\xfe\0\x0d" + PROGRAM.encode(),  # the comment
+    b"%PDF": rb"<< /Creator \(" + PROGRAM.encode() + rb"\) /Producer \(Matplotlib ",
+    b"<?xml": rb"<dc:creator>\s*<cc:Agent>\s*<dc:title>" + PROGRAM.encode() + b"</dc:title>",  # SVG
+}
+"""First bytes of a figure of each format, and the field of its metadata that matplotlib writes for us."""
+FIGURE = OwnFile(noun="a figure of this program", knows=_is_figure)

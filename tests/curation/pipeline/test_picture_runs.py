@@ -263,6 +263,8 @@ def test_commands_speak_of_pictures(
     assert not [words for words in ("Every second", "press Enter to play", "story of this clip") if words in page]
     assert main(["explain", root, "two.jpg"]) == 0
     assert "rejected faces/several_faces: 1 > 0.2" in capsys.readouterr().out
+    assert main(["explain", root, "two.jpg", "--picture", str(tmp_path / "two.png")]) == 2
+    assert "is a run of pictures, which have no curves over time; leave --picture out" in capsys.readouterr().err
     assert main(["what-if", root, "--set", "quality.min_sharpness=0", "--json", "-"]) == 0
     source = json.loads(capsys.readouterr().out)["sources"]["pictures"]
     assert (source["kept_before"], source["admitted"], source["unknown"]) == (3, 1, 0)

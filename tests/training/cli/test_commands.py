@@ -17,6 +17,7 @@ from avf_training.cli.main import build_parser, main
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.presets import PRESETS
 from avf_training.pretraining.reconstruction_figure import reconstruct_clip
+from avf_training.trainer.run_folder import freeze_identity
 from support.curation_runs import EMBEDDED, make_recipe
 
 
@@ -229,6 +230,10 @@ def test_evaluate_pretraining_refuses_a_folder_without_a_run(
 ) -> None:
     assert main(["evaluate-pretraining", "--model", str(tmp_path), "--shards", "x", "--validation", "y"]) == 2
     assert "holds no run (no run.json)" in capsys.readouterr().err
+    freeze_identity(tmp_path, {"stage": "train-frames", "recipe": {}}, 0)
+    assert main(["evaluate-pretraining", "--model", str(tmp_path), "--shards", "x", "--validation", "y"]) == 2
+    assert "name a run of `avf-train pretrain` or `avf-train pretrain-images`" in capsys.readouterr().err
+    (tmp_path / "run.json").unlink()
     assert main(["replay", str(tmp_path), "--shards", "x"]) == 2
     assert "holds no run (no run.json)" in capsys.readouterr().err
 

@@ -115,6 +115,19 @@ def test_a_video_without_any_valid_label_is_told(tmp_path: Path, capsys: pytest.
     assert not read_labels(tmp_path, "va")["1"].is_valid.any()
 
 
+def test_a_frame_that_is_no_number_of_a_frame_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_lines(
+        tmp_path / "a.csv", "frame,time_s,valence,arousal", "999999999,,0,0", "1e3,,0,0", ",x,0,0", ",,0,0", "7,,0,0"
+    )
+    assert run_labels(tmp_path, tmp_path / "a.csv", "--fps", "25") == 1
+    errors = capsys.readouterr().err
+    assert "line 2: frame 999999999 is not from 1 to 100000000" in errors
+    assert "line 3: frame '1e3' is no whole number" in errors
+    assert "line 4: time_s 'x' is no number" in errors
+    assert "line 5: names no frame" in errors
+    assert read_labels(tmp_path, "va")["a"].frames_N.tolist() == [7]
+
+
 def test_tables_of_ones_own_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_lines(
         tmp_path / "tables/anna.csv",
@@ -141,8 +154,8 @@ def test_tables_of_ones_own_are_read(tmp_path: Path, capsys: pytest.CaptureFixtu
     [
         (["frame,valence,arousal", "1,0,x"], "line 2: arousal 'x' is no number: frame 1 has no such label"),
         (["frame,expression", "1,Joy"], "line 2: expression 'Joy' is neither a number nor one of Neutral, Anger"),
-        (["frame,valence,arousal", "zero,0,0"], "line 2: frame 'zero' is no number"),
-        (["frame,valence,arousal", "0,0,0"], "line 2: frame 0 is not from 1 on"),
+        (["frame,valence,arousal", "zero,0,0"], "line 2: frame 'zero' is no whole number"),
+        (["frame,valence,arousal", "0,0,0"], "line 2: frame 0 is not from 1 to 100000000"),
         (["frame,AU1,split", "1,1,dev"], "line 2: split 'dev' is none of train, validation, test"),
         (["frame,AU1,split", "1,1,train", "2,1,test"], "line 3: t has the split test, and train from"),
         (["valence,arousal", "0,0"], "line 1: has neither a column frame nor time_s"),

@@ -41,7 +41,9 @@ def test_one_rule_joins_warns_or_refuses_everywhere(
     for name, join in joins.items():
         caplog.clear()
         if outcome == "refused":
-            with pytest.raises(OtherTrackError, match=r"frames a second, and .* write both with the same --fps"):
+            with pytest.raises(
+                OtherTrackError, match=r"frames a second in the .*, and .* write both with the same --fps"
+            ):
                 join()
             continue
         join()

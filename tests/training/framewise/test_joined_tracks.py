@@ -127,13 +127,13 @@ def test_rates_and_sizes_that_disagree_are_refused(tmp_path: Path, caplog: pytes
     write_features(tmp_path, "looks", "1", range(1, 31), fps=30)
     write_features(tmp_path, "more", "1", range(1, 31), fps=25)
     write_features(tmp_path, "looks", "2", range(1, 31), fps=30, width=9)
-    with pytest.raises(OtherTrackError, match="more track of lab/1 counts 25 frames a second, and looks 30"):
+    with pytest.raises(OtherTrackError, match="25 frames a second in the more track of lab/1, and 30 in looks"):
         JoinedTracksReader(tmp_path, ("looks", "more"), ()).read(VIDEO)
     reader = JoinedTracksReader(tmp_path, ("looks",), ())
     reader.read(VIDEO)
     with pytest.raises(OtherTrackError, match="has vectors of 9 values, not the 8"):
         reader.read(TrackSubject(source="lab", video_id="2"))
-    with pytest.raises(OtherTrackError, match="labels of lab/1 counts 25 frames a second, and its tracks 6"):
+    with pytest.raises(OtherTrackError, match="25 frames a second in the labels of lab/1, and 6 in its tracks"):
         label_rows(make_tracks(range(1, 31), fps=6), make_labels(range(1, 31)))
     label_rows(make_tracks(range(1, 31), fps=30000 / 1001), make_labels(range(1, 31), fps=29.97))
     assert not caplog.text

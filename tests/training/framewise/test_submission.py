@@ -141,6 +141,12 @@ def test_a_file_that_is_no_submission_is_left(tmp_path: Path) -> None:
         write_submission(other, sample, predictions)
     with pytest.raises(UserError, match=r"sample\.txt: is the official list itself"):
         write_submission(sample, sample, predictions)
+    for text in (f"{HEADERS['valence_arousal']}\n1/00001.jpg,\n", f"{HEADERS['expressions']}\n1/00001.jpg,\n"):
+        out.write_text(text)
+        with pytest.raises(UserError, match=r"out\.txt: is there already and is not a submission"):
+            write_submission(out, sample, predictions)
+        assert out.read_text() == text, "another official list is left"
+    out.unlink()
     assert other.read_text() == "notes\n"
     assert sample.read_text().endswith("1/00001.jpg,\n")
     write_submission(out, sample, predictions)

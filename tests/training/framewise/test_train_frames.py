@@ -191,7 +191,7 @@ def test_bad_input_is_named(
     refuse("is of other weights of looks")
     missing.unlink()
     write_planted_track(tracks, "looks", "t0", fps=30.0)
-    refuse("counts 25 frames a second, and its tracks 30; write both with the same --fps")
+    refuse("25 frames a second in the labels of lab/t0, and 30 in its tracks; write both with the same --fps")
     missing.write_bytes(stored)
     path = label_path(labels, find_task("va"), make_planted_labels("va", "t0", "train").subject)
     path.unlink()

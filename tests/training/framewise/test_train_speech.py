@@ -135,7 +135,10 @@ def test_people_in_two_sets_and_rates_that_differ_are_told(
     for track in list(list_label_tracks(tmp_path / "labels", "va")):
         label_path(tmp_path / "labels", track.task, track.subject).unlink()
         write_label_track(tmp_path / "labels", replace(track, fps=12.0))
-    with pytest.raises(UserError, match="counts 10 frames a second, and its labels 12; write both with the same --fps"):
+    with pytest.raises(
+        UserError,
+        match=r"10 frames a second in the .* track of .*, and 12 in its labels; write both with the same --fps",
+    ):
         list_voice_windows(data, ["va"], clock="exact", skips=False)
 
 

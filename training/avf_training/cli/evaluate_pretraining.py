@@ -37,7 +37,7 @@ def _run(options: argparse.Namespace) -> int:
 
     if is_run_of(options.model, "pretrain-images"):
         return _score_pictures(options)
-    recipe = recipe_of_run(options.model)
+    recipe = recipe_of_run(options.model, "`avf-train pretrain` or `avf-train pretrain-images`")
     require_shards([options.shards, options.validation])
     # After what is refused quickly: this loads torch.
     from avf_training.console.training_tables import print_validation

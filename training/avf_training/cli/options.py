@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avf_shards.cli.common import local_path, output_file, output_folder, own_file, set_completer
+from avf_shards.cli.common import local_path, output_file, output_folder, own_file, set_completer, writes_file
 from avf_shards.errors import UserError
 from avf_shards.system.own_files import OwnFile
 
@@ -166,6 +166,7 @@ def ending_of(kinds: Mapping[str, OwnFile]) -> Callable[[str], Path]:
     """
     endings = list(kinds)
 
+    @writes_file
     def check(text: str) -> Path:
         path = output_file(text)
         own = kinds.get(path.suffix.lower())

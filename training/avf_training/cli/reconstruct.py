@@ -62,6 +62,8 @@ def _run(options: argparse.Namespace) -> int:
         preset(options.preset or PRESET)
     require_input(options.input)
     shards_folder = find_shards(options.input)
+    if shards_folder is not None:
+        _require_clips(shards_folder)
     if shards_folder is not None and options.key is not None:
         require_clip(Path(shards_folder), options.key)
     # After what is refused quickly: this loads torch.
@@ -80,6 +82,13 @@ def _run(options: argparse.Namespace) -> int:
     print("\n".join(sentences))
     print(f"  figure    {options.out}")
     return 0
+
+
+def _require_clips(shards: str) -> None:
+    try:
+        require_shards([shards], "clips")
+    except UserError as error:
+        raise UserError(f"{error}; --model takes the image MAE of a run of pretrain-images") from None
 
 
 def _draw_pictures(options: argparse.Namespace) -> int:

@@ -221,15 +221,18 @@ def recipe_from_frozen(frozen: Mapping[str, Any]) -> PretrainRecipe:
     return bind(PretrainRecipe, {**frozen, "checkpoint_every": 1, "checkpoint_keep": 1})
 
 
-def recipe_of_run(run: Path) -> PretrainRecipe:
-    """Return the recipe that the run in a folder was started with. Raises UserError when the folder holds no run."""
+def recipe_of_run(run: Path, commands: str = "`avf-train pretrain`") -> PretrainRecipe:
+    """Return the recipe that the run in a folder was started with. Raises UserError when the folder holds no run.
+
+    commands: whose runs the caller takes, as the message for another one names them.
+    """
     if not (run / RUN).is_file():
         raise UserError(f"{run}: holds no run (no {RUN}); `avf-train pretrain --out {shell_word(run)}` makes one")
     identity = read_identity(run)
     if "stage" in identity:
-        raise UserError(f"{run}: a run of `avf-train {identity['stage']}`; name a run of `avf-train pretrain`")
+        raise UserError(f"{run}: a run of `avf-train {identity['stage']}`; name a run of {commands}")
     if "stream" not in identity:
-        raise UserError(f"{run}: a run of post-pre-training or fine-tuning; name a run of `avf-train pretrain`")
+        raise UserError(f"{run}: a run of post-pre-training or fine-tuning; name a run of {commands}")
     return recipe_from_frozen(identity["recipe"])
 
 

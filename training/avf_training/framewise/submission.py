@@ -156,13 +156,14 @@ def write_submission(path: Path, sample: Path, predictions: Mapping[str, Mapping
 
 
 def _is_submission(path: Path) -> bool:
+    """Return whether a file has the header of a task, and a first row with its values, which official lists lack."""
     with path.open("rb") as file:
-        first = file.readline(1000).decode("utf-8-sig", "replace")
+        header, row = (file.readline(1000).decode("utf-8-sig", "replace").strip() for _ in range(2))
     try:
-        task_of_header(path, first.strip())
-    except UserError:
+        task = task_of_header(path, header)
+        return len([float(cell) for cell in row.split(",")[1:]]) == _COLUMNS[task]
+    except (UserError, ValueError):
         return False
-    return True
 
 
 SUBMISSION = OwnFile(noun="a submission", knows=_is_submission)

@@ -105,7 +105,7 @@ class ProgressReporter:
             self._metrics.say(f"step {step + 1}  validation: {values}")
             if scores.get("mse/mean image", 0) > 1:
                 self._metrics.say(
-                    "    it reconstructs worse than the mean image of the training clips does (mse/mean image above 1)"
+                    "    it reconstructs worse than the training set's mean image does (mse/mean image above 1)"
                 )
         if self._board is not None:
             self._board.scalars(step, "validation", scores)

@@ -129,6 +129,10 @@ def test_a_trained_model_is_scored_and_drawn_on_its_own(
     assert main([*draw, "--key", drawn[2]]) == 0
     assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("pictures-")] == [drawn[2]]
     assert (tmp_path / "drawn.png").read_bytes() != first
+    assert main(["reconstruct", str(others), "--out", str(tmp_path / "clips.png")]) == 2
+    message = capsys.readouterr().err
+    assert "its shards hold pictures, and clips are needed here" in message
+    assert "--model takes the image MAE of a run of pretrain-images" in message
     assert main([*draw, "--key", "nobody"]) == 2
     assert "has no picture 'nobody'" in capsys.readouterr().err
     assert main([*draw, "--ratios", "0.5:0.5"]) == 2

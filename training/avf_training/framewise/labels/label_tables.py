@@ -163,11 +163,12 @@ def _add_texts(row: dict[str, str], video: _Video, name: str) -> list[str]:
 
 def _frame_number(row: dict[str, str], fps: float) -> int:
     """Return the number of a row's frame; of a time, that of the frame that is shown then."""
-    text = (row.get("frame") or "").strip()
+    frame, time_s = ((row.get(name) or "").strip() for name in ("frame", "time_s"))
     try:
-        number = int(text) if text else math.floor(float(row.get("time_s") or "") * fps + _ROUNDING) + 1
+        number = int(frame) if frame else math.floor(float(time_s) * fps + _ROUNDING) + 1
     except (ValueError, OverflowError):
-        raise ValueError(f"frame {text or row.get('time_s')!r} is no number") from None
+        problem = f"frame {frame[:40]!r} is no whole number" if frame else f"time_s {time_s[:40]!r} is no number"
+        raise ValueError(problem if frame or time_s else "names no frame") from None
     if not 1 <= number <= _MAX_FRAME:
-        raise ValueError(f"frame {number} is not from 1 on")
+        raise ValueError(f"frame {number} is not from 1 to {_MAX_FRAME}")
     return number

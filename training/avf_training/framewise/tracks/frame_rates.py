@@ -26,11 +26,11 @@ def check_same_rate(what: str, fps: float, other: str, other_fps: float) -> None
     """
     if abs(fps - other_fps) > TOLERATED_SHARE * other_fps:
         raise OtherTrackError(
-            f"the {what} counts {fps:g} frames a second, and {other} {other_fps:g}; write both with the same --fps"
+            f"{fps:g} frames a second in the {what}, and {other_fps:g} in {other}; write both with the same --fps"
         )
     if abs(fps - other_fps) > SAME_SHARE * other_fps:
         log.warning(
-            "the %s counts %g frames a second, and %s %g; they are joined by the numbers of frames, and are %.1f s "
+            "%g frames a second in the %s, and %g in %s; they are joined by the numbers of frames, and are %.1f s "
             "apart after ten minutes if both numbers are right",
-            *(what, fps, other, other_fps, _SPAN_S * abs(fps - other_fps) / other_fps),
+            *(fps, what, other_fps, other, _SPAN_S * abs(fps - other_fps) / other_fps),
         )
