@@ -16,9 +16,12 @@ from avf_curation.detectors.detector_set import BackendSelection
 from avf_curation.detectors.retinaface import resnet50
 from avf_curation.detectors.syncnet import formula_tensor, formula_weights
 from avf_curation.execution.cluster import ClusterConfig
+from avf_curation.execution.ray_pool import ActorPool
+from avf_curation.pipeline.failures import OtherWeightsError
 from avf_curation.runs.curation import RunOptions, curate
+from avf_shards.format.run_folder import RunFolder
 from avf_shards.schema.ledger import table_to_decisions
-from support.curation_runs import EMBEDDED, make_recipe, poison_curate
+from support.curation_runs import EMBEDDED, make_recipe, poison_curate, stub_curate
 from support.runs import make_inputs
 from support.stages import single_step
 
@@ -85,6 +88,24 @@ def test_syncnet_runs_on_ray(source: Path, tmp_path: Path) -> None:
     assert isinstance(measured["offset_frames"], int)
     assert measured["distance"] > 0
     assert measured["length_s"] == decision.span.seconds
+
+
+def test_a_late_worker_does_not_take_other_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "syncnet.model"
+    torch.save(formula_weights(), path)
+    choice = BackendSelection(track="dlib", sync="syncnet", weights={"syncnet": path})
+    grow = ActorPool.grow
+
+    def replace_and_grow(pool: ActorPool, needed: int) -> None:
+        path.write_bytes(b"other weights")
+        grow(pool, needed)
+
+    monkeypatch.setattr(ActorPool, "grow", replace_and_grow)
+    options = RunOptions(engine="ray", cluster=ClusterConfig(workers=1), stages=single_step(stub_curate))
+    with pytest.raises(OtherWeightsError, match=r"^\S*syncnet\.model: has SHA-256 .*put the file back") as caught:
+        curate(make_recipe(), choice, {"made": make_inputs(tmp_path / "in", 1)}, tmp_path / "run", options)
+    assert "\n" not in str(caught.value), "a sentence, and not the worker's traceback"
+    assert RunFolder(tmp_path / "run").finished_units(0) == set()
 
 
 def test_resnet_runs_on_ray(source: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from avf_shards.errors import UserError
 
 from avf_curation.detectors.package_weights import BLAZEFACE
+from avf_curation.detectors.weights import copy_weights
 from avf_curation.media.types import Bytes
 from avf_curation.stages.faces import Box, FacesConfig
 
@@ -32,15 +33,19 @@ class BlazeFaceFinder:
 
     pixel_format: Literal["bgr24"] = "bgr24"
 
-    def __init__(self) -> None:
-        """Load the network of the installed package. Raises UserError where it is not installed."""
+    def __init__(self, digest: str = BLAZEFACE.sha256) -> None:
+        """Load the network of the installed package.
+
+        Raises UserError where it is not installed, or has another digest.
+        """
         path = BLAZEFACE.find()
         if path is None:
             raise UserError(
                 f"this run searches for faces with BlazeFace, which is not installed here: {BLAZEFACE.install}"
             )
         # OpenCV's newer engine reads only the first of the file's two outputs.
-        self._network = cv2.dnn.readNetFromTFLite(str(path), cv2.dnn.ENGINE_CLASSIC)
+        with copy_weights(path, digest) as copy:
+            self._network = cv2.dnn.readNetFromTFLite(str(copy), cv2.dnn.ENGINE_CLASSIC)
         self._priors_P2 = _prior_centres()
 
     def find(self, images: Sequence[Bytes], scale: float, config: FacesConfig) -> list[list[Box]]:

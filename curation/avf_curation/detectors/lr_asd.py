@@ -74,9 +74,9 @@ class LrAsd:
         self._head = tensors["lossAV.FC.weight"], tensors["lossAV.FC.bias"]
 
     @classmethod
-    def from_file(cls, path: Path, device: str = "cpu") -> "LrAsd":
-        """Load the weights of a file. Raises UserError for a file that does not hold them."""
-        return cls(load_weights(path), device, str(path))
+    def from_file(cls, path: Path, device: str = "cpu", digest: str | None = None) -> "LrAsd":
+        """Load the weights of a file. Raises UserError for a file that does not hold them, or has another digest."""
+        return cls(load_weights(path, digest=digest), device, str(path))
 
     def score(self, grey_THW: Bytes, samples: Samples) -> LrAsdScores:
         """Return whether a face speaks in each frame.

@@ -16,6 +16,7 @@ from avf_shards.errors import UserError
 from avf_shards.format.tar import sha256_file
 from avf_shards.timeline import SAMPLES_PER_FRAME
 
+from avf_curation.detectors.weights import read_weights
 from avf_curation.media.types import FULL_SCALE, Samples
 
 SILERO_PACKAGE = "silero-vad==6.2.3"
@@ -56,10 +57,11 @@ def find_silero_weights() -> Path | None:
 class SileroVad:
     """The network with its weights. It has no state between two sounds."""
 
-    def __init__(self, path: Path) -> None:
-        from safetensors.numpy import load_file
+    def __init__(self, path: Path, digest: str | None = None) -> None:
+        """Load the network of a file. Raises ReplacedWeightsError for one with another digest."""
+        from safetensors.numpy import load
 
-        weights = load_file(path)
+        weights = load(read_weights(path, digest))
         self._spectrum_KB = weights["stft_conv.weight"][:, 0].T.copy()
         self._convolutions = [_Convolution(weights, f"conv{n}", stride) for n, stride in enumerate((1, 2, 2, 1), 1)]
         self._input_UG = weights["lstm_cell.weight_ih"].T.copy()
@@ -68,12 +70,15 @@ class SileroVad:
         self._last_U, self._last_bias = weights["final_conv.weight"][0, :, 0].copy(), weights["final_conv.bias"]
 
     @classmethod
-    def from_package(cls) -> "SileroVad":
-        """Load the network of the installed package. Raises UserError where it is not installed."""
+    def from_package(cls, digest: str = SILERO_SHA256) -> "SileroVad":
+        """Load the network of the installed package.
+
+        Raises UserError where it is not installed, or has another digest.
+        """
         path = find_silero_weights()
         if path is None:
             raise UserError(f"this run measures with Silero, which is not installed here: pip install {SILERO_PACKAGE}")
-        return cls(path)
+        return cls(path, digest)
 
     def find_speech(self, samples: Samples) -> npt.NDArray[np.bool_]:
         """Return whether each frame at 25 fps is speech, (frames,): the window at its middle is probably speech."""

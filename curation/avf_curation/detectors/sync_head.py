@@ -52,9 +52,9 @@ class SyncHead:
         self._sound = _load_tower(file.weights, "sound")
 
     @classmethod
-    def from_file(cls, path: Path) -> "SyncHead":
-        """Load a file that `learn-sync` wrote. Raises UserError for any other."""
-        return cls(read_head(path))
+    def from_file(cls, path: Path, digest: str | None = None) -> "SyncHead":
+        """Load a file that `learn-sync` wrote. Raises UserError for any other, or one with another digest."""
+        return cls(read_head(path, digest))
 
     def likeness_by_shift(self, distances_TD: Floats, samples: Samples, shifts: int) -> Doubles:
         """Return the mean cosine at each shift of the sound from -shifts to +shifts frames, (S,)."""

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from avf_shards.errors import FaultError, UserError
 from avf_shards.schema.fields import Fields
 from avf_shards.schema.versions import parse_json, stamp
-from avf_shards.system.storage_faults import read_bytes
+
+from avf_curation.detectors.weights import read_weights
 
 HEAD_FILE = "sync_head.safetensors"  # in the weights folder
 PACKAGED_HEAD = Path(__file__).with_name(HEAD_FILE)
@@ -85,12 +86,15 @@ def write_head(path: Path, file: SyncHeadFile) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def read_head(path: Path) -> SyncHeadFile:
-    """Return the content of a file. Raises UserError for a file that `learn-sync` did not write."""
+def read_head(path: Path, digest: str | None = None) -> SyncHeadFile:
+    """Return the content of a file.
+
+    Raises UserError for a file that `learn-sync` did not write, and as `read_weights` for one with another digest.
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    data = read_bytes(path)
+    data = read_weights(path, digest)
     try:
         if len(data) > _MAX_BYTES:
             raise FaultError(f"has {len(data)} bytes")

@@ -120,9 +120,12 @@ class SyncNetScorer:
         )
 
     @classmethod
-    def from_file(cls, path: Path, device: str = "cpu") -> "SyncNetScorer":
-        """Return a scorer with the weights of a file. Raises UserError for a file that does not hold them."""
-        return cls(load_weights(path), device, str(path))
+    def from_file(cls, path: Path, device: str = "cpu", digest: str | None = None) -> "SyncNetScorer":
+        """Return a scorer with the weights of a file.
+
+        Raises UserError for a file that does not hold them, or has another digest.
+        """
+        return cls(load_weights(path, digest=digest), device, str(path))
 
     def score(
         self,

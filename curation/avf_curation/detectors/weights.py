@@ -4,24 +4,32 @@ The digest of each, or the start of it that its owner publishes, is in the table
 resumes, and never leaves half a file or another file under its final name.
 """
 
+import hashlib
 import http.client
 import logging
 import os
 import shutil
+import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from avf_shards.errors import UserError
 from avf_shards.format.tar import sha256_file
 from avf_shards.system.named_writes import append_bytes
+from avf_shards.system.storage_faults import read_bytes
 
 _CHUNK_BYTES = 1 << 20
 log = logging.getLogger(__name__)
 # None of the files has more than 110 MB: a server that sends more than this sends something else.
 _MAX_BYTES = 500_000_000
+
+
+class ReplacedWeightsError(UserError):
+    """A weight file has other content than the run's identity names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,14 +115,62 @@ def weight_file(name: str) -> WeightFile:
 def find_weight(name: str, folder: Path) -> tuple[WeightFile, Path] | None:
     """Return a weight file and its path in `folder` after checking its digest, or None if the file is not there.
 
-    Raises UserError for a wrong digest.
+    Raises UserError for a wrong digest, and for what is no file.
     """
     entry = weight_file(name)
     path = folder / entry.file_name
-    if not path.is_file():
+    if not is_weight_file(path):
         return None
     _check_digest(entry, path, str(path))
     return entry, path
+
+
+def is_weight_file(path: Path) -> bool:
+    """Return whether there is a file at `path`. Raises UserError for anything else under that name, as for a folder."""
+    if path.is_file():
+        return True
+    if path.is_dir():
+        kind = "a folder"
+    elif path.is_symlink():
+        kind = "a link that leads to no file"
+    elif path.exists():
+        kind = "no plain file"
+    else:
+        return False
+    raise UserError(f"{path}: is {kind}, and not the file with weights; move it away, or put the file there")
+
+
+def read_weights(path: Path, digest: str | None = None) -> bytes:
+    """Return the content of a weight file, which is hashed as it was read, and not as the path has it later.
+
+    Args:
+        path: the file.
+        digest: the start of the SHA-256 of its content, as the run's identity has it; None takes any content.
+
+    Raises:
+        ReplacedWeightsError: the content has another digest.
+    """
+    data = read_bytes(path)
+    actual = hashlib.sha256(data).hexdigest()
+    if digest is not None and not actual.startswith(digest):
+        raise ReplacedWeightsError(
+            f"{path}: has SHA-256 {actual[:16]}..., but this run measures with {digest[:16]}...: the file was replaced "
+            "since the run started, or is another one on this machine; put the file back, then the same command "
+            "continues, or start a run in a new folder"
+        )
+    return data
+
+
+@contextmanager
+def copy_weights(path: Path, digest: str | None = None) -> Iterator[Path]:
+    """Yield the path of a copy that nobody else writes to, for OpenCV, which opens a path itself.
+
+    It takes bytes too, but then not the engine that it is asked for. Raises ReplacedWeightsError as `read_weights`.
+    """
+    with tempfile.TemporaryDirectory(prefix="avf-weights-") as folder:
+        copy = Path(folder, path.name)
+        copy.write_bytes(read_weights(path, digest))
+        yield copy
 
 
 def _check_digest(entry: WeightFile, path: Path, name: str) -> None:
@@ -154,6 +210,8 @@ def pull_weights(
             return final
         except UserError:
             log.warning("%s: is damaged or another file, and is replaced", final)
+    elif final.is_dir():
+        is_weight_file(final)  # raises UserError: a folder is not replaced
     folder.mkdir(parents=True, exist_ok=True)
     part = final.with_name(final.name + ".part")
     if take_from is not None:

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from avf_shards.errors import UserError
 
+from avf_curation.detectors.weights import copy_weights
 from avf_curation.media.types import Bytes
 from avf_curation.stages.faces import Box, FacesConfig
 
@@ -21,12 +22,13 @@ class YuNetFinder:
 
     pixel_format: Literal["bgr24"] = "bgr24"
 
-    def __init__(self, path: Path) -> None:
-        """Load the network. Raises UserError for a file that OpenCV cannot read as one."""
-        try:
-            self._network = cv2.FaceDetectorYN.create(str(path), "", (320, 320), top_k=_MAX_FACES)
-        except cv2.error:
-            raise UserError(f"{path}: is no YuNet that OpenCV {cv2.__version__} reads") from None
+    def __init__(self, path: Path, digest: str | None = None) -> None:
+        """Load the network. Raises UserError for a file that OpenCV cannot read as one, or with another digest."""
+        with copy_weights(path, digest) as copy:
+            try:
+                self._network = cv2.FaceDetectorYN.create(str(copy), "", (320, 320), top_k=_MAX_FACES)
+            except cv2.error:
+                raise UserError(f"{path}: is no YuNet that OpenCV {cv2.__version__} reads") from None
 
     def find(self, images: Sequence[Bytes], scale: float, config: FacesConfig) -> list[list[Box]]:
         """Return the faces of each BGR image as boxes in source pixels with the centre of the mouth."""

@@ -147,7 +147,11 @@ def main(job_file: Path, result_file: Path) -> None:
     lower_limit(resource.RLIMIT_CORE, 0)
     setup_worker_logging()
     setup, video = pickle.loads(job_file.read_bytes())  # the parent's own file, in a folder that only it can open
-    worker = UnitWorker(setup, tests_itself=False)  # its parent did
+    try:
+        worker = UnitWorker(setup, tests_itself=False)  # its parent did
+    except InfrastructureError as error:
+        result_file.write_bytes(pickle.dumps(error))
+        return
     limits = setup.recipe.run
     # Only now: the CPU time of loading the detectors is not the video's. SIGXCPU comes at the first limit; the second
     # kills a process that ignores the signal.

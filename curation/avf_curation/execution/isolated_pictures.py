@@ -127,7 +127,10 @@ def main(job_file: Path, result_file: Path) -> None:
     lower_limit(resource.RLIMIT_CORE, 0)
     setup_worker_logging()
     setup, pictures = pickle.loads(job_file.read_bytes())  # the parent's own file
-    worker = UnitWorker(setup, tests_itself=False)  # its parent did
+    try:
+        worker = UnitWorker(setup, tests_itself=False)  # its parent did
+    except InfrastructureError:
+        return
     lower_limit(resource.RLIMIT_DATA, _RESERVED_BYTES + int(setup.recipe.run.video_memory_mb * 1e6))
     most_s = resource.getrlimit(resource.RLIMIT_CPU)[1]
     with named_writes.append_bytes(result_file) as file:

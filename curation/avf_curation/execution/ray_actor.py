@@ -27,14 +27,22 @@ class UnitActor:
 
         from avf_curation.execution.ray_metrics import UnitMetrics
         from avf_curation.execution.worker import UnitWorker
+        from avf_curation.pipeline.failures import OtherWeightsError
 
         setup_worker_logging()
         keep_pandas_out()
-        self._worker = UnitWorker(pickle.loads(setup))
         self._metrics = UnitMetrics()
+        self._refusal: OtherWeightsError | None = None
+        try:
+            self._worker = UnitWorker(pickle.loads(setup))
+        except OtherWeightsError as error:
+            # Of an error in a constructor, Ray gives on the text alone, and the actor would be started once more.
+            self._refusal = error
 
     def node(self) -> str:
-        """Return the id of the node that this actor runs on."""
+        """Return the id of the node that this actor runs on. Raises OtherWeightsError where it may not work."""
+        if self._refusal is not None:
+            raise self._refusal
         return str(ray.get_runtime_context().get_node_id())
 
     def curate(self, job: "UnitJob", isolated: bool) -> "UnitReport":

@@ -20,7 +20,7 @@ from avf_curation.detectors.terminal import stopped_processes
 from avf_curation.detectors.threads import VARIABLES
 from avf_curation.execution.ray_actor import UnitActor
 from avf_curation.execution.worker import WorkerSetup
-from avf_curation.pipeline.failures import InfrastructureError
+from avf_curation.pipeline.failures import InfrastructureError, OtherWeightsError
 
 log = logging.getLogger(__name__)
 PoolKind = Literal["curation", "screening", "refining"]
@@ -101,7 +101,7 @@ class ActorPool:
     def register_started(self, reference: Any) -> bool:
         """Record the start behind a ready reference. Return False if the reference is not one of this pool's starts.
 
-        Raises InfrastructureError when too many actors in a row died while they started.
+        Raises InfrastructureError when too many actors in a row died while they started, and OtherWeightsError at once.
         """
         actor = self._starting.pop(reference, None)
         if actor is None:
@@ -109,6 +109,9 @@ class ActorPool:
         try:
             node = ray.get(reference, timeout=10)
         except (RayActorError, GetTimeoutError, RayTaskError) as error:
+            if isinstance(error, RayTaskError) and isinstance(error.cause, OtherWeightsError):
+                _kill(actor)
+                raise error.cause from None
             self._failed_starts += 1
             reason = " ".join(str(error).split())[-300:]
             log.warning("a worker of the %s pool did not start: %s", self.config.kind, reason)

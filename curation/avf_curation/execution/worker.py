@@ -73,14 +73,14 @@ class UnitWorker:
     """Curates units with detectors that stay loaded from one unit to the next."""
 
     def __init__(self, setup: WorkerSetup, *, tests_itself: bool = True) -> None:
-        """Load the detectors. Raises InfrastructureError where the worker fails its self-test.
+        """Load the detectors. Raises InfrastructureError for other weights than the run's, or a failed self-test.
 
         Args:
             tests_itself: try the libraries on a tiny clip first, which takes a tenth of a second.
         """
         self.setup = setup
         started_s = time.perf_counter()
-        self.detectors = load_detectors(setup.backends, setup.device)
+        self.detectors = load_detectors(setup.backends, setup.device, setup.identity.weights)
         log.debug("loaded the detectors in %.1f s", time.perf_counter() - started_s)
         if tests_itself:
             (setup.stages.test or check_tools)(self.detectors, setup.recipe.defaults)

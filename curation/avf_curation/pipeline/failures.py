@@ -56,6 +56,10 @@ class BrokenToolError(PassingFaultError):
     kind = "library"
 
 
+class OtherWeightsError(InfrastructureError):
+    """A worker loaded other weights than the run measures with. No other try helps, on any machine."""
+
+
 class MemoryShortageError(InfrastructureError):
     """Memory ran out in a worker that other work shares. The unit is tried again with each video in its own process."""
 

@@ -1,6 +1,7 @@
 """The test that each worker makes of itself before its first unit: one tiny clip through every library."""
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +11,11 @@ from avf_shards.timeline import SAMPLES_PER_FRAME
 
 from avf_curation.detectors.detector_set import BackendSelection, Detectors
 from avf_curation.detectors.librosa_split import split_silence
+from avf_curation.detectors.weights import ReplacedWeightsError
 from avf_curation.media.crop import SPEAKER_SIDE_PX
 from avf_curation.media.decode import MediaFile
 from avf_curation.media.encode import encode_flac, encode_mp4
-from avf_curation.pipeline.failures import InfrastructureError
+from avf_curation.pipeline.failures import InfrastructureError, OtherWeightsError
 from avf_curation.pipeline.screening import screen_shots
 from avf_curation.recipe import SourceSettings
 
@@ -21,10 +23,15 @@ _FRAMES = 40  # a shot of 1.6 s, which is long enough for the search for faces
 _SIDE_PX = 96
 
 
-def load_detectors(backends: BackendSelection, device: str) -> Detectors:
-    """Load the detectors of a worker. Raises InfrastructureError where a library of them is broken."""
+def load_detectors(backends: BackendSelection, device: str, digests: Mapping[str, str]) -> Detectors:
+    """Load the detectors of a worker, whose weights must have the digests that the run's identity names.
+
+    Raises OtherWeightsError where they have not, and InfrastructureError where a library is broken.
+    """
     try:
-        return Detectors(backends, device)
+        return Detectors(backends, device, digests)
+    except ReplacedWeightsError as error:
+        raise OtherWeightsError(str(error)) from None
     except UserError:
         raise
     except Exception as error:

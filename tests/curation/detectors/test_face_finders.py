@@ -88,6 +88,7 @@ def test_yunet_gets_the_settings_and_its_rows_become_boxes(tmp_path: Path, monke
         detect=lambda image: (1, np.array([[10, 20, 80, 90, *points, 0.9]], np.float32) if image.any() else None),
     )
     monkeypatch.setattr(cv2.FaceDetectorYN, "create", lambda *_, **__: network)
+    (tmp_path / "yunet.onnx").write_bytes(b"stands for the network")
     finder = yunet.YuNetFinder(tmp_path / "yunet.onnx")
     lit, dark = np.full((120, 160, 3), 9, np.uint8), np.zeros((120, 160, 3), np.uint8)
     (face,), none = finder.find([lit, dark], 0.5, replace(CONFIG, min_probability=0.7, nms_iou=0.25))

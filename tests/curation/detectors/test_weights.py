@@ -2,9 +2,12 @@
 
 import hashlib
 import http.server
+import os
 import pickle
+import re
 import socket
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +16,14 @@ import pytest
 import torch
 from avf_curation.cli.main import main
 from avf_curation.detectors import weights
+from avf_curation.detectors.detector_set import resolve_backends
 from avf_curation.detectors.retinaface import RetinaFaceDetector
+from avf_curation.detectors.sync_head_file import HEAD_FILE
 from avf_curation.detectors.syncnet import SyncNetScorer
 from avf_curation.detectors.weight_files import load_weights
 from avf_shards.errors import UNREADABLE_TORCH_FILE, UserError
 from avf_training.conversion.convert import read_authors_checkpoint
+from support.curation_runs import make_recipe
 
 CONTENT = bytes(range(256)) * 4096
 
@@ -196,3 +202,71 @@ def test_the_weights_of_another_model_are_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.real
 def test_the_real_weights_have_the_published_digest(real_weights: Path) -> None:
     assert weights.find_weight("retinaface_mobilenet", real_weights)
+
+
+def _make_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def _make_broken_link(path: Path) -> None:
+    path.symlink_to("gone")
+
+
+def _make_loop(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (_make_folder, "a folder"),
+        (_make_broken_link, "a link that leads to no file"),
+        (_make_loop, "a link that leads to no file"),
+        (os.mkfifo, "no plain file"),
+    ],
+)
+@pytest.mark.parametrize("file_name", [*(entry.file_name for entry in weights.KNOWN.values()), HEAD_FILE])
+def test_what_is_no_file_is_not_passed_over(
+    make: Callable[[Path], None], kind: str, file_name: str, tmp_path: Path
+) -> None:
+    make(tmp_path / file_name)
+    settings = ("faces.backend=yunet",) if "yunet" in file_name else ()
+    with pytest.raises(UserError, match=rf"{re.escape(file_name)}: is {kind}, and not the file with weights; move it"):
+        resolve_backends(make_recipe(*settings), tmp_path)
+
+
+@pytest.mark.parametrize("file_name", ["x.pth", "x.zip"])
+def test_the_bytes_that_were_hashed_are_loaded(file_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, values = save_weights(tmp_path / "x.pth", {"a": torch.arange(3.0)}), {"a": [0.0, 1.0, 2.0]}
+    if file_name.endswith(".zip"):
+        with zipfile.ZipFile(tmp_path / file_name, "w") as archive:
+            archive.write(path, "x.pth")
+        path = tmp_path / file_name
+    digest = weights.short_digest(path)
+    read = weights.read_bytes
+
+    def read_and_replace(path: Path) -> bytes:
+        data = read(path)
+        path.write_bytes(b"other weights")
+        return data
+
+    monkeypatch.setattr(weights, "read_bytes", read_and_replace)
+    assert {name: value.tolist() for name, value in load_weights(path, digest=digest).items()} == values
+    with pytest.raises(weights.ReplacedWeightsError, match=digest):
+        load_weights(path, digest=digest)
+
+
+def test_opencv_opens_the_bytes_that_were_hashed(tmp_path: Path) -> None:
+    path = tmp_path / "x.onnx"
+    path.write_bytes(CONTENT)
+    with weights.copy_weights(path, hashlib.sha256(CONTENT).hexdigest()) as copy:
+        path.write_bytes(b"other weights")
+        assert copy.read_bytes() == CONTENT
+    assert not copy.exists()
+
+
+def test_a_folder_is_not_pulled_over(tmp_path: Path) -> None:
+    _make_folder(tmp_path / weights.KNOWN["yunet"].file_name)
+    with pytest.raises(UserError, match="is a folder, and not the file with weights"):
+        weights.pull_weights("yunet", tmp_path, address="http://127.0.0.1:9/x")
+    assert len(list(tmp_path.iterdir())) == 1
