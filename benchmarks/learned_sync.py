@@ -26,6 +26,7 @@ from avf_curation.media.decode import MediaFile
 from avf_curation.pipeline import refining
 from avf_curation.pipeline.screening import screen_shots
 from avf_curation.recipe import load_recipe
+from avf_curation.stages.sync import PEAK_HALF_WIDTH
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLES_PER_FRAME, Span
 
 from benchmarks.envelope import REAL, TRUE_OFFSETS
@@ -153,7 +154,7 @@ def _envelope_peak(piece: PieceScore) -> tuple[int, float]:
     """Return the offset and the confidence of the envelope alone."""
     curve_S = piece.envelope_S
     best = int(np.argmax(curve_S))
-    elsewhere_S = np.abs(np.arange(len(curve_S)) - best) > envelope_sync.PEAK_HALF_WIDTH
+    elsewhere_S = np.abs(np.arange(len(curve_S)) - best) > PEAK_HALF_WIDTH
     lead = float(curve_S[best] - max(0.0, float(curve_S[elsewhere_S].max())))
     return best - REACH, scale_lead(lead, best - REACH, piece.length_s, REACH)
 

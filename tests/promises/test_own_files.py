@@ -81,7 +81,7 @@ CARD = DataCard(
     inputs_sha256="i", deleted=0,
 )  # fmt: skip
 PARSERS = {"avf-curate": build_curation, "avf-shards": build_shards, "avf-train": build_training}
-_WRITING = ("output_file", "output_folder", "own_file", "ending_of", "add_json_option")
+_WRITING = ("output_file", "output_folder", "own_file", "own_png", "ending_of", "add_json_option")
 
 
 def list_outputs() -> Iterator[tuple[str, str, str]]:

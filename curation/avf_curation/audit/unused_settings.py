@@ -94,6 +94,23 @@ def warn_about_unused_settings(recipe: Recipe, sources: Iterable[str], backends:
         position = recipe.positions.get(key, "")
         where = position if position.startswith("--set") else f"{position}: {key}".removeprefix(": ")
         log.warning("%s has no effect: %s", where, reason)
+    for name, length_s in find_unsearched(recipe, sources, backends).items():
+        log.warning("source %s: clips shorter than %g s have no score of sync, because of sync.shifts", name, length_s)
+
+
+def find_unsearched(recipe: Recipe, sources: Iterable[str], backends: Mapping[str, str]) -> dict[str, float]:
+    """Return the sources whose `sync.shifts` takes the score from clips that are long enough by the other settings.
+
+    Each with the least length in seconds that has a score.
+    """
+    if recipe.content == "pictures" or backends.get("sync") not in ("envelope", "learned"):
+        return {}
+    settings = {name: recipe.settings_for(name) for name in sources}
+    return {
+        name: of_source.sync.searched_s
+        for name, of_source in settings.items()
+        if of_source.gates.sync != "skip" and of_source.sync.searched_s > of_source.sync.envelope_min_seconds
+    }
 
 
 def find_unused(recipe: Recipe, sources: list[str], backends: Mapping[str, str]) -> Iterator[tuple[str, str]]:

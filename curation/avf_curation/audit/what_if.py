@@ -25,6 +25,7 @@ from avf_curation.audit.undecided import find_undecided
 from avf_curation.audit.unused_settings import explain_unused
 from avf_curation.recipe import Recipe, make_recipe, read_run_recipe
 from avf_curation.stages.checks import ALL_STAGES, PICTURE_STAGES, THRESHOLD_SETTINGS, decides_spans
+from avf_curation.stages.sync import tells_offset
 from avf_curation.stages.undecided import UNDECIDED
 
 # Decide which offsets count; no check has them as its threshold. -> the setting of the check that they decide for.
@@ -275,9 +276,10 @@ def _with_confident_offsets(rows: pa.RecordBatch, checks: CheckColumns, offset: 
     for check in np.flatnonzero(checks.uses_setting(offset)):
         text = rows.column("measurements")[int(checks.row_C[check])].as_py()
         measured = Fields(parse_measurements(text, _MEASURED).get("sync", {}), f"{_MEASURED}: sync")
-        confidence = measured.optional_number("confidence")
-        confident = confidence is not None and confidence >= limit
-        score_C[check] = abs(measured.number("offset_frames")) if confident else np.nan
+        frames = measured.optional_number("offset_frames")
+        score_C[check] = np.nan
+        if frames is not None and tells_offset(measured.optional_number("confidence"), limit):
+            score_C[check] = abs(frames)
     return replace(checks, score_C=score_C)
 
 

@@ -1,9 +1,10 @@
 """avf-curate explain: every decision about one video, in the order of time."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command, add_json_option, own_file, write_answer
+from avf_shards.cli.common import add_command, add_json_option, own_file, write_answer, writes_file
 from avf_shards.system.own_files import FIGURE
 
 from avf_curation.cli.options import add_run_argument, open_run
@@ -24,10 +25,19 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--picture",
         metavar="FILE",
-        type=own_file(lambda: FIGURE),
+        type=own_png,
         help="draw the verdicts over time as a PNG, with how the face speaks, the mouth and the sound",
     )
     add_json_option(parser)
+
+
+@writes_file
+def own_png(text: str) -> Path:
+    """Return the path of a PNG file to draw; argparse calls this function."""
+    path = own_file(lambda: FIGURE)(text)
+    if path.suffix.lower() != ".png":
+        raise argparse.ArgumentTypeError(f"{text} must end in .png: the picture is a PNG")
+    return path
 
 
 def _run(options: argparse.Namespace) -> int:

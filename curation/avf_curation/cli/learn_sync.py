@@ -5,9 +5,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command, add_json_option, own_file, write_answer
+from avf_shards.cli.common import add_command, add_json_option, output_folder, own_file, write_answer
 from avf_shards.cli.logging_setup import progress_line
-from avf_shards.system.own_files import OwnFile, bytes_with, require_replaceable
+from avf_shards.errors import UserError
+from avf_shards.system.own_files import OwnFile, bytes_with
 
 from avf_curation.cli.options import add_run_argument, add_weights_option, open_run, weights_folder
 
@@ -42,12 +43,23 @@ def _own_kind() -> OwnFile:
     return bytes_with("a sync network of avf-curate learn-sync", f'"{CARD_KEY}":'.encode())
 
 
+def _check_default(path: Path) -> Path:
+    """Return the path of the file in the folder of model files, after the checks that `--out` has.
+
+    The folder is made after the training. Raises UserError where it cannot be, and for a file of others in it.
+    """
+    try:
+        folder = output_folder(str(path.parent))
+        return own_file(_own_kind)(str(path)) if folder.is_dir() else path
+    except argparse.ArgumentTypeError as error:
+        raise UserError(f"the network cannot be stored: {error}, or give --out FILE") from None
+
+
 def _run(options: argparse.Namespace) -> int:
     from avf_curation.detectors.sync_head_file import HEAD_FILE
     from avf_curation.runs.sync_learning import LearningOptions, learn_sync
 
-    out: Path = options.out or weights_folder(options) / HEAD_FILE
-    require_replaceable(out, _own_kind())
+    out: Path = options.out or _check_default(weights_folder(options) / HEAD_FILE)
     request = LearningOptions(minutes=options.minutes, seed=options.seed)
     with progress_line() as show:
         result = learn_sync(open_run(options), out, request, show)

@@ -19,7 +19,7 @@ from scipy.ndimage import rank_filter
 from scipy.signal import butter, sosfiltfilt
 
 from avf_curation.media.types import FULL_SCALE, Bytes, Samples
-from avf_curation.stages.sync import is_at_rim
+from avf_curation.stages.sync import PEAK_HALF_WIDTH, SEARCHES_IN_CLIP, is_at_rim
 
 Floats = npt.NDArray[np.float64]
 PATCH_W, PATCH_H = 32, 20  # pixels of a mouth patch
@@ -27,7 +27,6 @@ SPEECH_HZ = (0.7, 8.0)  # rates at which mouths and syllables move
 BANDS_HZ = ((80, 300), (300, 700), (700, 1200), (1200, 2200), (2200, 4000), (4000, 8000))
 # Added to standardised covariances: without it the few frames of a short clip correlate strongly at any shift.
 RIDGE = 0.3
-PEAK_HALF_WIDTH = 3  # frames: shifts this close to the peak belong to it
 FULL_LENGTH_S = 8.0  # from this length on a clip's confidence is not scaled down
 # Shorter clips tell no offset: 2 to 3 s hold six words, and chance peaks led by as much as true ones (a GRID clip in
 # sync was moved by 120 ms). Neither does a peak at the rim of the search.
@@ -89,7 +88,7 @@ def score_envelope_sync(patches_THWC: Bytes, samples: Samples, shifts: int) -> E
     not change.
     """
     frames = len(patches_THWC)
-    if frames < 3 * shifts:
+    if frames < SEARCHES_IN_CLIP * shifts:
         return None
     mouth_TM, shape_TK, motion = _mouth_features(patches_THWC)
     energy_TA, onset_TA = _sound_features(samples, frames)

@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 
-from avf_curation.detectors.envelope_sync import FULL_LENGTH_S, PEAK_HALF_WIDTH, TELLING_LENGTH_S, standardise_curve
+from avf_curation.detectors.envelope_sync import FULL_LENGTH_S, TELLING_LENGTH_S, standardise_curve
 from avf_curation.detectors.sync_head_file import SyncHeadFile, read_head
 from avf_curation.media.types import FULL_SCALE, Samples
-from avf_curation.stages.sync import is_at_rim
+from avf_curation.stages.sync import PEAK_HALF_WIDTH, is_at_rim
 
 STEPS_PER_FRAME, HOP, WINDOW, FFT = 4, 160, 400, 512  # samples at 16 kHz: 10 ms, 25 ms, 32 ms
 MELS, LOWEST_HZ, HIGHEST_HZ = 40, 60.0, 7600.0

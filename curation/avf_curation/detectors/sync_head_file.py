@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import math
+import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from avf_shards.errors import FaultError, UserError
 from avf_shards.schema.fields import Fields
-from avf_shards.schema.versions import parse_json, stamp
+from avf_shards.schema.versions import check_version, parse_json, stamp
+from avf_shards.system import durable_io
 
 from avf_curation.detectors.weights import read_weights
 
@@ -21,6 +24,9 @@ PACKAGED_HEAD = Path(__file__).with_name(HEAD_FILE)
 PACKAGED_SHA256 = "c3e79906dbfece7295e4f642a932cb78b526507155096e5c3e0e661fe511254f"
 CARD_KEY = "sync_head"  # key of the metadata
 _MAX_BYTES = 1_000_000  # a file has about 160 kB
+_UNITS = (1e-3, 1e4)  # least and largest unit: leads are in robust standard deviations, and most are 0.1 to 20
+_KERNEL_SIZES = (1e-6, 100.0)  # least and largest of a kernel's largest weight; training ends at 0.1 to 0.3
+_ADVICE = "move it away, or learn one with avf-curate learn-sync"
 #: Kernel of each convolution: outputs, inputs, steps in time.
 KERNELS: Mapping[str, tuple[int, int, int]] = {
     "mouth.0": (52, 11, 5),
@@ -74,15 +80,25 @@ class SyncHeadFile:
 
 
 def write_head(path: Path, file: SyncHeadFile) -> str:
-    """Write a file at once and return its SHA-256; its bytes follow from the content alone."""
+    """Replace a file atomically and durably, and return its SHA-256; its bytes follow from the content alone.
+
+    Two processes may do so at once: the file is that of one of them. Raises FaultError for a card or weights that
+    `read_head` would refuse, and OSError.
+    """
     from safetensors.numpy import save
 
+    _check_card(file.card)
+    _check_weights(file.weights)
     card = json.dumps(stamp(asdict(file.card), "sync head"), sort_keys=True)
     weights = {name: np.asarray(value, np.float32) for name, value in sorted(file.weights.items())}
     data = save(weights, {CARD_KEY: card})
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
-    part.replace(path)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # of this process alone
+    try:
+        durable_io.write(temporary, data)
+        durable_io.replace_by(temporary, path)
+    except OSError:
+        durable_io.remove(temporary)
+        raise
     return hashlib.sha256(data).hexdigest()
 
 
@@ -91,30 +107,61 @@ def read_head(path: Path, digest: str | None = None) -> SyncHeadFile:
 
     Raises UserError for a file that `learn-sync` did not write, and as `read_weights` for one with another digest.
     """
+    data = read_weights(path, digest)
+    try:
+        weights, text = _split_file(data)
+        if text is not None:
+            values = _parse_card(text)
+            card = HeadCard.from_fields(Fields(values, "its card"))
+            _check_card(card)
+            _check_weights(weights)
+            return SyncHeadFile(weights=weights, card=card)
+    except UserError as error:  # of the version
+        raise UserError(f"{path}: {error}; or {_ADVICE}") from None
+    except FaultError as error:
+        raise UserError(f"{path}: is not a sync network of avf-curate learn-sync ({error}); {_ADVICE}") from None
+    raise UserError(f"{path}: has no card of learn-sync, so it is no sync network of this program; {_ADVICE}")
+
+
+def _split_file(data: bytes) -> tuple[dict[str, Any], str | None]:
+    """Return the tensors of a file and the text of its card, None where it has none. Raises FaultError."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    data = read_weights(path, digest)
+    if len(data) > _MAX_BYTES:
+        raise FaultError(f"has more than {_MAX_BYTES} bytes")
     try:
-        if len(data) > _MAX_BYTES:
-            raise FaultError(f"has {len(data)} bytes")
         weights: dict[str, Any] = load(data)
-        length = int.from_bytes(data[:8], "little")
-        header = json.loads(data[8 : 8 + length]).get("__metadata__", {})
-        card = HeadCard.from_fields(Fields(parse_json(header.get(CARD_KEY, ""), "sync head", str(path)), str(path)))
-        _check_shapes(weights)
-        if not card.unit > 0:
-            raise FaultError(f"its unit is {card.unit}")
-    except (SafetensorError, FaultError, KeyError, ValueError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise UserError(
-            f"{path}: is not a sync network of avf-curate learn-sync ({reason}); remove it, or learn it again"
-        ) from None
-    return SyncHeadFile(weights=weights, card=card)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    except (SafetensorError, KeyError, ValueError):  # KeyError: a type that numpy has not
+        raise FaultError("not readable as safetensors") from None
+    return weights, (header.get("__metadata__") or {}).get(CARD_KEY)
 
 
-def _check_shapes(weights: Mapping[str, Any]) -> None:
-    """Raise FaultError unless the weights are those of the network, and finite."""
+def _parse_card(text: str) -> dict[str, Any]:
+    """Return the values of a card. Raises FaultError for other text, and UserError for another version."""
+    try:
+        values = parse_json(text, None, "its card")
+    except FaultError:
+        raise FaultError("its card is not readable as a JSON object") from None
+    check_version(values, "sync head", "its card")
+    return values
+
+
+def _check_card(card: HeadCard) -> None:
+    """Raise FaultError for values that no training can write."""
+    counts = {name: getattr(card, name) for name in ("seed", "clips", "seconds", "people", "pieces")}
+    shares = {name: getattr(card, name) for name in ("told_share", "right_share")}
+    wrong = {name: value for name, value in counts.items() if not 0 <= value < math.inf}
+    wrong |= {name: value for name, value in shares.items() if not 0 <= value <= 1}
+    if not _UNITS[0] <= card.unit <= _UNITS[1]:
+        wrong["unit"] = card.unit
+    for name, value in wrong.items():
+        raise FaultError(f"its card has {name} {value:.6g}")
+
+
+def _check_weights(weights: Mapping[str, Any]) -> None:
+    """Raise FaultError unless the weights are those of the network, finite, and as large as training makes them."""
     shapes: dict[str, tuple[int, ...]] = {f"{name}.weight": kernel for name, kernel in KERNELS.items()}
     shapes |= {f"{name}.bias": kernel[:1] for name, kernel in KERNELS.items()}
     if weights.keys() != shapes.keys():
@@ -123,3 +170,6 @@ def _check_shapes(weights: Mapping[str, Any]) -> None:
         value = weights[name]
         if value.shape != shape or value.dtype != np.float32 or not np.isfinite(value).all():
             raise FaultError(f"{name} is not float32 of shape {shape}, or not finite")
+        largest, least = float(np.abs(value).max()), _KERNEL_SIZES[0] if name.endswith(".weight") else 0.0
+        if not least <= largest <= _KERNEL_SIZES[1]:
+            raise FaultError(f"{name} has {largest:.6g} as its largest weight")

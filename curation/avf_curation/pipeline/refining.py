@@ -199,7 +199,7 @@ def score_sync(
         return sync.SyncScores(backend="envelope", offset_frames=None, confidence=None, distance=None, length_s=seconds)
     return sync.SyncScores(
         backend="envelope",
-        offset_frames=score.offset,
+        offset_frames=score.offset if score.confidence > 0 else None,
         confidence=score.confidence,
         distance=None,
         length_s=seconds,
@@ -221,7 +221,10 @@ def _score_learned(
         return open_scores
     score = detectors.sync_head.score(seen.distances_TD, samples, envelope.curve_S, config.shifts)
     return replace(
-        open_scores, offset_frames=score.offset, confidence=score.confidence, mouth_motion=envelope.mouth_motion
+        open_scores,
+        offset_frames=score.offset if score.confidence > 0 else None,
+        confidence=score.confidence,
+        mouth_motion=envelope.mouth_motion,
     )
 
 

@@ -60,6 +60,7 @@ def draw_curves(decisions: Sequence[Decision], out: Path) -> None:
             "the weights of LR-ASD (avf-curate weights pull lr_asd), and a span that got so far (gates.score_all)"
         )
     from matplotlib.figure import Figure  # takes a second to import, and most answers draw nothing
+    from matplotlib.patches import Patch
 
     figure = Figure(figsize=(_WIDTH_IN, _HEIGHT_IN), layout="constrained")
     verdicts, *axes = figure.subplots(1 + len(_PANELS), 1, sharex=True, height_ratios=[0.35, 1, 1, 1])
@@ -68,6 +69,8 @@ def draw_curves(decisions: Sequence[Decision], out: Path) -> None:
         for decision, table in zip(decisions, measured, strict=True):
             _draw_curve(axis, decision, panel, _read_values(decision, table, panel))
         axis.set_ylabel(panel.title)
+    verdict_colours = [Patch(color=colour, label=status) for status, colour in _COLOURS.items()]
+    figure.legend(handles=verdict_colours, loc="outside lower right", ncols=len(_COLOURS), frameon=False)
     axes[0].axhline(0, color=LIGHT.soft, linewidth=1, linestyle="--")
     axes[-1].set_xlabel("seconds of the video")
     axes[-1].set_xlim(decisions[0].span.start_s, max(decision.span.stop_s for decision in decisions))

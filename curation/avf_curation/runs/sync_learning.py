@@ -1,5 +1,6 @@
 """Learn a sync network from the kept clips of a run, and check it on people that it was not trained on."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from avf_shards.errors import FaultError, UserError
 from avf_shards.format.index import ShardReader
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.sampling.hash_draw import priority
+from avf_shards.system import durable_io
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLES_PER_FRAME
 
 from avf_curation.detectors.face_mesh import FaceMesh
@@ -41,10 +43,10 @@ class LearningOptions:
     seed: int = 0  # of the choice of clips, the first weights and the batches
 
     def __post_init__(self) -> None:
-        if not self.minutes >= LEAST_S / 60:
-            raise UserError(f"--minutes {self.minutes:g}: must be at least {LEAST_S / 60:g}")
-        if self.seed < 0:
-            raise UserError(f"--seed {self.seed}: must not be negative")
+        if not LEAST_S / 60 <= self.minutes < math.inf:
+            raise UserError(f"--minutes {self.minutes:g}: must be a finite number, at least {LEAST_S / 60:g}")
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"--seed {self.seed}: must lie between 0 and {2**32 - 1}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +112,7 @@ def learn_sync(
         told_share=trust.told_share,
         right_share=trust.right_share,
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
+    durable_io.make_folder(out.parent)
     digest = write_head(out, SyncHeadFile(weights=weights, card=card))
     return LearningResult(path=out, sha256=digest, card=card, figures=tuple(_summarize(pieces, trust.unit)))
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from avf_curation.stages import sync
+from avf_curation.stages.sync import SEARCHES_IN_CLIP
 from avf_curation.stages.undecided import STAGES_WITH_UNDECIDED, UNDECIDED
 
 
@@ -20,6 +22,10 @@ class Reason:
 
 
 _UNDECIDED = "The recipe rejects what the stage cannot decide (`gates.undecided`), and a score could not be measured."
+_UNDECIDED_SYNC = (
+    f"{_UNDECIDED.removesuffix('.')}: a clip shorter than `sync.envelope_min_seconds` (SyncNet: `sync.min_seconds`) or "
+    f"than {SEARCHES_IN_CLIP} times `sync.shifts` frames has none, and an uncertain offset is not told."
+)
 _COUNT = "checks of the stage that could not be measured"
 
 REASONS: Mapping[str, Reason] = {
@@ -163,5 +169,6 @@ REASONS: Mapping[str, Reason] = {
         score="none",
     ),
     **{f"{stage}/{UNDECIDED}": Reason(sentence=_UNDECIDED, score=_COUNT) for stage in STAGES_WITH_UNDECIDED},
+    f"{sync.STAGE}/{UNDECIDED}": Reason(sentence=_UNDECIDED_SYNC, score=_COUNT),
 }
 """Each "stage/reason" that a ledger can hold, in the order of the stages."""

@@ -9,9 +9,12 @@ from typing import Any, Literal
 
 from avf_shards.schema.ledger import Check
 from avf_shards.settings.config import refuse
+from avf_shards.timeline import FRAMES_PER_SECOND
 
 STAGE = "sync"
 SyncBackend = Literal["auto", "syncnet", "learned", "envelope"]
+PEAK_HALF_WIDTH = 3  # frames: shifts this close to the peak belong to it
+SEARCHES_IN_CLIP = 3  # a clip is at least this many times `shifts` long, for the overlap at the outermost shift
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +42,22 @@ class SyncConfig:
     def __post_init__(self) -> None:
         refuse(
             (self.every < 1, f"every {self.every} must be at least 1"),
-            (self.shifts < 1, f"shifts {self.shifts} must be at least 1"),
+            (
+                self.shifts <= PEAK_HALF_WIDTH,
+                f"shifts {self.shifts} must be at least {PEAK_HALF_WIDTH + 1}, because a peak is compared with shifts "
+                f"more than {PEAK_HALF_WIDTH} frames away",
+            ),
             (self.crop_median % 2 == 0, f"crop_median {self.crop_median} is not odd"),
             *(
                 (getattr(self, name) >= self.shifts, f"{name} {getattr(self, name)} must be below shifts {self.shifts}")
                 for name in ("max_offset_frames", "envelope_max_offset_frames", "learned_max_offset_frames")
             ),
         )
+
+    @property
+    def searched_s(self) -> float:
+        """Length in seconds below which the envelope and the learned backend cannot search all shifts of a clip."""
+        return SEARCHES_IN_CLIP * self.shifts / FRAMES_PER_SECOND
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +66,7 @@ class SyncScores:
 
     backend: str  # "syncnet", "learned" or "envelope"
     offset_frames: int | None  # frames by which the sound must be moved later
-    confidence: float | None  # each backend has its own scale
+    confidence: float | None  # each backend has its own scale; 0 by the envelope or the learned one: cannot tell
     distance: float | None  # SyncNet: least mean distance of the embeddings
     length_s: float  # of the clip; stored because confidence depends on it
     mouth_motion: float | None = None  # envelope, learned: how much the mouth opens, over the contrast of its image
@@ -132,6 +144,14 @@ def repair_frames(scores: SyncScores, config: SyncConfig) -> int:
 
 
 def _is_confident(scores: SyncScores, config: SyncConfig) -> bool:
-    least: float = getattr(config, f"{scores.backend}_min_confidence")
     # Rounded as in the ledger, so that a verdict can be recomputed from the ledger alone.
-    return scores.confidence is not None and round(scores.confidence, 4) >= least
+    confidence = None if scores.confidence is None else round(scores.confidence, 4)
+    return tells_offset(confidence, getattr(config, f"{scores.backend}_min_confidence"))
+
+
+def tells_offset(confidence: float | None, least: float) -> bool:
+    """Return whether an offset by the envelope or the learned backend counts.
+
+    A confidence of 0 says that the backend cannot tell, however low the least one is set.
+    """
+    return confidence is not None and confidence > 0 and confidence >= least

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from avf_curation.audit.unused_settings import find_unused
+from avf_curation.audit.unused_settings import find_unsearched, find_unused, warn_about_unused_settings
 from avf_curation.cli import what_if
 from avf_curation.cli.main import main
 from avf_curation.recipe import load_recipe
@@ -49,6 +49,17 @@ def test_values_with_an_effect_and_default_values_are_not_found() -> None:
     skipped = ("faces.min_face_px=60", "sources.a.gates.faces=skip")
     assert unused(*skipped) == {}, "source b uses it"
     assert unused(*skipped, sources=("a",)) == {"faces.min_face_px": "gates.faces is skip"}
+
+
+def test_a_search_that_takes_the_score_from_clips_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    recipe = load_recipe(None, ["sync.shifts=60", "sources.b.sync.shifts=15"])
+    for backend, expected in (("learned", {"a": 7.2}), ("envelope", {"a": 7.2}), ("syncnet", {})):
+        assert find_unsearched(recipe, ["a", "b"], {**BACKENDS, "sync": backend}) == expected
+    assert find_unsearched(load_recipe(None, ["sync.shifts=60", "gates.sync=skip"]), ["a"], BACKENDS) == {}
+    warn_about_unused_settings(recipe, ["a", "b"], BACKENDS)
+    assert [record.getMessage() for record in caplog.records] == [
+        "source a: clips shorter than 7.2 s have no score of sync, because of sync.shifts"
+    ]
 
 
 def test_values_of_the_recipe_of_pictures_are_nobodys_choice() -> None:

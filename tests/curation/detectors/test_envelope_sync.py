@@ -10,7 +10,7 @@ DEFAULT = make_recipe().defaults
 
 
 def score_talker(
-    frames: int, shift: int, *, gain: float = 1.0, click: int | None = None
+    frames: int, shift: int, *, gain: float = 1.0, click: int | None = None, shifts: int = 15
 ) -> envelope_sync.EnvelopeScore:
     """Score a drawn mouth whose sound must be moved later by `shift` frames; frame `click` is a beep at full scale."""
     speech = speak(frames, 120, 5)
@@ -22,7 +22,7 @@ def score_talker(
     samples = np.round(np.roll(speech.samples, -shift * 640) * gain * 32767).astype(np.int16)
     if click is not None:
         samples[click * 640 : (click + 1) * 640] = 31000 * np.sin(2 * np.pi * 900 / 16000 * np.arange(640))
-    result = envelope_sync.score_envelope_sync(np.clip(patches, 0, 255).astype(np.uint8), samples, 15)
+    result = envelope_sync.score_envelope_sync(np.clip(patches, 0, 255).astype(np.uint8), samples, shifts)
     assert result is not None
     return result
 
@@ -32,6 +32,11 @@ def test_envelope_sync_measures_a_known_offset(shift: int) -> None:
     result = score_talker(200, shift)
     assert abs(result.offset - shift) <= 1
     assert result.confidence > DEFAULT.sync.envelope_min_confidence
+
+
+@pytest.mark.parametrize("shift", [-2, 0, 2])
+def test_the_narrowest_search_measures_an_offset(shift: int) -> None:
+    assert abs(score_talker(200, shift, shifts=4).offset - shift) <= 1
 
 
 def test_an_offset_is_not_told_from_less_than_three_seconds() -> None:

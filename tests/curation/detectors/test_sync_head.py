@@ -1,7 +1,12 @@
 """The learned sync network finds offsets of talkers it was not trained on, in the same bytes every time."""
 
+import errno
+import json
+import math
+import os
+import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +27,7 @@ from avf_curation.detectors.sync_calibration import (
 )
 from avf_curation.detectors.sync_head import SyncHead, mel_levels, standardise_distances, standardise_levels
 from avf_curation.detectors.sync_head_file import (
+    CARD_KEY,
     HEAD_FILE,
     KERNELS,
     PACKAGED_HEAD,
@@ -35,8 +41,11 @@ from avf_curation.media.decode import MediaFile
 from avf_curation.pipeline import refining
 from avf_curation.pipeline.screening import screen_shots
 from avf_curation.runs.identity import run_identity
-from avf_shards.errors import UserError
+from avf_shards.errors import FaultError, UserError
+from avf_shards.schema.versions import stamp
+from avf_shards.system import durable_io
 from avf_shards.timeline import Span
+from safetensors.numpy import save
 from support.curation_runs import make_recipe
 from support.talks import make_talk
 
@@ -104,6 +113,96 @@ def test_the_same_talks_and_seed_give_the_same_bytes(tmp_path: Path) -> None:
     assert digests[0] == digests[1] != digests[2]
 
 
+def _with_card(path: Path, text: str | None) -> None:
+    """Write a network with another text as its card."""
+    weights = dict(read_head(path).weights)
+    path.write_bytes(save(weights, {} if text is None else {CARD_KEY: text}))
+
+
+def test_two_processes_may_write_at_once(weights: dict[str, np.ndarray], tmp_path: Path) -> None:
+    path, first, second = (tmp_path / HEAD_FILE, *(replace(BLANK, unit=unit) for unit in (2.0, 3.0)))
+    writes = []
+
+    def write_beside(operation: str, written: Path) -> None:
+        if not writes:
+            writes.append(operation)
+            write_head(path, SyncHeadFile(weights=weights, card=second))
+
+    with durable_io.watch(write_beside):
+        write_head(path, SyncHeadFile(weights=weights, card=first))
+    assert writes == ["create"]
+    assert read_head(path).card == first
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_leaves_the_network_that_was_there(head_file: Path) -> None:
+    before, weights = head_file.read_bytes(), read_head(head_file).weights
+
+    def fill(operation: str, path: Path) -> None:
+        if operation == "half a write":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    with durable_io.watch(fill), pytest.raises(OSError, match="No space left"):
+        write_head(head_file, SyncHeadFile(weights=weights, card=BLANK))
+    assert head_file.read_bytes() == before
+    assert list(head_file.parent.iterdir()) == [head_file]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("unit", math.inf), ("unit", math.nan), ("unit", 1e-300), ("unit", 1e30), ("people", -4), ("clips", -1),
+        ("pieces", -1), ("seed", -1), ("seconds", math.inf), ("seconds", -1.0), ("told_share", 7.0),
+        ("right_share", -1.0), ("right_share", math.nan),
+    ],
+)  # fmt: skip
+def test_a_card_that_no_training_writes_is_refused(head_file: Path, name: str, value: float) -> None:
+    card = replace(BLANK, **{name: value})  # type: ignore[arg-type]  # the name is any of the fields
+    with pytest.raises(FaultError, match=f"its card has {name} "):
+        write_head(head_file, SyncHeadFile(weights=read_head(head_file).weights, card=card))
+    _with_card(head_file, json.dumps(stamp(asdict(card), "sync head")))
+    with pytest.raises(
+        UserError, match=rf"is not a sync network .* \(its card has {name} .*\); move it away, or learn"
+    ):
+        read_head(head_file)
+
+
+@pytest.mark.parametrize("factor", [0.0, 1e30])
+def test_weights_that_no_training_writes_are_refused(
+    head_file: Path, weights: dict[str, np.ndarray], factor: float
+) -> None:
+    changed = {name: np.float32(factor) * value for name, value in weights.items()}
+    card = json.dumps(stamp(asdict(BLANK), "sync head"))
+    head_file.write_bytes(save(changed, {CARD_KEY: card}))
+    with pytest.raises(UserError, match=r"is not a sync network .* as its largest weight"):
+        read_head(head_file)
+
+
+@pytest.mark.parametrize(
+    ("card", "message"),
+    [
+        (None, "has no card of learn-sync, so it is no sync network of this program"),
+        ("{", "is not a sync network of avf-curate learn-sync (its card is not readable as a JSON object)"),
+        ("[1]", "is not a sync network of avf-curate learn-sync (its card is not readable as a JSON object)"),
+        ('{"schema_version": 1}', "is not a sync network of avf-curate learn-sync (its card: unit"),
+        (
+            '{"schema_version": 99}',
+            "its card: sync head file of schema version 99, this program understands versions up to 1; update",
+        ),
+        ("{}", "its card: is not the sync head file of avf-foundry 0.2 or later: its schema_version is null"),
+    ],
+)
+def test_a_card_that_cannot_be_used_is_told_in_a_sentence(head_file: Path, card: str | None, message: str) -> None:
+    _with_card(head_file, card)
+    with pytest.raises(UserError) as caught:
+        read_head(head_file)
+    text = str(caught.value)
+    assert text.startswith(f"{head_file}: {message}")
+    assert text.endswith("move it away, or learn one with avf-curate learn-sync")
+    assert text.count(str(head_file)) == 1
+    assert not re.search("line|column|char", text)
+
+
 def _cut(data: bytes) -> bytes:
     return data[:-100]
 
@@ -120,12 +219,24 @@ def _not_finite(data: bytes) -> bytes:
     return data[:-4] + b"\xff\xff\xff\x7f"
 
 
-@pytest.mark.parametrize("damage", [_cut, _rename, _zero_unit, _not_finite, lambda data: b"", lambda data: b"{" * 2000])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _cut,
+        _rename,
+        _zero_unit,
+        _not_finite,
+        lambda data: b"",
+        lambda data: b"{" * 2000,
+        lambda data: data + bytes(10**6),
+    ],
+)
 def test_a_file_of_other_content_is_refused(head_file: Path, damage: Callable[[bytes], bytes]) -> None:
     read_head(head_file)
     head_file.write_bytes(damage(head_file.read_bytes()))
-    with pytest.raises(UserError, match=r"is not a sync network of avf-curate learn-sync"):
+    with pytest.raises(UserError, match=r"is not a sync network of avf-curate learn-sync") as caught:
         read_head(head_file)
+    assert not re.search("line|column", str(caught.value))
 
 
 def test_a_run_takes_the_network_of_the_weights_folder_and_its_digest(head_file: Path, tmp_path: Path) -> None:

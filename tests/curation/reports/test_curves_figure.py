@@ -63,6 +63,11 @@ def test_each_measured_span_has_its_curves_and_each_span_its_verdict(tmp_path: P
     (figure,) = figures
     verdicts, speaking, mouth, sound = figure.axes
     assert [text.get_text() for text in verdicts.texts] == ["kept", "not_speaking", "failed"]
+    (legend,) = figure.legends
+    words = [text.get_text() for text in legend.get_texts()]
+    named = dict(zip(words, (patch.get_facecolor() for patch in legend.get_patches()), strict=True))
+    bars = [tuple(bar.get_facecolor()[0]) for bar in verdicts.collections]
+    assert bars == [named["kept"], named["rejected"], named["failed"]]
     curves = [line.get_xydata() for line in speaking.lines if len(line.get_xydata()) > 2]
     assert [curve[0].tolist() for curve in curves] == [[0.0, 2.0], [1.0, -1.5]]
     assert curves[1][-1].tolist() == [49 / 25, -2.0]
@@ -96,6 +101,9 @@ def test_the_command_names_what_it_cannot_draw_and_keeps_other_files(
     command = ["explain", str(run.root), "000.mp4", "--picture"]
     assert main([*command, str(tmp_path / "a.png")]) == 2
     assert "the run has no curves of it" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*command, str(tmp_path / "a.jpg")])
+    assert "a.jpg must end in .png: the picture is a PNG" in capsys.readouterr().err
     (tmp_path / "holiday.png").write_bytes(b"a picture of somebody")
     with pytest.raises(SystemExit):
         main([*command, str(tmp_path / "holiday.png")])

@@ -1,6 +1,7 @@
 """A sync network is learnt from the kept clips of a run, and the next run measures with it."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -103,9 +104,40 @@ def test_too_few_clips_are_told(run: RunFolder, tmp_path: Path) -> None:
 
 
 def test_options_out_of_range_are_told(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
-    for words in (["--minutes", "0.5"], ["--minutes", "nan"], ["--seed", "-1"]):
+    for words in (
+        ["--minutes", "0.5"],
+        ["--minutes", "nan"],
+        ["--minutes", "inf"],
+        ["--seed", "-1"],
+        ["--seed", "9" * 23],
+    ):
         assert main(["learn-sync", str(run.root), *words]) == 2
         assert " ".join(words) in capsys.readouterr().err
+
+
+def _refuse_writing(path: Path, mode: int) -> bool:
+    return not mode & os.W_OK
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_folder_that_cannot_be_written_is_told_before_the_training(
+    run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, exists: bool
+) -> None:
+    monkeypatch.setattr(sync_learning, "learn_sync", lambda *arguments: pytest.fail("it began to learn"))
+    folder = tmp_path / "weights"
+    if exists:
+        folder.mkdir()
+    (tmp_path / "notes").write_text("a file")
+    assert main(["learn-sync", str(run.root), "--weights", str(tmp_path / "notes" / "weights")]) == 2
+    assert "the network cannot be stored: " in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", _refuse_writing)
+        assert main(["learn-sync", str(run.root), "--weights", str(folder)]) == 2
+    assert f"the network cannot be stored: {folder} cannot be written: no permission" in capsys.readouterr().err
+    folder.mkdir(exist_ok=True)
+    (folder / HEAD_FILE).write_text("a file of others")
+    assert main(["learn-sync", str(run.root), "--weights", str(folder)]) == 2
+    assert f"{folder / HEAD_FILE}: is there already and is not a sync network" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("short", "unmeasured")
