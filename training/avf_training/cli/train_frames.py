@@ -65,6 +65,10 @@ def _run(options: argparse.Namespace) -> int:
     for name, best in result["best"].items():
         seen = " of videos that were trained on" if result["trained_on"] == "all" else ""
         print(f"  {name:<9}{best['metric']} {best['score']:.4f}{seen}  {options.out / best['folder']}")
+    validation = result["validation"]
+    for name, words in (("repeated", "with the prediction of the frame before"), ("left_out", "not scored")):
+        if validation.get(name):  # runs of earlier versions do not say it
+            print(f"  {count_noun(validation[name], 'frame')} of validation without a prediction: {words}")
     for absent in result["absent_classes"]:
         print(f"  no training frame of {absent}")
     if result["skipped"]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,19 @@ from avf_training.framewise.protocol import ProtocolOptions, list_differences, l
 from avf_training.framewise.training.frame_network import FrameModelSpec
 from avf_training.framewise.training.frame_selection import WHOLE, FrameSelection
 from avf_training.framewise.training.labelled_videos import LabelledVideo, LabelledVideos
+from avf_training.framewise.training.unpredicted_frames import ValidationCounts
 from avf_training.trainer.run_folder import MODEL, RESULT
 
 
-def describe_run(spec: FrameModelSpec, videos: LabelledVideos, selection: FrameSelection) -> dict[str, Any]:
+def describe_run(
+    spec: FrameModelSpec, videos: LabelledVideos, counts: ValidationCounts, selection: FrameSelection
+) -> dict[str, Any]:
     """Return what a finished run says of itself. Raises UserError where no epoch has a score."""
     rows = selection.rows()
     if spec.recipe.train_on == "all" and rows:
         last, metric = rows[-1], selection.names[WHOLE]
         entry = {"metric": metric, "score": last[metric], "step": last["step"], "folder": MODEL}
-        return common_result(spec, videos) | {"best": {WHOLE: entry}}
+        return common_result(spec, videos, counts) | {"best": {WHOLE: entry}}
     best = {}
     for name, metric in selection.names.items():
         chosen = selection.best(rows, name)
@@ -37,10 +41,10 @@ def describe_run(spec: FrameModelSpec, videos: LabelledVideos, selection: FrameS
             }
     if WHOLE not in best:
         raise UserError("no epoch has a validation score: labels or predictions of validation are constant")
-    return common_result(spec, videos) | {"best": best}
+    return common_result(spec, videos, counts) | {"best": best}
 
 
-def common_result(spec: FrameModelSpec, videos: LabelledVideos) -> dict[str, Any]:
+def common_result(spec: FrameModelSpec, videos: LabelledVideos, counts: ValidationCounts) -> dict[str, Any]:
     """Return what the results of all models have."""
     return {
         "task": spec.task.name,
@@ -50,7 +54,7 @@ def common_result(spec: FrameModelSpec, videos: LabelledVideos) -> dict[str, Any
         "protocol": spec.recipe.protocol,
         "differences": describe_protocol(spec.recipe.options, spec.recipe.model, spec.task.name),
         "training": _describe_set(videos.training),
-        "validation": _describe_set(videos.validation),
+        "validation": {**_describe_set(videos.validation), **asdict(counts)},
         "skipped": list(videos.skipped),
         "absent_classes": list(videos.absent),
         "tracks_without_labels": list(videos.unlabelled),

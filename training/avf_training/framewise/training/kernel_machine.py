@@ -44,6 +44,12 @@ from avf_training.framewise.training.frame_scores import score_frames
 from avf_training.framewise.training.frame_selection import WHOLE
 from avf_training.framewise.training.joined_tracks import JoinedTracks, StoredVectors, label_rows
 from avf_training.framewise.training.labelled_videos import LabelledVideo, LabelledVideos
+from avf_training.framewise.training.unpredicted_frames import (
+    FramesWithoutRow,
+    ValidationCounts,
+    list_frames_without_row,
+    repeat_before,
+)
 from avf_training.framewise.training.window_data import RowsOfVideo, fit_scales, normalize
 from avf_training.models.pretrained import load_model_folder, save_model_folder
 from avf_training.trainer.run_folder import MODEL
@@ -124,6 +130,9 @@ def train_kernel_machine(spec: FrameModelSpec, videos: LabelledVideos, out: Path
     """
     scales = fit_scales([_all_rows(each) for each in videos.training], spec.recipe)
     features_KF, targets_KT = _training_windows(spec, videos.training, scales)
+    missing = [list_frames_without_row(each.tracks, each.labels, every=True) for each in videos.validation]
+    counts = _count_validation(videos.validation, missing)
+    counts.warn()
     tried: list[dict[str, str | float]] = []
     best: tuple[float, KernelModel | None] = (-np.inf, None)
     for kernel in spec.recipe.elm.kernels:
@@ -140,7 +149,7 @@ def train_kernel_machine(spec: FrameModelSpec, videos: LabelledVideos, out: Path
                 log.warning("%s, C %g: %s", kernel, penalty, error)
                 continue
             model = KernelModel(spec=spec, machine=machine, scales=scales)
-            scores = _score(model, videos.validation)
+            scores = _score(model, videos.validation, missing)
             tried.append({"kernel": kernel, "penalty": penalty, **scores})
             score = scores[spec.task.metric]
             log.info("%s, C %g: %s %.4f", kernel, penalty, spec.task.metric, score)
@@ -153,7 +162,7 @@ def train_kernel_machine(spec: FrameModelSpec, videos: LabelledVideos, out: Path
     chosen = {WHOLE: {"metric": spec.task.metric, "score": best[0], "step": 0, "folder": MODEL}}
     machine = best[1].machine
     about = {"windows": len(features_KF), "kernel": machine.kernel, "exact": machine.exact, "tried": tried}
-    return write_result(out, common_result(spec, videos) | {"best": chosen, "elm": about})
+    return write_result(out, common_result(spec, videos, counts) | {"best": chosen, "elm": about})
 
 
 def _all_rows(video: LabelledVideo) -> RowsOfVideo:
@@ -228,10 +237,19 @@ def _to_outputs(task: FrameLabelTask, said_KT: Floats) -> Floats:
     return said_KT
 
 
-def _score(model: KernelModel, videos: Sequence[LabelledVideo]) -> dict[str, float]:
+def _score(
+    model: KernelModel, videos: Sequence[LabelledVideo], missing: Sequence[FramesWithoutRow]
+) -> dict[str, float]:
+    """Return the scores of all validation frames; one without a row has the prediction of the row before it."""
     truth, predicted = [], []
-    for video in videos:
+    for video, without in zip(videos, missing, strict=True):
         joined = label_rows(video.tracks, video.labels)
-        truth.append(joined.values_RK)
-        predicted.append(model.predict(video.tracks)[joined.rows_R])
+        rows_NO = model.predict(video.tracks)
+        truth += [joined.values_RK, without.values_MK]
+        predicted += [rows_NO[joined.rows_R], rows_NO[repeat_before(video.tracks.frames_N, without.frames_M)]]
     return score_frames(model.spec.task, np.concatenate(truth).astype(np.float64), np.concatenate(predicted))
+
+
+def _count_validation(videos: Sequence[LabelledVideo], missing: Sequence[FramesWithoutRow]) -> ValidationCounts:
+    valid = sum(int(each.labels.is_valid.sum()) for each in videos)
+    return ValidationCounts(scored_frames=valid, repeated=sum(map(len, missing)), left_out=0)

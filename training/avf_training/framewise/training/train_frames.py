@@ -42,6 +42,11 @@ from avf_training.framewise.training.second_branch import (
     measure_clips,
     put_base,
 )
+from avf_training.framewise.training.unpredicted_frames import (
+    count_validation,
+    join_predictions,
+    list_frames_without_row,
+)
 from avf_training.framewise.training.window_data import RowsOfVideo, choose_rows, fit_scales, scale_video
 from avf_training.framewise.training.window_loader import WindowBatch, WindowLoader
 from avf_training.models.flops import NO_PEAK
@@ -119,7 +124,7 @@ def _finish(run: "FrameRun", spec: FrameModelSpec, videos: LabelledVideos, out: 
     if not (out / MODEL).exists():
         run.model.save(out / MODEL)
     draw_learning_curve(out)
-    return write_result(out, describe_run(spec, videos, run.selection(out)))
+    return write_result(out, describe_run(spec, videos, run.counts, run.selection(out)))
 
 
 class FrameRun:
@@ -158,6 +163,13 @@ class FrameRun:
         self.validation: list[RowsOfVideo] = [
             scale(choose_rows(each.tracks, each.labels, self.recipe), by_video=by_video) for each in videos.validation
         ]
+        every = self.recipe.is_clip_model
+        self._without_row = [
+            list_frames_without_row(each.tracks, each.labels, every=every) for each in videos.validation
+        ]
+        self.counts = count_validation(self.validation, self._without_row, self.recipe, self.options)
+        if context.rank == 0:
+            self.counts.warn()
         per_epoch = self.loader.steps_per_epoch
         self.steps = self.recipe.steps or self.recipe.epochs * per_epoch
         self.every = min(self.steps, per_epoch * self.recipe.evaluate_every)
@@ -193,12 +205,12 @@ class FrameRun:
         return FrameSelection(out, self.spec.task, self.recipe.patience, self.every)
 
     def evaluate(self) -> dict[str, float]:
-        """Return the scores of all validation frames together. Collective: each process predicts its share."""
-        videos = [video for video in self.validation if len(video.frames_N)]
+        """Return the scores of all validation frames together, each as `report-frames` scores it. Collective: each process predicts its share."""
+        videos = [pair for pair in zip(self.validation, self._without_row, strict=True) if len(pair[0].frames_N)]
         self.model.eval()
         try:
             predicted = {
-                number: predict_rows(self.model, videos[number].read_all(), videos[number].frames_N, self.options)
+                number: predict_rows(self.model, videos[number][0].read_all(), videos[number][0].frames_N, self.options)
                 for number in range(self.context.rank, len(videos), self.context.size)
             }
         finally:
@@ -207,11 +219,12 @@ class FrameRun:
             shares: list[dict[int, Floats]] = [{}] * self.context.size
             dist.all_gather_object(shares, predicted)
             predicted = {number: rows_NO for share in shares for number, rows_NO in share.items()}
-        pairs = [(video.values_NK, predicted[number]) for number, video in enumerate(videos)]
-        truth_NK = np.concatenate([each[0] for each in pairs]).astype(np.float64)
-        predicted_NO = np.concatenate([each[1] for each in pairs])
-        known_N = np.isfinite(predicted_NO).all(1)
-        return score_frames(self.spec.task, truth_NK[known_N], predicted_NO[known_N], self.options)
+        pairs = [
+            join_predictions(video, without, predicted[number], self.options)
+            for number, (video, without) in enumerate(videos)
+        ]
+        truth_NK, predicted_NO = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+        return score_frames(self.spec.task, truth_NK, predicted_NO, self.options)
 
     def train(self, trainer: Trainer[WindowBatch], out: Path) -> bool:
         """Train from the newest checkpoint on; return False where a signal stopped the run before its end."""
