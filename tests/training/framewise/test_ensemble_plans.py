@@ -96,7 +96,7 @@ def test_frame_rates_that_disagree_and_a_fitted_member_without_a_video_are_named
     corpus: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     track = make_prediction("a", "va", "v", np.zeros((3, 2)))
-    with pytest.raises(UserError, match="the b track of aff_wild2/v counts 25 frames a second, and a 30"):
+    with pytest.raises(UserError, match="25 frames a second in the b track of aff_wild2/v, and 30 in a"):
         align_tracks(find_task("va"), [track, make_prediction("b", "va", "v", np.zeros((3, 2)), fps=25)], "every")
     (corpus / "P/b_va" / SOURCE / "10.parquet").unlink()
     plan = write_plan(corpus / "p.yaml", "va", ["a_va", "b_va"], method={"kind": "dirichlet"})
@@ -158,5 +158,7 @@ def test_the_table_has_the_folds_that_training_draws(tmp_path: Path) -> None:
 
 def test_a_record_of_another_version_is_one_sentence_with_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "ensemble.json").write_text('{"schema_version": 1, "name": "n", "new": 1}')
-    with pytest.raises(UserError, match=r"ensemble\.json: .*, and \d+ faults more; another version wrote it; remove"):
+    with pytest.raises(
+        UserError, match=r"ensemble\.json: .*, and \d+ faults more; it is damaged, or another version wrote it; remove"
+    ):
         read_record(tmp_path)

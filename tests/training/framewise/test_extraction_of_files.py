@@ -63,7 +63,16 @@ def test_numbered_pictures_keep_the_numbers_of_their_frames(tmp_path: Path, caps
     assert extract_pictures(tmp_path, "--fps", str(tmp_path / "fps.csv")) == 0
     assert "0 tracks written (0 vectors), 2 tracks there already" in capsys.readouterr().out
     assert extract_pictures(tmp_path, "--fps", "25") == 2
-    assert "was extracted from another input of aff_wild2/1; remove it" in capsys.readouterr().err
+    lines = capsys.readouterr().err.splitlines()
+    assert (
+        "was extracted from another input of aff_wild2/1 (with --fps 23.976, and now --fps 25); name that" in lines[0]
+    )
+    assert lines[1:] == ["  2 tracks of 2 cannot be extracted here; nothing was written"]
+    (tmp_path / "cropped/1/00101.png").write_bytes((tmp_path / "cropped/1/00100.png").read_bytes())
+    assert extract_pictures(tmp_path, "--fps", str(tmp_path / "fps.csv")) == 2
+    printed = capsys.readouterr().err
+    assert "aff_wild2/1 (its pictures have other names or sizes now); name that input, remove the track" in printed
+    assert "cannot be extracted here" not in printed, "one refusal needs no sum"
 
 
 def test_colours_of_a_jpeg_are_right(tmp_path: Path) -> None:
@@ -81,6 +90,9 @@ def test_bad_pictures_cost_their_video_alone(tmp_path: Path, capsys: pytest.Capt
         write_pictures(tmp_path / "cropped" / name, [1, 2])
     cropped = tmp_path / "cropped"
     (cropped / "empty").mkdir()
+    for name in ("named/frame_1.jpg", "good/frame_3.jpg", "good/x.PNG"):
+        (cropped / name).parent.mkdir(exist_ok=True)
+        (cropped / name).write_bytes(b"")
     (cropped / "cut/00002.jpg").write_bytes((cropped / "cut/00002.jpg").read_bytes()[:60])
     header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     chunk = struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
@@ -91,14 +103,18 @@ def test_bad_pictures_cost_their_video_alone(tmp_path: Path, capsys: pytest.Capt
     assert extract_pictures(tmp_path) == 1
     printed = capsys.readouterr()
     assert "1 track written (2 vectors)" in printed.out
-    assert "6 inputs without a track" in printed.out
+    assert "7 inputs without a track" in printed.out
+    assert "Errno" not in printed.err
+    assert "avcodec" not in printed.err
     for message in (
-        "cut/00002.jpg: does not decode",
-        "huge/00002.jpg: does not decode",
+        "cut/00002.jpg: does not decode (its data are damaged or cut off)",
+        "huge/00002.jpg: declares 60,000 x 60,000 pixels, more than the 67,108,864 that are read; scale it down",
         "2.png: is frame 2, as 00002.jpg is",
         "zero/00000.jpg: is frame 0; they begin at 1",
         "text/00002.jpg: is neither JPEG nor PNG",
         "empty: holds no picture with a number for its name, as 00001.jpg",
+        "named: holds no picture with a number for its name, as 00001.jpg; the name of 'frame_1.jpg' is none",
+        "good: 2 pictures left out, as their names are no numbers of frames, as in 00001.jpg: frame_3.jpg, x.PNG",
     ):
         assert len([line for line in printed.err.splitlines() if message in line]) == 1, message
     assert [path.name for path in TrackFolder(tmp_path / "tracks").files()] == ["good.parquet"]
@@ -216,7 +232,7 @@ def test_the_sound_of_whole_files_is_on_the_frames_of_their_labels(
     printed = capsys.readouterr()
     assert "2 tracks written (120 vectors)" in printed.out
     for message in (
-        "broken.mp4: its sound does not decode",
+        "broken.mp4: its sound does not decode (its data are damaged or cut off)",
         "mute.mkv: has no sound",
         "video5.flac: is the video video5, as ",
     ):

@@ -13,8 +13,8 @@ from avf_training.framewise.combination.alignment import align_tracks
 from avf_training.framewise.labels.tasks import find_task
 from avf_training.framewise.predictions.truth_join import join_video
 from avf_training.framewise.tracks.errors import OtherTrackError
-from avf_training.framewise.tracks.frame_rates import check_same_rate, is_frame_rate
-from support.frame_predictions import make_labels, make_prediction
+from avf_training.framewise.tracks.frame_rates import check_same_rate, is_frame_rate, warn_of_rates_together
+from support.frame_predictions import make_labels, make_prediction, write_labels, write_model
 
 
 @pytest.mark.parametrize(
@@ -72,3 +72,35 @@ def test_rates_are_numbers_or_a_table_that_is_there(tmp_path: Path, capsys: pyte
     ]
     with pytest.raises(UserError, match="write both with the same --fps"):
         check_same_rate("labels", 30.0, "tracks", 25.0)
+
+
+def test_many_pairs_of_rates_are_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    with warn_of_rates_together():
+        for video in range(5):
+            for _ in range(3):  # a command may ask several times
+                check_same_rate(f"labels of v{video}", 30.0, "its tracks", 29.97)
+        check_same_rate("labels of w", 30.0, "its tracks", 30.0)
+        assert not caplog.records
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "5 pairs of rates differ: 30 frames a second in the labels of v0, and 29.97 in its tracks; 30 frames a second "
+        "in the labels of v1, and 29.97 in its tracks; 30 frames a second in the labels of v2, and 29.97 in its "
+        "tracks; and 2 more; they are joined by the numbers of frames, and are 0.6 s apart after ten minutes if both "
+        "numbers are right"
+    )
+    check_same_rate("labels of v0", 30.0, "its tracks", 29.97)
+    assert len(caplog.records) == 2, "outside of the block each is told"
+
+
+def test_commands_tell_rates_that_differ_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    videos = [f"v{number}" for number in range(6)]
+    for video in videos:
+        write_labels(tmp_path / "L", "va", video, "validation", fps=29.97)
+    write_model(tmp_path / "P", "a", "va", videos)
+    argv = ["report-frames", "--task", "va", "--predictions", str(tmp_path / "P"), "--labels", str(tmp_path / "L")]
+    assert main([*argv, "--out", str(tmp_path / "R")]) == 0
+    told = [record.getMessage() for record in caplog.records if "frames a second" in record.getMessage()]
+    assert len(told) == 1
+    assert told[0].startswith("6 pairs of rates differ: 29.97 frames a second in the labels of")

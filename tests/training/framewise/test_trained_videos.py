@@ -221,6 +221,52 @@ def test_a_report_leaves_out_what_was_trained_on_and_says_so(
     assert "the model was trained on all labelled videos of the validation set" in capsys.readouterr().err
 
 
+def test_the_printed_summary_names_the_set_and_how_much_of_it_was_learned(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for video, split in (("1", "train"), ("2", "train"), ("3", "train"), ("v", "validation")):
+        write_labels(tmp_path / "L", "va", video, split)  # type: ignore[arg-type]  # names of sets
+    write_model(tmp_path / "P", "a", "va", ["1", "2", "3", "v"])
+
+    def summary(*options: str) -> str:
+        words = ["report-frames", "--task", "va", "--predictions", str(tmp_path / "P"), "--labels", str(tmp_path / "L")]
+        capsys.readouterr()
+        assert main([*words, "--out", str(tmp_path / "R"), *options]) == 0
+        return capsys.readouterr().out.splitlines()[0]
+
+    unknown = "; its predictions do not say which videos the model was trained on"
+    assert summary("--split", "train") == f"a on 3 labelled videos of the train set{unknown}"
+    record_of("1", "2").write(tmp_path / "P/a")
+    learned = "2 of which the model was trained on"
+    assert summary("--split", "train") == f"a on 3 labelled videos of the train set, {learned}"
+    sets = "3 of the train set, 1 of the validation set"
+    assert summary("--split", "all") == f"a on all 4 labelled videos ({sets}, {learned})"
+    assert "1 labelled video of the validation set, 120 frames" not in (tmp_path / "R/va.html").read_text()
+    none = "; the model was trained on none of them"
+    assert summary() == f"a on 1 labelled video of the validation set{none}"
+    assert "1 labelled video of the validation set, 120 frames" in (tmp_path / "R/va.html").read_text()
+    assert json.loads((tmp_path / "R/va.json").read_text())["trained_on"] == 0
+
+
+def test_videos_without_labels_when_an_ensemble_was_written_are_not_said_to_be_learned(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_labels(tmp_path / "L", "va", "v")
+    write_model(tmp_path / "P", "a", "va", ["v"])
+    (tmp_path / "plan.yaml").write_text(
+        "schema: avf-foundry frame ensemble plan\nschema_version: 1\ntask: va\nname: all\nmembers: [{name: a}]\n"
+    )
+    words = ["--predictions", str(tmp_path / "P"), "--out", str(tmp_path / "P")]
+    assert main(["ensemble-frames", str(tmp_path / "plan.yaml"), *words]) == 0
+    words = ["report-frames", "--task", "va", "--name", "all", "--predictions", str(tmp_path / "P")]
+    words += ["--labels", str(tmp_path / "L"), "--out", str(tmp_path / "R")]
+    assert main(words) == 2
+    assert "had no labels when ensemble-frames ran" in capsys.readouterr().err
+    assert main([*words, "--split", "validation"]) == 0
+    printed = capsys.readouterr().out.splitlines()[0]
+    assert printed == "all on 1 labelled video of the validation set; the model was trained on none of them"
+
+
 def test_a_submission_tells_of_videos_that_were_trained_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_model(tmp_path / "P", "a", "va", ["1", "2"])
     record_of("2", "9").write(tmp_path / "P/a")

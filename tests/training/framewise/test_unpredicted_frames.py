@@ -78,8 +78,11 @@ def test_models_of_five_rows_a_second_score_every_so_many_missing_frames(
 ) -> None:
     result = train(gapped, tmp_path / "run", "temporal_v5")
     assert result["validation"] == {
-        **{"videos": 3, "valid_frames": 1200},
-        **{"scored_frames": 240, "repeated": 72, "left_out": 0},  # each fifth
+        "videos": 3,
+        "valid_frames": 1200,
+        "scored_frames": 240,  # each fifth
+        "repeated": 72,
+        "left_out": 0,
     }
     assert "72 frames of validation have no row in the tracks" in caplog.text
     assert "72 frames of validation without a prediction: with the prediction" in capsys.readouterr().out

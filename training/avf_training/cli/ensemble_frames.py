@@ -62,10 +62,11 @@ def _run(options: argparse.Namespace) -> int:
     from avf_training.framewise.combination.plan import load_plan
     from avf_training.framewise.combination.run import EnsembleRun
     from avf_training.framewise.combination.write import write_ensemble
+    from avf_training.framewise.tracks.frame_rates import warn_of_rates_together
 
     plan = load_plan(options.plan)
     run = EnsembleRun(plan, options.plan.parent, options.predictions, options.labels)
-    with progress_line() as show:
+    with warn_of_rates_together(), progress_line() as show:
         record = write_ensemble(
             run, options.out, lambda what, number, count: show(f"{what}: video {number} of {count}")
         )

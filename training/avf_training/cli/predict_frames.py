@@ -46,6 +46,7 @@ def add(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     if not options.folder.is_dir():
         raise UserError(f"{options.folder}: no such folder; name a run of `avf-train train-frames`")
+    from avf_training.framewise.tracks.frame_rates import warn_of_rates_together
     from avf_training.framewise.tracks.track_folder import TrackFolder
     from avf_training.framewise.training.predict_tracks import TrackPrediction, load_predictor
 
@@ -53,7 +54,7 @@ def _run(options: argparse.Namespace) -> int:
     device = resolve_device(options.device)
     predictor = load_predictor(options.folder, name, device, layer=options.layer)
     prediction = TrackPrediction(predictor, options.tracks, options.out)
-    with progress_line() as show:
+    with warn_of_rates_together(), progress_line() as show:
         report = prediction.run(lambda subject: show(f"{subject}: track {prediction.report.written + 1}"))
     for fault in report.faults:
         log.error("%s", fault)

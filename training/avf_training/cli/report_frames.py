@@ -58,6 +58,7 @@ def _run(options: argparse.Namespace) -> int:
     from avf_training.framewise.combination.record import read_record
     from avf_training.framewise.predictions.truth_join import read_labels
     from avf_training.framewise.report.page import ReportInputs, summarize, write_frame_report
+    from avf_training.framewise.tracks.frame_rates import warn_of_rates_together
     from avf_training.framewise.tracks.track_folder import TrackFolder
 
     record = read_record(TrackFolder(options.predictions).folder_of(name))
@@ -72,6 +73,7 @@ def _run(options: argparse.Namespace) -> int:
         split=options.split,
         curves=options.video,
     )
-    report, page = write_frame_report(inputs, options.out)
+    with warn_of_rates_together():
+        report, page = write_frame_report(inputs, options.out)
     print("\n".join([*summarize(report, task), str(page)]))
     return 0

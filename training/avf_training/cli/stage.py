@@ -7,6 +7,7 @@ from typing import Any
 
 from avf_shards.cli.common import output_folder
 from avf_shards.cli.logging_setup import show_progress
+from avf_shards.schema.fields import Fields
 
 from avf_training.cli.options import (
     RECIPES,
@@ -18,6 +19,7 @@ from avf_training.cli.options import (
     labelled_shards,
     resolve_device,
 )
+from avf_training.framewise.json_records import add_remedy, read_json_record
 
 
 def add_stage_options(parser: argparse.ArgumentParser, stage: str) -> None:
@@ -89,8 +91,6 @@ def train_on_task(options: argparse.Namespace, stage: Any, make_task: Callable[[
     Args:
         make_task: makes the task of a recipe and labelled shards.
     """
-    from avf_shards.schema.versions import read_json
-
     from avf_training.config.finetune import load_finetune_recipe
     from avf_training.distributed.environment import torchrun_environment
     from avf_training.trainer.saved_model import require_model
@@ -115,7 +115,24 @@ def train_on_task(options: argparse.Namespace, stage: Any, make_task: Callable[[
     if rank == 0:
         draw_learning_curve(options.out)
         if finished:
-            print_result(read_json(result, "test result"), options.out)
+            print_result(read_test_result(result), options.out)
         else:
             print(f"{options.out}: stopped and saved; the same command continues")
     return finished
+
+
+def read_test_result(path: Path) -> dict[str, Any]:
+    """Return RUN/result.json. Raises UserError where it is damaged or of another command."""
+    remedy = "remove it and run the same command again, which tests the models and writes it anew"
+    result = read_json_record(path, "test result", remedy)
+    with add_remedy(path, remedy):
+        fields = Fields.from_value(result, str(path))
+        for name in ("task", "selection_metric"):
+            fields.text(name)
+        for name in ("test", "validation"):
+            fields.integer(name)
+        protocols = fields.table("protocols")
+        for name in protocols.values:
+            protocols.table(name).optional_number("step")
+            protocols.table(name).optional_number("selection_score")
+    return result

@@ -1,7 +1,6 @@
 """avf-train train-frames: train a sequence model on feature tracks and labels of frames."""
 
 import argparse
-import json
 from typing import Any
 
 from avf_shards.cli.common import add_command, local_path, output_folder
@@ -50,6 +49,7 @@ def _run(options: argparse.Namespace) -> int:
     # After what is refused quickly: this loads torch.
     from avf_training.distributed.environment import torchrun_environment
     from avf_training.framewise.labels.tasks import find_task
+    from avf_training.framewise.training.frame_result import read_result
     from avf_training.framewise.training.train_frames import FrameTrainingData, run_frame_training
 
     data = FrameTrainingData(tracks=options.tracks, labels=options.labels, task=find_task(options.task))
@@ -60,20 +60,21 @@ def _run(options: argparse.Namespace) -> int:
     if path is None:
         print(f"{options.out}: stopped and saved; the same command goes on")
         return 0
-    result = json.loads(path.read_text("utf-8"))
+    result = read_result(options.out)
     print(f"{options.out}: {result['model']}, {result['task']}, protocol {result['protocol']}")
     for name, best in result["best"].items():
-        seen = " of videos that were trained on" if result["trained_on"] == "all" else ""
-        print(f"  {name:<9}{best['metric']} {best['score']:.4f}{seen}  {options.out / best['folder']}")
-    validation = result["validation"]
+        score = "undefined" if best.get("score") is None else f"{best['score']:.4f}"
+        seen = " of videos that were trained on" if result.get("trained_on") == "all" else ""
+        print(f"  {name:<9}{best['metric']} {score}{seen}  {options.out / best['folder']}")
+    validation = result.get("validation", {})
     for name, words in (("repeated", "with the prediction of the frame before"), ("left_out", "not scored")):
         if validation.get(name):  # runs of earlier versions do not say it
             print(f"  {count_noun(validation[name], 'frame')} of validation without a prediction: {words}")
-    for absent in result["absent_classes"]:
+    for absent in result.get("absent_classes", []):
         print(f"  no training frame of {absent}")
-    if result["skipped"]:
+    if result.get("skipped"):
         print(f"  {count_noun(len(result['skipped']), 'labelled video')} left out; {path} names them")
-    if result["tracks_without_labels"]:
+    if result.get("tracks_without_labels"):
         count = len(result["tracks_without_labels"])
         print(f"  {count_noun(count, 'track')} {'has' if count == 1 else 'have'} no labels")
     return 0

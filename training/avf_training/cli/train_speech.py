@@ -66,7 +66,12 @@ def _run(options: argparse.Namespace) -> int:
     require_files(options.encoder)
     show_progress("listing the windows")
     # After what is refused quickly: these load torch.
-    from avf_training.framewise.speech.speech_training import SpeechTrainingData, run_speech_training
+    from avf_training.framewise.speech.speech_training import (
+        SCORES,
+        SpeechTrainingData,
+        read_speech_result,
+        run_speech_training,
+    )
     from avf_training.framewise.speech.voice_windows import VoiceData
     from avf_training.framewise.tracks.sound_decoder import decode_sound
     from avf_training.framewise.tracks.sound_files import list_sound_files
@@ -93,9 +98,9 @@ def _run(options: argparse.Namespace) -> int:
     if path is None:
         print(f"{options.out}: stopped and saved; the same command goes on")
         return 0
-    result = json.loads(path.read_text("utf-8"))
+    result = read_speech_result(options.out)
     best = result["best"]
-    scores = "  ".join(f"{name} {best[name]:.4f}" for name in ("mean CCC", "macro F1") if best.get(name) is not None)
+    scores = "  ".join(f"{name} {best[name]:.4f}" for name in SCORES if best.get(name) is not None)
     print(f"{options.out}: {result['version']}, {result['task']}, protocol {result['protocol']}")
     print(f"  best at step {best['step'] + 1}: {scores}  {options.out / best['folder']}")
     if result["skipped"]:

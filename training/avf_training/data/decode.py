@@ -15,6 +15,7 @@ from avf_shards.errors import FaultError
 from avf_shards.schema.packed_jpeg import image_offsets
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 
+from avf_training.data.media_faults import describe_media_fault
 from avf_training.data.windows import on_stride
 
 Planes = npt.NDArray[np.uint8]
@@ -82,7 +83,7 @@ def decode_planes(
         if len(frames) < len(set(indices)):  # a foreign GOP has its reference frames at other indices
             frames = decoder(mp4, indices, False)
     except (av.error.FFmpegError, ValueError, IndexError, EOFError) as error:
-        raise FaultError(f"the video does not decode ({error})") from None
+        raise FaultError(f"the video does not decode ({describe_media_fault(error)})") from None
     return _stack_planes(frames, indices, into)
 
 
@@ -96,7 +97,7 @@ def decode_jpeg_planes(packed: bytes, indices: Sequence[int], into: Planes | Non
     try:
         images = _decode_jpegs(packed[offsets[n] : offsets[n + 1]] for n in present)
     except (av.error.FFmpegError, ValueError) as error:
-        raise FaultError(f"the video does not decode ({error})") from None
+        raise FaultError(f"the video does not decode ({describe_media_fault(error)})") from None
     if len(images) != len(present):
         raise FaultError(f"the video has {len(present) - len(images)} images that do not decode")
     return _stack_planes(dict(zip(present, images, strict=True)), indices, into)

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from avf_shards.errors import UserError
-from avf_shards.schema.versions import SCHEMA_VERSION, read_json, stamp
+from avf_shards.schema.versions import stamp
 from avf_shards.settings.config import bind
 from avf_shards.system.durable_io import replace_file
+
+from avf_training.framewise.combination.plan import EnsemblePlan
+from avf_training.framewise.json_records import add_remedy, bind_json_record
 
 RECORD = "ensemble.json"
 
@@ -110,17 +113,23 @@ def write_record(folder: Path, record: EnsembleRecord) -> None:
 
 
 def read_record(folder: Path) -> EnsembleRecord | None:
-    """Return the record of predictions, None where they are no ensemble's. Raises UserError or FaultError."""
+    """Return the record of predictions, None where they are no ensemble's. Raises UserError."""
     path = folder / RECORD
     if not path.is_file():
         return None
-    values = read_json(path, "frame ensemble")
-    values.pop(SCHEMA_VERSION)
+    remedy = f"it is damaged, or another version wrote it; remove {folder}, and run ensemble-frames again"
+    record = bind_json_record(EnsembleRecord, path, "frame ensemble", remedy)
+    with add_remedy(path, remedy):
+        bind(EnsemblePlan, record.plan, "plan")
+        for width, score in record.width_scores.items():
+            if not _is_number(width) or not (score is None or isinstance(score, int | float)):
+                raise UserError(f"width_scores: {width!r}: {score!r} is no width with a score")
+    return record
+
+
+def _is_number(text: str) -> bool:
     try:
-        return bind(EnsembleRecord, values)
-    except UserError as error:
-        first, *others = str(error).splitlines()
-        more = f", and {len(others)} faults more" if others else ""
-        raise UserError(
-            f"{path}: {first}{more}; another version wrote it; remove {folder}, and run ensemble-frames again"
-        ) from None
+        float(text)
+    except ValueError:
+        return False
+    return True

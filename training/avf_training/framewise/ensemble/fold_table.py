@@ -6,12 +6,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from avf_shards.errors import UserError
-from avf_shards.schema.versions import SCHEMA_VERSION, read_json, stamp
-from avf_shards.settings.config import bind, refuse
+from avf_shards.schema.versions import SCHEMA_VERSION, stamp
+from avf_shards.settings.config import refuse
 from avf_shards.system.durable_io import replace_file
 from avf_shards.system.own_files import json_table, require_replaceable
 
 from avf_training.framewise.ensemble.folds import grouped_folds
+from avf_training.framewise.json_records import bind_json_record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,12 +102,7 @@ def write_fold_table(path: Path, table: FoldTable) -> None:
 
 
 def read_fold_table(path: Path) -> FoldTable:
-    """Read a table. Raises UserError or FaultError that names the file and what is wrong."""
+    """Read a table. Raises UserError that names the file and what is wrong."""
     if not path.is_file():
         raise UserError(f"{path}: no such file; `avf-train frame-folds` writes one")
-    values = read_json(path, "frame folds")
-    values.pop(SCHEMA_VERSION)
-    try:
-        return bind(FoldTable, values)
-    except UserError as error:
-        raise UserError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from None
+    return bind_json_record(FoldTable, path, "frame folds", "`avf-train frame-folds` writes such a table")

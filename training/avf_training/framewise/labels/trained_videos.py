@@ -1,20 +1,22 @@
 """What a model was trained on: trained_videos.json beside its predictions, so that no learned one is scored as new."""
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from avf_shards.errors import UserError
-from avf_shards.schema.versions import SCHEMA_VERSION, read_json, stamp
+from avf_shards.schema.versions import stamp
 from avf_shards.settings.config import bind
 from avf_shards.system.durable_io import make_folder, replace_file
 
+from avf_training.framewise.json_records import bind_json_record
 from avf_training.framewise.labels.label_track import LabelTrack
 from avf_training.framewise.tracks.identity import TrackSubject
 
 FILE = "trained_videos.json"
+_REMEDY = "run the command that wrote these predictions again, which writes this file anew"
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -84,10 +86,10 @@ class TrainedVideos:
         replace_file(folder / FILE, text.encode())
 
 
-def bind_trained_videos(values: Mapping[str, Any], where: str) -> TrainedVideos:
+def bind_trained_videos(values: Any, where: str) -> TrainedVideos:
     """Return the record in the values of a file. Raises UserError for others."""
     try:
-        return bind(TrainedVideos, dict(values))
+        return bind(TrainedVideos, values)
     except UserError as error:
         raise UserError("\n".join(f"{where}: {line}" for line in str(error).splitlines())) from None
 
@@ -95,14 +97,12 @@ def bind_trained_videos(values: Mapping[str, Any], where: str) -> TrainedVideos:
 def read_trained_videos(folder: Path) -> TrainedVideos | None:
     """Return the record beside predictions; None where there is none, as of predictions of earlier versions.
 
-    Raises UserError, FaultError.
+    Raises UserError.
     """
     path = folder / FILE
     if not path.is_file():
         return None
-    values = read_json(path, "trained videos")
-    values.pop(SCHEMA_VERSION)
-    return bind_trained_videos(values, str(path))
+    return bind_json_record(TrainedVideos, path, "trained videos", _REMEDY)
 
 
 def split_trained(

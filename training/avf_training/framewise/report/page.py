@@ -26,6 +26,7 @@ from avf_training.framewise.report.scored_model import (
     choose_for_member,
     choose_test_videos,
     choose_videos,
+    count_trained,
     score_model,
 )
 from avf_training.framewise.report.tables import (
@@ -65,6 +66,9 @@ class FrameReport:
     task: str
     name: str  # of the predictions that are reported
     chosen: str  # which videos are scored, in words
+    trained_on: (
+        int | None
+    )  # of these, videos that the model, or each member that answers, was trained on; null: unknown
     behind_last: str  # labels behind the last prediction: repeat or leave_out
     models: tuple[ReportedModel, ...]  # the reported one first
     test_models: tuple[ReportedModel, ...]  # likewise on the test set, where no set is named; empty: it has no video
@@ -107,6 +111,7 @@ def write_frame_report(inputs: ReportInputs, out: Path) -> tuple[FrameReport, Pa
         task=task.name,
         name=main.name,
         chosen=chosen_text,
+        trained_on=count_trained(chosen, inputs.record, main.trained),
         behind_last=behind_last,
         models=tuple(_describe_model(task, model) for model in models),
         test_models=tuple(_describe_model(task, model) for model in test_models),
@@ -161,6 +166,7 @@ def _render(
     }
     return environment.get_template("frames.html").render(
         report=report,
+        chosen=count_chosen(len(report.videos), report.chosen),
         task=task,
         record=inputs.record,
         columns=["mean", *task.classes],
@@ -226,12 +232,28 @@ def _choose_curves(
 
 def summarize(report: FrameReport, task: FrameLabelTask) -> list[str]:
     """Return the lines that the command prints."""
-    lines = [f"{'':<24}{'videos':>8}{'frames':>12}{task.metric:>12}"]
+    lines = [_describe_chosen(report), f"{'':<24}{'videos':>8}{'frames':>12}{task.metric:>12}"]
     lines += [_summarize_model(model, task) for model in report.models]
     if report.test_models:
         lines.append("the test set:")
         lines += [_summarize_model(model, task) for model in report.test_models]
     return lines
+
+
+def _describe_chosen(report: FrameReport) -> str:
+    """Return which set is scored, and how many of its videos the model was trained on."""
+    trained = "" if report.trained_on else "; the model was trained on none of them"
+    if report.trained_on is None:
+        trained = "; its predictions do not say which videos the model was trained on"
+    return f"{report.name} on {count_chosen(len(report.videos), report.chosen)}{trained}"
+
+
+def count_chosen(videos: int, chosen: str) -> str:
+    """Return which videos are scored, with their number."""
+    if videos == 1:
+        return f"1 {chosen.removeprefix('all ').replace('labelled videos', 'labelled video', 1)}"
+    every = "all " if chosen.startswith("all ") else ""
+    return f"{every}{videos:,} {chosen.removeprefix('all ')}"
 
 
 def _summarize_model(model: ReportedModel, task: FrameLabelTask) -> str:

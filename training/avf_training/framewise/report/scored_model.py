@@ -106,25 +106,37 @@ def choose_videos(
         chosen = [subject for subject in subjects if subject in scored and labels[subject].split != "test"]
         if not chosen:
             raise UserError(
-                f"{record.name}: every labelled video was seen in training, or is of the set test; name a set with "
-                "--split"
+                f"{record.name}: every labelled video was seen in training, is of the set test, or had no labels when "
+                "ensemble-frames ran; name a set with --split, or run ensemble-frames again with --labels"
             )
         return "labelled videos that are new to the ensemble's members, without those of the test set", chosen
     if split is None:
         return _choose_new(labels, subjects, trained)
-    learned, _ = split_trained(trained, subjects)
     if split == "all":
-        known = f", {len(learned)} of which the model was trained on" if learned else ""
+        learned = count_trained(subjects, record, trained)
+        known = f", {learned} of which the model was trained on" if learned else ""
         return f"all labelled videos ({_count_sets(labels, subjects)}{known})", subjects
     chosen = [subject for subject in subjects if labels[subject].split == split]
     if not chosen:
         sets = sorted({str(labels[subject].split or "none") for subject in subjects})
         raise UserError(f"--split {split}: no video of this set has predictions; there are videos of {', '.join(sets)}")
-    seen = 0 if record is None else len({_subject_of(each) for each in record.videos if not each.scored} & {*chosen})
-    words = f", {seen} of which every member that answers was trained on" if seen else ""
-    if record is None and (seen := len({*learned} & {*chosen})):
-        words = f", {seen} of which the model was trained on"
+    seen = count_trained(chosen, record, trained)
+    whom = "the model" if record is None else "every member that answers"
+    words = f", {seen} of which {whom} was trained on" if seen else ""
     return f"labelled videos of the {split} set{words}", chosen
+
+
+def count_trained(
+    chosen: Collection[TrackSubject], record: EnsembleRecord | None, trained: TrainedVideos | None
+) -> int | None:
+    """Return how many videos a model, or every member that answers, was trained on; None where nothing says it."""
+    if trained is not None:
+        return len(split_trained(trained, chosen)[0])
+    if record is None:
+        return None
+    # Ensembles of earlier versions: what was not labelled when they were written was not scored either.
+    seen = {_subject_of(each) for each in record.videos if not each.scored and each.split is not None}
+    return len(seen & {*chosen})
 
 
 def _choose_new(

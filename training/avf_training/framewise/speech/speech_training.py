@@ -15,11 +15,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from avf_shards.errors import FaultError, UserError
+from avf_shards.schema.fields import Fields
 from avf_shards.schema.versions import stamp
 from avf_shards.system import durable_io
 
 from avf_training.config.hints import log_few_steps
 from avf_training.distributed.collectives import process_group
+from avf_training.framewise.json_records import add_remedy, read_json_record
 from avf_training.framewise.metrics import EXPRESSIONS
 from avf_training.framewise.models.speech_encoder import PDEM
 from avf_training.framewise.protocol import list_differences
@@ -30,6 +32,7 @@ from avf_training.framewise.speech.speech_recipe import FREE, SpeechRecipe
 from avf_training.framewise.speech.voice_windows import VoiceData, VoiceSets, list_voice_windows
 from avf_training.framewise.speech.wave_store import WaveStore
 from avf_training.framewise.tracks.extractor import digest_weights
+from avf_training.framewise.tracks.frame_rates import warn_of_rates_together
 from avf_training.framewise.tracks.speech_extractors import read_speech_config
 from avf_training.models.flops import NO_PEAK
 from avf_training.trainer.checkpoint import Checkpoints
@@ -44,6 +47,8 @@ from avf_training.trainer.tensorboard import TensorBoardLogger
 from avf_training.trainer.train_step import TrainStep
 from avf_training.trainer.trainer import RunLengths, Trainer
 
+_REMEDY = "where RUN is one of train-speech, remove this file and run the same command again, which writes it anew"
+SCORES = ("mean CCC", "macro F1")  # of results, by what the run learns
 STAGE = "train-speech"  # in run.json, and the command that made the run
 BEST, WAVES = "best", "waves"
 
@@ -76,9 +81,10 @@ def run_speech_training(
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     torch.set_float32_matmul_precision("highest")
-    sets = list_voice_windows(
-        data.voice, recipe.label_tasks, clock=recipe.options.audio_clock, skips=recipe.missing == "skip"
-    )
+    with warn_of_rates_together():
+        sets = list_voice_windows(
+            data.voice, recipe.label_tasks, clock=recipe.options.audio_clock, skips=recipe.missing == "skip"
+        )
     with process_group(device) as context, ExitStack() as until_done:
         if context.size > 1:
             raise UserError("train-speech runs in one process; start it without torchrun")
@@ -246,6 +252,23 @@ class SpeechRun:
         data = f"{len(self.loader):,} windows, {len(self.validation):,} for validation"
         lengths = f"{self.steps} steps, {self.loader.steps_per_epoch} per epoch"
         return f"{self.recipe.task}: {data}; {self.recipe.version}, {learned:,} parameters learn; {lengths}"
+
+
+def read_speech_result(run: Path) -> dict[str, Any]:
+    """Return RUN/result.json. Raises UserError where it is damaged or of another command."""
+    path = run / RESULT
+    result = read_json_record(path, "speech result", _REMEDY)
+    with add_remedy(path, _REMEDY):
+        fields = Fields.from_value(result, str(path))
+        for name in ("task", "version", "protocol"):
+            fields.text(name)
+        fields.text_list("skipped")
+        best = fields.table("best")
+        best.integer("step")
+        best.text("folder")
+        for name in SCORES:
+            best.optional_number(name)
+    return result
 
 
 def _best_row(out: Path, before: int | None = None) -> dict[str, Any] | None:

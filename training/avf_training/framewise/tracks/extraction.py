@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from avf_shards.errors import FaultError
+from avf_shards.text import count_noun
 
 from avf_training.framewise.tracks.errors import OtherTrackError
 from avf_training.framewise.tracks.extractor import TrackExtractor
@@ -65,13 +66,33 @@ class TrackExtraction:
 
     def list_missing(self, inputs: Iterable[TrackInput]) -> list[TrackInput]:
         """Return the inputs whose track is missing, and count the others. Raises OtherTrackError as `run`."""
-        return [each for each in inputs if not self._stands(each)]
+        missing, refused = [], []
+        for each in inputs:
+            try:
+                if not self._stands(each):
+                    missing.append(each)
+            except OtherTrackError as error:
+                refused.append(str(error))
+        if refused:
+            others = len(missing) + self.report.skipped
+            closing = (
+                f"\n{count_noun(len(refused), 'track')} of {len(refused) + others:,} cannot be extracted here; nothing "
+                "was written"
+            )
+            raise OtherTrackError(refused[0] + (closing if len(refused) > 1 else ""))
+        return missing
 
     def _stands(self, track_input: TrackInput) -> bool:
         """Return whether a track stands there, and count it; a damaged one is removed. Raises OtherTrackError."""
         subject, path = track_input.subject, self._path(track_input.subject)
-        refusal = f"{path}: was extracted from another input of {subject}; remove it, or name another folder"
         identity = self._extractor.identity
+
+        def refusal(track: FeatureTrack) -> str:
+            return (
+                f"{path}: was extracted from another input of {subject} ({track_input.describe_change(track.fps)}); "
+                "name that input, remove the track, or name another folder with --out or another name with --name"
+            )
+
         if not is_written(path, subject, identity, inputs_sha256=track_input.inputs_sha256, refusal=refusal):
             return False
         self.report.skipped += 1

@@ -1,6 +1,11 @@
 """Frames a second: which numbers are any, and when two rates of one video are the same. One rule for every command."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from avf_shards.text import count_noun
 
 from avf_training.framewise.tracks.errors import OtherTrackError
 
@@ -11,6 +16,9 @@ SAME_SHARE = 1e-4
 TOLERATED_SHARE = 0.01
 """Share by which two rates of one video may differ; 30 and 29.97 are joined, with a warning."""
 _SPAN_S = 600  # over which a difference is told
+_MAX_NAMED = 3  # pairs in one warning
+_collected: ContextVar[dict[str, float] | None] = ContextVar("rates that differ", default=None)
+"""What differs and by how many seconds after ten minutes, inside `warn_of_rates_together`; None: each is told alone."""
 
 
 def is_frame_rate(fps: float) -> bool:
@@ -29,8 +37,34 @@ def check_same_rate(what: str, fps: float, other: str, other_fps: float) -> None
             f"{fps:g} frames a second in the {what}, and {other_fps:g} in {other}; write both with the same --fps"
         )
     if abs(fps - other_fps) > SAME_SHARE * other_fps:
-        log.warning(
-            "%g frames a second in the %s, and %g in %s; they are joined by the numbers of frames, and are %.1f s "
-            "apart after ten minutes if both numbers are right",
-            *(fps, what, other_fps, other, _SPAN_S * abs(fps - other_fps) / other_fps),
-        )
+        sentence = f"{fps:g} frames a second in the {what}, and {other_fps:g} in {other}"
+        drift_s = _SPAN_S * abs(fps - other_fps) / other_fps
+        collected = _collected.get()
+        if collected is None:
+            log.warning("%s; %s", sentence, _describe_drift(drift_s))
+        else:
+            collected[sentence] = drift_s
+
+
+@contextmanager
+def warn_of_rates_together() -> Iterator[None]:
+    """Log the warnings of `check_same_rate` inside the block as one at its end, with their number and the first few."""
+    collected: dict[str, float] = {}
+    token = _collected.set(collected)
+    try:
+        yield
+    finally:
+        _collected.reset(token)
+        if collected:
+            named = "; ".join(list(collected)[:_MAX_NAMED])
+            more = len(collected) - _MAX_NAMED
+            count = f"{count_noun(len(collected), 'pair')} of rates differ: " if len(collected) > 1 else ""
+            rest = f"; and {more:,} more" if more > 0 else ""
+            log.warning("%s%s%s; %s", count, named, rest, _describe_drift(max(collected.values())))
+
+
+def _describe_drift(drift_s: float) -> str:
+    return (
+        f"they are joined by the numbers of frames, and are {drift_s:.1f} s apart after ten minutes if both numbers "
+        "are right"
+    )

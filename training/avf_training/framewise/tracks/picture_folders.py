@@ -6,6 +6,7 @@ Shapes: N pictures, H W height and width, P side of the network's input, B pictu
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import numpy.typing as npt
 import torch
 from avf_shards.errors import FaultError, UserError
 from avf_shards.system.storage_faults import raise_machine_fault, read_bytes
+from avf_shards.text import count_noun
 from torch import Tensor
 
 from avf_training.data.picture import decode_rgb
@@ -26,6 +28,9 @@ from avf_training.framewise.tracks.frame_rates import is_frame_rate
 from avf_training.framewise.tracks.identity import TrackSubject
 from avf_training.framewise.tracks.track_input import FootageStretch, TrackInput
 
+log = logging.getLogger(__name__)
+_ENDINGS = (".jpg", ".jpeg", ".png")
+_MAX_NAMED = 3  # pictures in a message
 _PICTURE = re.compile(r"(\d{1,9})\.(?:jpg|jpeg|png)", re.IGNORECASE)
 
 
@@ -112,6 +117,7 @@ def picture_inputs(
             subject=TrackSubject(source=source, video_id=each.name),
             fps=fps,
             inputs_sha256=hashlib.sha256(json.dumps([fps, listed]).encode()).hexdigest(),
+            noun="pictures",
             read=partial(_read_pictures, files, fps),
         )
 
@@ -119,12 +125,16 @@ def picture_inputs(
 def numbered_pictures(folder: Path) -> dict[int, Path]:
     """Return the pictures of a video by the numbers of their frames, rising; other files are left out.
 
-    Raises FaultError for a folder without pictures, and for a number that two pictures have or that is 0.
+    Pictures whose name is no number are told of. Raises FaultError for a folder without numbered pictures, and for a
+    number that two pictures have or that is 0.
     """
     files: dict[int, Path] = {}
+    others: list[str] = []
     for file in sorted(folder.iterdir()):
         number = _number(file)
         if number is None:
+            if file.suffix.lower() in _ENDINGS:
+                others.append(file.name)
             continue
         if number < 1 or number in files:
             other = (
@@ -132,8 +142,14 @@ def numbered_pictures(folder: Path) -> dict[int, Path]:
             )
             raise FaultError(f"{file}: {other}")
         files[number] = file
+    unnumbered = f"; the name of {others[0]!r} is none" if others else ""
     if not files:
-        raise FaultError(f"{folder}: holds no picture with a number for its name, as 00001.jpg")
+        raise FaultError(f"{folder}: holds no picture with a number for its name, as 00001.jpg{unnumbered}")
+    if others:
+        log.warning(
+            "%s: %s left out, as their names are no numbers of frames, as in 00001.jpg: %s",
+            *(folder, count_noun(len(others), "picture"), ", ".join(others[:_MAX_NAMED])),
+        )
     return dict(sorted(files.items()))
 
 

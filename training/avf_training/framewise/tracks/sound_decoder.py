@@ -28,6 +28,8 @@ from avf_shards.system.memory_limit import lower_limit, reserved_memory_bytes
 from avf_shards.system.storage_faults import open_plain, raise_machine_fault
 from avf_shards.timeline import SAMPLE_RATE_HZ
 
+from avf_training.data.media_faults import describe_media_fault
+
 MAX_S = 6 * 3600  # of sound; what is longer is refused
 _MAX_OFFSET_S = 3600.0  # between the starts of picture and sound
 _NO_PROTOCOL = {"protocol_whitelist": "none"}  # FFmpeg opens no other file and no address that a file names
@@ -156,7 +158,7 @@ def _write_blocks(path: Path, rate_hz: int, out: IO[bytes]) -> None:
             raise_machine_fault(error)
         except OSError as machine:
             errno = machine.errno
-        fault = f"its sound does not decode ({(str(error).splitlines() or [type(error).__name__])[0][:_LONGEST_FAULT]})"
+        fault = f"its sound does not decode ({describe_media_fault(error)[:_LONGEST_FAULT]})"
     out.write(_SIZE.pack(0) + json.dumps({"fault": fault, "errno": errno}).encode())
     out.flush()
 

@@ -86,6 +86,7 @@ def sound_inputs(
             subject=TrackSubject(source=source, video_id=file.stem),
             fps=fps,
             inputs_sha256=hashlib.sha256(json.dumps([fps, file.name, file.stat().st_size]).encode()).hexdigest(),
+            noun="file",
             read=partial(_read_sound, file, fps, separator),
         )
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -96,11 +96,17 @@ class TrackFolder:
 
 
 def is_written(
-    path: Path, subject: TrackSubject, identity: ExtractorIdentity, *, inputs_sha256: str, refusal: str
+    path: Path,
+    subject: TrackSubject,
+    identity: ExtractorIdentity,
+    *,
+    inputs_sha256: str,
+    refusal: Callable[[FeatureTrack], str],
 ) -> bool:
     """Return whether the track of a subject stands at `path`; a damaged one is removed, and reported.
 
-    Raises OtherTrackError for a track of another subject or extractor, and with `refusal` for one of other inputs.
+    Raises OtherTrackError for a track of another subject or extractor, and for one of other inputs with what `refusal`
+    returns.
     """
     try:
         track = read_track(path, subject=subject, extractor=identity)
@@ -111,7 +117,7 @@ def is_written(
         durable_io.remove(path)
         return False
     if track.inputs_sha256 != inputs_sha256:
-        raise OtherTrackError(refusal)
+        raise OtherTrackError(refusal(track))
     return True
 
 

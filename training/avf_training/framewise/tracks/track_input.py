@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -39,4 +40,15 @@ class TrackInput:
     subject: TrackSubject
     fps: float  # frames a second of the video whose frames are counted
     inputs_sha256: str  # changes where the track would
+    noun: Literal["clips", "pictures", "file"] = "clips"  # what is looked at; the rate of clips is no option
     read: Callable[[], Iterator[FootageStretch]]  # opens the stretches in order of time; raises FaultError
+
+    def describe_change(self, stored_fps: float) -> str:
+        """Return how this input differs from that of a track with other frames a second or another digest."""
+        if stored_fps != self.fps:
+            if self.noun == "clips":
+                return f"of {stored_fps:g} frames a second, and now {self.fps:g}"
+            return f"with --fps {stored_fps:g}, and now --fps {self.fps:g}"
+        verb = "has" if self.noun == "file" else "have"
+        changed = {"clips": "keys, settings or files", "pictures": "names or sizes", "file": "name or size"}[self.noun]
+        return f"its {self.noun} {verb} other {changed} now"

@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from avf_shards.errors import UserError
-from avf_shards.schema.versions import read_json, stamp
+from avf_shards.schema.fields import Fields
+from avf_shards.schema.versions import stamp
 from avf_shards.system import durable_io
 
+from avf_training.framewise.json_records import add_remedy, read_json_record
 from avf_training.framewise.protocol import ProtocolOptions, list_differences, list_used_options, part_of_model
 from avf_training.framewise.training.frame_network import FrameModelSpec
 from avf_training.framewise.training.frame_selection import WHOLE, FrameSelection
 from avf_training.framewise.training.labelled_videos import LabelledVideo, LabelledVideos
 from avf_training.framewise.training.unpredicted_frames import ValidationCounts
 from avf_training.trainer.run_folder import MODEL, RESULT
+
+_REMEDY = "name a run of train-frames; where it is one, remove this file and train again, which writes it anew"
 
 
 def describe_run(
@@ -88,10 +92,39 @@ def write_result(out: Path, result: dict[str, Any]) -> Path:
 
 
 def read_result(run: Path) -> dict[str, Any]:
-    """Return the result of a finished run. Raises UserError where the folder holds none."""
-    if not (run / RESULT).is_file():
+    """Return the result of a finished run, whose model and best epochs are named.
+
+    Raises UserError where the folder holds none, or one that is damaged or of another command.
+    """
+    path = run / RESULT
+    if not path.is_file():
         raise UserError(f"{run}: is no finished run of `avf-train train-frames` (no {RESULT})")
-    return read_json(run / RESULT, "frame result")
+    result = read_json_record(path, "frame result", _REMEDY)
+    with add_remedy(path, _REMEDY):
+        _check_result(Fields.from_value(result, str(path)))
+    return result
+
+
+def _check_result(fields: Fields) -> None:
+    for name in ("task", "model", "select", "protocol"):
+        fields.text(name)
+    for row in fields.items("differences"):
+        Fields.from_value(row, f"{fields.where}: differences").text("option")
+    best = fields.table("best")
+    best.table(WHOLE)
+    for name in best.values:
+        entry = best.table(name)
+        entry.text("metric")
+        entry.text("folder")
+        entry.optional_number("score")
+    for name in ("absent_classes", "skipped", "tracks_without_labels"):
+        if name in fields.values:  # results of earlier versions lack some
+            fields.text_list(name)
+    if "validation" in fields.values:
+        counts = fields.table("validation")
+        for name in ("repeated", "left_out"):
+            if name in counts.values:
+                counts.integer(name)
 
 
 def _describe_set(videos: Sequence[LabelledVideo]) -> dict[str, int]:

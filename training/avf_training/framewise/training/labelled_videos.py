@@ -80,8 +80,10 @@ def read_labelled_videos(
             f"--set missing_tracks=skip:\n  {listed}{more}"
         )
     skipped += missing
-    for sentence in skipped:
+    for sentence in skipped[:_MAX_NAMED]:
         log.warning("left out: %s", sentence)
+    if len(skipped) > _MAX_NAMED:
+        log.warning("left out: %s more, which RUN/result.json names", f"{len(skipped) - _MAX_NAMED:,}")
     for name, videos in zip(("training", "validation"), pairs, strict=True):
         if not videos:
             raise UserError(f"{labels}: no {name} video of {task.name} has labels and tracks")

@@ -78,7 +78,7 @@ def load_predictor(run: Path, name: str, device: str = "cpu", *, layer: str | No
         "task": result["task"],
         "model": result["model"],
         "select": "+".join(names),
-        "protocol": json.dumps([[row["option"], row["value"]] for row in result["differences"]]),
+        "protocol": json.dumps([[row["option"], row.get("value")] for row in result["differences"]]),
     }
     if layer is not None:
         settings = {key: value for key, value in settings.items() if key != "task"} | {"layer": "last"}
@@ -145,7 +145,14 @@ class TrackPrediction:
 
     def _stands(self, tracks: JoinedTracks) -> bool:
         path = self._folder.path(self._predictor.identity.name, tracks.subject)
-        refusal = f"{path}: was predicted from other tracks; remove it, or name another folder"
+
+        def refusal(track: FeatureTrack) -> str:
+            rates = f"of {track.fps:g} frames a second, and now {tracks.fps:g}; " if track.fps != tracks.fps else ""
+            return (
+                f"{path}: was predicted from other tracks of {tracks.subject} ({rates}they were extracted again "
+                "since); remove it, or name another folder with --out or another name with --name"
+            )
+
         identity = self._predictor.identity
         if not is_written(path, tracks.subject, identity, inputs_sha256=tracks.inputs_sha256, refusal=refusal):
             return False

@@ -23,6 +23,7 @@ from avf_training.distributed.parallelize import wrap_ddp
 from avf_training.evaluation.metrics import Floats
 from avf_training.framewise.labels.tasks import FrameLabelTask
 from avf_training.framewise.protocol import ProtocolOptions
+from avf_training.framewise.tracks.frame_rates import warn_of_rates_together
 from avf_training.framewise.training.frame_network import FrameModelSpec, FrameNetwork
 from avf_training.framewise.training.frame_objective import frames_forward, make_frame_loss, two_branch_forward
 from avf_training.framewise.training.frame_prediction import predict_rows
@@ -87,7 +88,8 @@ def run_frame_training(recipe: FrameRecipe, data: FrameTrainingData, out: Path, 
     use_single_precision(recipe.threads)
     store = RowStore(out) if recipe.rows_in == "disk" else None
     reader = JoinedTracksReader(data.tracks, recipe.visual, recipe.audio, store=store)
-    videos = read_labelled_videos(data.labels, data.task, recipe, reader)
+    with warn_of_rates_together():
+        videos = read_labelled_videos(data.labels, data.task, recipe, reader)
     widths = tuple(reader.widths[name] for name in recipe.extractors)
     spec = FrameModelSpec(recipe=recipe, task=data.task, identities=reader.identities, widths=widths)
     with process_group(device) as context, ExitStack() as until_done:
@@ -96,13 +98,15 @@ def run_frame_training(recipe: FrameRecipe, data: FrameTrainingData, out: Path, 
         if recipe.model == "kernel_elm":
             lock = until_done.enter_context(exclusive_lock(out))
             freeze_identity(out, {"recipe": recipe.frozen(), "frames": spec.to_json()}, 0, FREE)
-            return train_kernel_machine(spec, videos, out)
+            with warn_of_rates_together():
+                return train_kernel_machine(spec, videos, out)
         base = None
         if recipe.model == "fusion_two_branches":
             base, digest = load_base(spec)
             spec = replace(spec, base_sha256=digest)
             videos = add_trained_of_base(spec, videos)
-        run = FrameRun(spec, videos, context, base)
+        with warn_of_rates_together():
+            run = FrameRun(spec, videos, context, base)
         lock = until_done.enter_context(exclusive_lock(out, context.rank))
         identity = {"recipe": recipe.frozen(), "frames": spec.to_json(), "windows": run.loader.digest()}
         freeze_identity(out, identity, context.rank, FREE)
@@ -205,7 +209,10 @@ class FrameRun:
         return FrameSelection(out, self.spec.task, self.recipe.patience, self.every)
 
     def evaluate(self) -> dict[str, float]:
-        """Return the scores of all validation frames together, each as `report-frames` scores it. Collective: each process predicts its share."""
+        """Return the scores of all validation frames together, each as `report-frames` scores it.
+
+        Collective: each process predicts its share.
+        """
         videos = [pair for pair in zip(self.validation, self._without_row, strict=True) if len(pair[0].frames_N)]
         self.model.eval()
         try:

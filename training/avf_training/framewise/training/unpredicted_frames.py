@@ -102,7 +102,7 @@ def join_predictions(
         options: which decide whether frames without a prediction of their own count.
     """
     truth_NK = video.values_NK.astype(np.float64)
-    known_N = np.isfinite(predicted_NO).all(1)
+    known_N = np.asarray(np.isfinite(predicted_NO).all(1))
     if not counts_every_frame(options) or not known_N.any():
         return truth_NK[known_N], predicted_NO[known_N]
     filled_NO = _fill_between(video, predicted_NO, known_N)
@@ -132,7 +132,7 @@ def count_validation(
     """Return how many frames of validation are scored, and how many have no prediction of their own."""
     scored = repeated = left_out = 0
     for video, without in zip(videos, missing, strict=True):
-        valid_N = np.isfinite(video.values_NK).all(1)
+        valid_N = np.asarray(np.isfinite(video.values_NK).all(1))
         rows = int(valid_N.sum())
         if counts_every_frame(options) and len(video.frames_N):
             scored, repeated = scored + rows + len(without), repeated + len(without)
