@@ -35,18 +35,24 @@ class Faults:
         """Add a sentence about the value at `full_key`, behind the position of that value.
 
         Args:
-            fields: names of values below `full_key` that the sentence is about, whose positions are named instead.
+            fields: names of values below `full_key`, dotted where they lie in tables, that the sentence is about: their
+                positions are named instead. One without a position has that of the nearest table below `full_key`.
         """
         prefix = f"{full_key}." if full_key else ""
-        positions = [self._positions[prefix + name] for name in fields if prefix + name in self._positions]
+        known = [self._nearest(prefix + name) for name in fields]
+        positions = [self._positions[name] for name in known if name.startswith(prefix) and name]
         position = ", ".join(dict.fromkeys(positions)) or self.position(full_key)
         self.messages.append(f"{position}: {message}" if position else message)
 
     def position(self, full_key: str) -> str:
         """Return where the value at `full_key`, or else the nearest table around it, was given; empty if unknown."""
+        return self._positions.get(self._nearest(full_key), "")
+
+    def _nearest(self, full_key: str) -> str:
+        """Return the dotted name, or else that of the nearest table around it, which has a position; else nothing."""
         while full_key not in self._positions and full_key:
             full_key = full_key[: max(full_key.rfind("."), full_key.rfind("["), 0)]
-        return self._positions.get(full_key, "")
+        return full_key
 
     def raise_all(self) -> None:
         """Raise UserError with each different message on a line of its own, unless there is none."""
@@ -98,7 +104,9 @@ def bind_collecting(cls: type[T], values: Mapping[str, Any], where: str, faults:
         return cls(**arguments)
     except ValueError as error:
         for line in str(error).splitlines():
-            mentioned = [word for word in re.findall(r"\w+", line) if word in fields]
+            names = [name for name in re.findall(r"\w+(?:\.\w+)*", line) if name.partition(".")[0] in fields]
+            dotted = [name for name in names if "." in name]  # beside them "speaker" may be a value
+            mentioned = dotted or names
             faults.add(where, f"{where or cls.__name__}: {line}", fields=mentioned)
         return None
 

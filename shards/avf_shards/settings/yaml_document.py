@@ -47,6 +47,8 @@ class YamlDocument:
             for index, item in enumerate(node.value):
                 self._note(item, f"{name}[{index}]", item.start_mark.line, parents)
         elif isinstance(node, yaml.MappingNode):
+            for merged in reversed(_merged_tables(node)):  # a key that is given here, or in an earlier one, counts
+                self._note(merged, name, line, parents)
             first: dict[str, int] = {}
             for key, item in node.value:
                 if key.tag == _MERGE_TAG or not isinstance(key, yaml.ScalarNode):
@@ -57,6 +59,15 @@ class YamlDocument:
                     self.faults.append(f"{where}, first in line {first[key.value] + 1}; keep one of them")
                 first.setdefault(key.value, key_line)
                 self._note(item, key_name, key_line, parents)
+
+
+def _merged_tables(node: yaml.MappingNode) -> list[yaml.Node]:
+    """Return the tables whose keys a table takes over by the key `<<`, the one that counts first."""
+    merged: list[yaml.Node] = []
+    for key, item in node.value:
+        if key.tag == _MERGE_TAG:
+            merged += item.value if isinstance(item, yaml.SequenceNode) else [item]
+    return [each for each in merged if isinstance(each, yaml.MappingNode)]
 
 
 def _count_values(node: yaml.Node, counts: dict[int, int] | None = None) -> int:

@@ -1,6 +1,6 @@
 """Settings as they stand in YAML files and `--set key=value`, each with the file and line where it was given."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ class YamlSettings:
         """Return these settings with those of `over` in place of their own, nested tables key by key."""
         return YamlSettings(
             values=merge(self.values, over.values),
-            positions={**self.positions, **over.positions},
+            positions={**_positions_that_stay(self.positions, self.values, over.values), **over.positions},
             faults=(*self.faults, *over.faults),
         )
 
@@ -45,9 +45,10 @@ class YamlSettings:
         # The tables around the value keep the lines of their files: only the value was given here.
         parts = name.split(".")
         around = {".".join(parts[:count]): f"--set {text}" for count in range(len(parts))}
+        given = nest(name, document.value)
         return YamlSettings(
-            values=merge(self.values, nest(name, document.value)),
-            positions={**around, **self.positions, **document.positions},
+            values=merge(self.values, given),
+            positions={**around, **_positions_that_stay(self.positions, self.values, given), **document.positions},
             faults=(*self.faults, *document.faults),
         )
 
@@ -68,6 +69,23 @@ class YamlSettings:
         faults = Faults(self.positions)
         faults.messages += self.faults
         return faults
+
+
+def _positions_that_stay(
+    positions: Mapping[str, str], values: Mapping[str, Any], over: Mapping[str, Any]
+) -> dict[str, str]:
+    """Return the positions without those of values that stand in tables of `values` which `over` replaces."""
+    replaced = tuple(f"{name}{below}" for name in _replaced_names(values, over, "") for below in ".[")
+    return {name: position for name, position in positions.items() if not name.startswith(replaced)}
+
+
+def _replaced_names(values: Mapping[str, Any], over: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    """Yield the dotted names of values that `merge` replaces, and does not merge."""
+    for key in values.keys() & over.keys():
+        if isinstance(values[key], Mapping) and isinstance(over[key], Mapping):
+            yield from _replaced_names(values[key], over[key], f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
 
 
 def read_settings(path: Path, label: str | None = None) -> YamlSettings:

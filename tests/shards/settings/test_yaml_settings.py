@@ -20,6 +20,17 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Two tables, of which a rule names values by their dotted names."""
+
+    limits: Limits
+    name: Limits
+
+    def __post_init__(self) -> None:
+        refuse((self.limits.low > self.name.high, "limits.low is above name.high, whatever name says"))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     limits: Limits
     rows: tuple[Limits, ...] = ()
@@ -77,6 +88,30 @@ def test_a_fault_is_where_the_value_came_from(tmp_path: Path) -> None:
     )
     assert merged.override("limits.high=3", "a=1").bind(Settings) == Settings(limits=Limits(low=2, high=3))
     assert faults_of(read(tmp_path, "rows: []\n")) == ["mine.yaml: limits: missing, and it has no default"]
+
+
+def test_a_rule_about_values_of_two_tables_names_where_those_values_came_from(tmp_path: Path) -> None:
+    base = read(tmp_path, "limits:\n  low: 0\n  high: 9\nname:\n  low: 0\n  high: 1\n", "base.yaml")
+    settings = base.merge(read(tmp_path, "limits:\n  high: 8\n")).override("limits.low=2", "a=1")
+    with pytest.raises(UserError, match=r"^--set limits.low=2, base.yaml:6: Pair: limits.low is above name.high, "):
+        settings.bind(Pair)
+
+
+def test_what_a_table_held_before_another_value_took_its_place_is_not_named(tmp_path: Path) -> None:
+    base = read(tmp_path, "limits:\n  low: 0\n  high: 1\nrows:\n- {low: 0}\n- {low: 0}\n", "base.yaml")
+    replaced = base.merge(read(tmp_path, "limits: 5\nrows:\n- {high: -1}\n"))
+    assert faults_of(replaced) == [
+        "mine.yaml:1: limits: expected a table of settings, got 5",
+        "mine.yaml:3: rows[0]: low must be below high",
+    ]
+    assert not [position for position in replaced.positions.values() if position.startswith("base.yaml:")]
+    assert faults_of(base.override("limits=[]", "a=1"))[0].startswith("--set limits=[]: limits: expected a table")
+
+
+def test_a_value_that_a_table_takes_over_from_another_stands_where_it_was_written(tmp_path: Path) -> None:
+    base = read(tmp_path, "limits:\n  low: 0\n  high: 1\n", "base.yaml")
+    text = "tables:\n  a: &a\n    high: 5\n    low: 4\nlimits:\n  <<: [*a, {high: 7}]\n  high: 3\n"
+    assert faults_of(base.merge(read(tmp_path, text))) == ["mine.yaml:4, mine.yaml:7: limits: low must be below high"]
 
 
 @pytest.mark.parametrize(
