@@ -7,7 +7,7 @@ other. P-values are corrected for the number of tests (S. Holm, 1979).
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -59,14 +59,30 @@ class SourceComparison:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ChangedBackend:
+    """A stage that the two runs measured with different backends."""
+
+    stage: str  # as the runs' identities name it
+    before: str  # backend of the first run; "none" where the run had no such stage
+    after: str  # backend of the second run
+
+    def __str__(self) -> str:
+        return f"{self.stage} {self.before} -> {self.after}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """Comparison of all sources of two runs."""
 
     sources: tuple[SourceComparison, ...]  # sorted by name
+    backends: tuple[ChangedBackend, ...] = ()  # sorted by stage
 
     def as_json(self) -> dict[str, Any]:
         """Return the values that --json prints."""
-        return {"sources": [asdict(source) for source in self.sources]}
+        return {
+            "backends": [asdict(backend) for backend in self.backends],
+            "sources": [asdict(source) for source in self.sources],
+        }
 
 
 _Timeline = list[tuple[int, int, str]]  # (first frame, frame after the last, outcome) of each span
@@ -95,6 +111,15 @@ def compare_ledgers(before: pa.Table, after: pa.Table) -> Comparison:
         shifts = tuple(replace(shift, p=next(corrected)) for shift in source.shifts)
         corrected_sources.append(replace(source, sign_p=sign_p, shifts=shifts))
     return Comparison(sources=tuple(corrected_sources))
+
+
+def compare_backends(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[ChangedBackend, ...]:
+    """Return the stages whose backends (stage -> name) are not the same in two runs."""
+    changes = (
+        ChangedBackend(stage=stage, before=before.get(stage, "none"), after=after.get(stage, "none"))
+        for stage in sorted({*before, *after})
+    )
+    return tuple(change for change in changes if change.before != change.after)
 
 
 def holm(p_values: Iterable[float]) -> list[float]:

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,12 +103,13 @@ def _print_review(options: argparse.Namespace) -> int:
 
 
 def _print_comparison(options: argparse.Namespace) -> int:
-    from avf_curation.audit.compare import compare_ledgers
+    from avf_curation.audit.compare import compare_backends, compare_ledgers
     from avf_curation.console.comparison_lines import print_comparison
     from avf_curation.console.terminal import make_console
-    from avf_curation.runs.snapshots import load_ledgers
+    from avf_curation.runs.snapshots import load_backends, load_ledgers
 
-    comparison = compare_ledgers(*load_ledgers(str(options.folder), options.other))
+    names = str(options.folder), options.other
+    comparison = replace(compare_ledgers(*load_ledgers(*names)), backends=compare_backends(*load_backends(*names)))
     if not write_answer(options, comparison.as_json()):
         print_comparison(make_console(), comparison)
     return 0

@@ -10,6 +10,9 @@ from avf_curation.console.tables import FEW, plain_text
 
 def print_comparison(out: Console, comparison: Comparison) -> None:
     """Print per source which verdicts of the same videos changed, and which shares of other videos did."""
+    if comparison.backends:
+        changes = ", ".join(map(str, comparison.backends))
+        out.print(plain_text(f"measured with different backends, which alone can change verdicts: {changes}"))
     for source in comparison.sources:
         out.print(
             plain_text(

@@ -29,6 +29,12 @@ def load_ledgers(before: str, after: str) -> tuple[pa.Table, pa.Table]:
     return ledger_before, _select_ledger(run_after, until_after, after=until_before)
 
 
+def load_backends(before: str, after: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the backends (stage -> name) of the runs of two ledgers. Raises UserError."""
+    first, second = (_parse_snapshot(name)[0].identity().backends for name in (before, after))
+    return dict(first), dict(second)
+
+
 def _parse_snapshot(text: str) -> tuple[RunFolder, datetime | None]:
     """Return the run and the end of its snapshot, None for the whole ledger. Raises UserError."""
     folder, separator, date = text.rpartition("@")

@@ -1,6 +1,7 @@
 """The comparison of two runs counts every frame whose verdict changed, and separates chance from change."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -111,10 +112,30 @@ def test_the_command_compares_two_runs(tmp_path: Path, capsys: pytest.CaptureFix
     ]
     words = ["audit", *(str(run.root) for run in runs)]
     assert main(words) == 0
-    assert "3 with the same bytes, each keeps as much as before" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "3 with the same bytes, each keeps as much as before" in shown
+    assert "backends" not in shown
     assert main([*words, "--json", "-"]) == 0
-    assert json.loads(capsys.readouterr().out)["sources"][0]["common"] == 3
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["sources"][0]["common"], answer["backends"]) == (3, [])
     assert main(["audit", str(runs[0].root), str(tmp_path / "none")]) == 2
+
+
+def test_the_command_says_that_two_runs_were_measured_with_different_backends(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = make_inputs(tmp_path / "in", 1)
+    backends = {"old": EMBEDDED, "new": replace(EMBEDDED, sync="learned", speech="silero")}
+    for name, choice in backends.items():
+        options = RunOptions(engine="inline", stages=single_step(stub_curate))
+        curate(make_recipe(), choice, {"made": source}, tmp_path / name, options)
+    words = ["audit", *(str(tmp_path / name) for name in backends)]
+    assert main(words) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "backends" in line]
+    assert line.endswith("can change verdicts: speech none -> silero, sync envelope -> learned")
+    assert main([*words, "--json", "-"]) == 0
+    changes = json.loads(capsys.readouterr().out)["backends"]
+    assert changes[1] == {"stage": "sync", "before": "envelope", "after": "learned"}
 
 
 def test_the_command_compares_two_dates_of_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
