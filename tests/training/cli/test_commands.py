@@ -234,6 +234,11 @@ def test_evaluate_pretraining_refuses_a_folder_without_a_run(
     assert main(["evaluate-pretraining", "--model", str(tmp_path), "--shards", "x", "--validation", "y"]) == 2
     assert "name a run of `avf-train pretrain` or `avf-train pretrain-images`" in capsys.readouterr().err
     (tmp_path / "run.json").unlink()
+    freeze_identity(tmp_path, {"stage": "pretrain", "recipe": {}}, 0)
+    several = ["evaluate-pretraining", "--model", str(tmp_path), "--shards", "x", "--shards", "z", "--validation", "y"]
+    assert main(several) == 2
+    assert "--shards: 2 folders; a run of `avf-train pretrain` has one, and only image MAE" in capsys.readouterr().err
+    (tmp_path / "run.json").unlink()
     assert main(["replay", str(tmp_path), "--shards", "x"]) == 2
     assert "holds no run (no run.json)" in capsys.readouterr().err
 

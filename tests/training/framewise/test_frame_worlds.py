@@ -104,22 +104,23 @@ def test_a_world_that_does_not_share_the_batch_is_one_sentence() -> None:
         FrameRecipe(model="temporal_v5", visual=("looks",), batch=12, micro_batch=5)
 
 
-def test_a_kernel_machine_refuses_several_processes(
-    corpus: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_what_runs_in_one_process_refuses_several_before_it_reads_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], rank: str
 ) -> None:
-    from contextlib import contextmanager
-
-    from avf_training.distributed.context import DistributedContext
-    from avf_training.framewise.training import train_frames
-
-    @contextmanager
-    def two(device: str):  # type: ignore[no-untyped-def]  # a fixture
-        yield DistributedContext(size=2, rank=0, device=torch.device("cpu"))
-
-    monkeypatch.setattr(train_frames, "process_group", two)
-    argv = argv_of(corpus, tmp_path / "run", "sun_kernel_elm", "visual=[looks]", "micro_batch=null")
-    assert main(argv) == 2
-    assert "kernel_elm is fitted at once, by one process; start it without torchrun" in capsys.readouterr().err
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", rank)
+    for name in ("tracks", "labels"):
+        (tmp_path / name).mkdir()
+    folders = (tmp_path / "tracks", tmp_path / "labels")
+    assert main(argv_of(folders, tmp_path / "run", "sun_kernel_elm", "visual=[looks]", "micro_batch=null")) == 2
+    message = "runs in one process, and torchrun started 2; start it without torchrun"
+    assert f"kernel_elm is fitted at once: it {message}" in capsys.readouterr().err
+    nothing = str(tmp_path / "nothing")
+    argv = ["train-speech", nothing, "--labels", nothing, "--voice", nothing, "--encoder", nothing]
+    assert main([*argv, "--recipe", "sun_v3", "--out", str(tmp_path / "run")]) == 2
+    assert f"train-speech {message}" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_parts_have_dropout_and_batch_norm_of_their_own_whoever_computes_them() -> None:

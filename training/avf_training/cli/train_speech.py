@@ -56,8 +56,10 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from avf_training.distributed.environment import refuse_several_processes
     from avf_training.framewise.speech.speech_recipe import load_speech_recipe
 
+    refuse_several_processes("train-speech")
     recipe = load_speech_recipe(options.recipe, options.set)
     separator = parse_separator(options)
     for folder in (options.sounds, options.labels, options.voice):

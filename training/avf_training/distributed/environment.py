@@ -32,3 +32,10 @@ def torchrun_environment() -> WorldSize:
     if not 0 <= world.rank < world.size:
         raise UserError(f"RANK={world.rank} is not one of WORLD_SIZE={world.size}")
     return world
+
+
+def refuse_several_processes(subject: str) -> None:
+    """Raise UserError where torchrun started several processes for what runs in one; `subject` begins the message."""
+    world = torchrun_environment()
+    if world.size > 1:
+        raise UserError(f"{subject} runs in one process, and torchrun started {world.size}; start it without torchrun")

@@ -115,6 +115,11 @@ def test_a_trained_model_is_scored_and_drawn_on_its_own(
         assert scores[name] == pytest.approx(last[name], rel=1e-5)
     assert main([*score, str(others)]) == 0
     assert "mean image" in capsys.readouterr().out
+    twice = [*score, str(others), "--validation", str(others)]
+    assert main([*twice, "--shards", str(pictures), "--json", str(tmp_path / "twice.json")]) == 0
+    assert json.loads((tmp_path / "twice.json").read_text())["pictures"] == 48, "each folder counts"
+    assert main([*score, str(others), "--validation", str(pictures)]) == 2
+    assert "30 of 54 pictures are of what is trained on" in capsys.readouterr().err
     assert main([*score, str(pictures)]) == 2
     assert "30 of 30 pictures are of what is trained on" in capsys.readouterr().err
     swapped = ["evaluate-pretraining", "--model", str(undisturbed), "--shards", str(others), "--validation"]

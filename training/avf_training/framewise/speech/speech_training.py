@@ -21,6 +21,7 @@ from avf_shards.system import durable_io
 
 from avf_training.config.hints import log_few_steps
 from avf_training.distributed.collectives import process_group
+from avf_training.distributed.environment import refuse_several_processes
 from avf_training.framewise.json_records import add_remedy, read_json_record
 from avf_training.framewise.metrics import EXPRESSIONS
 from avf_training.framewise.models.speech_encoder import PDEM
@@ -78,6 +79,7 @@ def run_speech_training(
     Args:
         on_file: called with the number of the next file that is decoded, and the number of files.
     """
+    refuse_several_processes(STAGE)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     torch.set_float32_matmul_precision("highest")
@@ -86,8 +88,6 @@ def run_speech_training(
             data.voice, recipe.label_tasks, clock=recipe.options.audio_clock, skips=recipe.missing == "skip"
         )
     with process_group(device) as context, ExitStack() as until_done:
-        if context.size > 1:
-            raise UserError("train-speech runs in one process; start it without torchrun")
         lock = until_done.enter_context(exclusive_lock(out))
         identity = {
             "stage": STAGE,

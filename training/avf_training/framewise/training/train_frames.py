@@ -18,7 +18,7 @@ from torch import nn
 from avf_training.config.hints import log_few_steps
 from avf_training.distributed.collectives import decide_on_rank_0, process_group
 from avf_training.distributed.context import DistributedContext
-from avf_training.distributed.environment import WorldSize
+from avf_training.distributed.environment import WorldSize, refuse_several_processes
 from avf_training.distributed.parallelize import wrap_ddp
 from avf_training.evaluation.metrics import Floats
 from avf_training.framewise.labels.tasks import FrameLabelTask
@@ -85,6 +85,8 @@ def run_frame_training(recipe: FrameRecipe, data: FrameTrainingData, out: Path, 
             f"base={recipe.base}: {recipe.model} has no frozen branch; leave it out, or take fusion_two_branches, as "
             "of --recipe netease_two_branches"
         )
+    if recipe.model == "kernel_elm":
+        refuse_several_processes("kernel_elm is fitted at once: it")
     use_single_precision(recipe.threads)
     store = RowStore(out) if recipe.rows_in == "disk" else None
     reader = JoinedTracksReader(data.tracks, recipe.visual, recipe.audio, store=store)
@@ -93,8 +95,6 @@ def run_frame_training(recipe: FrameRecipe, data: FrameTrainingData, out: Path, 
     widths = tuple(reader.widths[name] for name in recipe.extractors)
     spec = FrameModelSpec(recipe=recipe, task=data.task, identities=reader.identities, widths=widths)
     with process_group(device) as context, ExitStack() as until_done:
-        if context.size > 1 and recipe.model == "kernel_elm":
-            raise UserError("kernel_elm is fitted at once, by one process; start it without torchrun")
         if recipe.model == "kernel_elm":
             lock = until_done.enter_context(exclusive_lock(out))
             freeze_identity(out, {"recipe": recipe.frozen(), "frames": spec.to_json()}, 0, FREE)
