@@ -21,6 +21,7 @@ from avf_training.framewise.tracks.picture_folders import decode_picture
 from avf_training.framewise.tracks.sound_decoder import DecodingLimits, decode_sound
 from avf_training.framewise.tracks.track_folder import TrackFolder
 from PIL import Image
+from support.damaged_pictures import DAMAGES, damaged_picture
 from support.tiny_extractors import save_vggish, save_vit, tiny_vit
 from torchvision.transforms.functional import to_tensor
 
@@ -117,6 +118,24 @@ def test_bad_pictures_cost_their_video_alone(tmp_path: Path, capsys: pytest.Capt
         "good: 2 pictures left out, as their names are no numbers of frames, as in 00001.jpg: frame_3.jpg, x.PNG",
     ):
         assert len([line for line in printed.err.splitlines() if message in line]) == 1, message
+    assert [path.name for path in TrackFolder(tmp_path / "tracks").files()] == ["good.parquet"]
+
+
+def test_pictures_that_are_damaged_inside_cost_their_video_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_vit(tmp_path / "vit")
+    for name in ("good", *DAMAGES):
+        write_pictures(tmp_path / "cropped" / name, [1, 2, 3])
+    for name in DAMAGES:
+        (tmp_path / f"cropped/{name}/00002.jpg").write_bytes(damaged_picture(name))
+    assert extract_pictures(tmp_path) == 1
+    printed = capsys.readouterr()
+    assert "1 track written (3 vectors)" in printed.out
+    assert f"{len(DAMAGES)} inputs without a track" in printed.out
+    for name in DAMAGES:
+        (line,) = (line for line in printed.err.splitlines() if f"{name}/00002.jpg: " in line)
+        assert "does not decode" in line or "is damaged inside" in line
     assert [path.name for path in TrackFolder(tmp_path / "tracks").files()] == ["good.parquet"]
 
 

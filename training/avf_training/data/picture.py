@@ -8,6 +8,7 @@ import numpy.typing as npt
 from avf_shards.errors import FaultError
 
 from avf_training.data.media_faults import describe_media_fault
+from avf_training.data.picture_damage import ERROR_DETECTION, describe_unseen_damage
 
 _CODECS = {b"\xff\xd8": "mjpeg", b"\x89P": "png"}  # by the first bytes, whatever the name says
 _FRAME_HEADERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of JPEG whose segment says the size
@@ -18,7 +19,8 @@ MAX_PIXELS = 8192 * 8192
 def decode_rgb(data: bytes, where: str) -> npt.NDArray[np.uint8]:
     """Return a JPEG or PNG as RGB, (H, W, 3).
 
-    Raises FaultError, which names the picture by `where`.
+    Raises FaultError, which names the picture by `where`, for one that does not decode, is cut off or is damaged
+    inside as far as decoders can tell.
     """
     codec = _CODECS.get(data[:2])
     if codec is None:
@@ -30,14 +32,20 @@ def decode_rgb(data: bytes, where: str) -> npt.NDArray[np.uint8]:
             "down, or leave it out"
         )
     context = av.CodecContext.create(codec, "r")
-    context.thread_count, context.options = 1, {"max_pixels": str(MAX_PIXELS)}
+    context.thread_count = 1
+    context.options = {"max_pixels": str(MAX_PIXELS), "err_detect": ERROR_DETECTION[codec]}
     try:
         frames = [*context.decode(av.Packet(data)), *context.decode(None)]  # type: ignore[attr-defined]  # typed for codecs of any kind
         if len(frames) != 1:
             raise FaultError(f"{where}: does not decode as one picture")
-        return np.asarray(frames[0].to_ndarray(format="rgb24"))
+        # One thread: for a picture, to start others takes longer than the conversion.
+        rgb_HW3 = np.asarray(frames[0].to_ndarray(format="rgb24", threads=1))
     except (av.error.FFmpegError, ValueError) as error:
         raise FaultError(f"{where}: does not decode ({describe_media_fault(error)})") from None
+    damage = describe_unseen_damage(data, codec, frames[0].width, frames[0].height)
+    if damage is not None:
+        raise FaultError(f"{where}: is damaged inside ({damage})")
+    return rgb_HW3
 
 
 def declared_size(data: bytes) -> tuple[int, int] | None:
