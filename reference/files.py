@@ -220,7 +220,9 @@ CONTENTS: dict[FileKind, Contents] = {
             "protocol": "ours or authors_code",
             "differences": "the 32 differences of papers and code: number, item, option, value, chosen (whose it is)",
             "training": "videos and valid_frames",
-            "validation": "likewise",
+            "validation": "likewise, with the frames that the score is of (models of five rows a second read every so many): "
+            "`scored_frames`, of these those with the prediction of another frame (`repeated`), and valid labels that are "
+            "not scored (`left_out`)",
             "skipped": "a sentence for each labelled video that was not used",
             "absent_classes": "classes that no training frame has",
             "tracks_without_labels": "files of tracks of persons without labels",
@@ -394,7 +396,8 @@ CONTENTS: dict[FileKind, Contents] = {
         },
     ),
     "trained videos": Contents(
-        about="Which videos and people the model of predictions was trained on, beside the predictions.",
+        about="Which videos and people a model was trained on, beside its predictions; of an extractor in its run, beside its "
+        "models and beside its tracks.",
         rows=TrainedVideos,
         parts=(TrainedVideo,),
     ),

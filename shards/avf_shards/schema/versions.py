@@ -101,7 +101,7 @@ VERSIONS: Mapping[FileKind, int] = {
     "sync head": 1,  # metadata of sync_head.safetensors of avf-curate learn-sync
     "test result": 1,  # RUN/result.json of post-pre-training and fine-tuning
     "throughput": 1,  # rows of RUN/throughput.jsonl
-    "trained videos": 1,  # PREDICTIONS/NAME/trained_videos.json of avf-train predict-frames and ensemble-frames
+    "trained videos": 1,  # PREDICTIONS/NAME/trained_videos.json, RUN/trained_videos.json
     "training run": 1,  # RUN/run.json of pre-training and fine-tuning
     "unit": 2,  # unit.json
     "unit log entry": 1,  # lines of RUN/log/units.jsonl

@@ -13,6 +13,7 @@ from avf_shards.errors import UserError
 from avf_training.cli.main import main
 from avf_training.framewise.labels.label_track import LabelTrack, label_path, list_label_tracks, write_label_track
 from avf_training.framewise.labels.tasks import TASKS_OF_FRAMES
+from avf_training.framewise.labels.trained_videos import find_trained_videos
 from avf_training.framewise.models.speech_encoder import build_speech_encoder
 from avf_training.framewise.speech.speech_batches import SpeechLoader, augment_wave
 from avf_training.framewise.speech.speech_files import make_speech_model
@@ -206,6 +207,9 @@ def test_a_run_learns_and_its_best_model_is_an_extractor(
     assert [row["step"] for row in rows] == [1, 3, 5]
     assert result["best"]["score"] == max(row["score"] for row in rows)
     best = tmp_path / "run" / result["best"]["folder"]
+    trained = find_trained_videos(best)
+    assert trained is not None
+    assert [each.video for each in trained.videos] == ["a", "b"], "the video of validation is new to it"
     assert [path.name for path in (tmp_path / "run/best").iterdir()] == [best.name]
     sound = SoundFootage(wave_S=np.zeros(16_000, np.float32), rate=25.0)
     assert load_extractor("pdem_v3", best).extract(sound).vectors_RD.shape == (5, 32)

@@ -163,12 +163,15 @@ def _run(options: argparse.Namespace) -> int:
     check_weights(options.extractor, given=options.weights is not None)
     require_files(options.input, *([] if options.weights is None else [options.weights]))
     # After what is refused quickly: these load torch.
+    from avf_training.framewise.labels.trained_videos import FILE, find_trained_videos
     from avf_training.framewise.tracks.clips_of_people import clip_inputs
+    from avf_training.framewise.tracks.track_folder import TrackFolder
 
     faults: list[str] = []
     source = options.pictures or options.sound
     files = None if source is None else _list_files(options, source, faults.append)
     extraction = _make_extraction(options, "cpu" if options.ray else None)
+    trained = None if options.weights is None else find_trained_videos(options.weights)
     with progress_line() as show, _workers(options, extraction) as run_all:
 
         def run(inputs: "Iterable[TrackInput]") -> None:
@@ -179,7 +182,15 @@ def _run(options: argparse.Namespace) -> int:
         else:
             with open_clips(options.input, options.clips, faults.append) as shards:
                 run(clip_inputs(shards, faults.append, options.input))
-    return _tell(options, extraction.report, faults)
+    status = _tell(options, extraction.report, faults)
+    if trained is not None and trained.videos and (extraction.report.written or extraction.report.skipped):
+        folder = TrackFolder(options.out).folder_of(options.name or options.extractor)
+        trained.write(folder)
+        print(
+            f"  the weights were trained on {count_noun(len(trained.videos), 'video')}, which models on these tracks "
+            f"count as trained on too ({folder / FILE})"
+        )
+    return status
 
 
 def _check_ray(options: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ RUN/metrics.jsonl     one line for each step; RUN/throughput.jsonl: one line eve
 RUN/tensorboard/      the same numbers, and figures
 RUN/model/            the model after the last step
 RUN/learned.parquet   what the model has learned from, by digests; see tasks/learned_clips.py
+RUN/trained_videos.json   labelled videos that an extractor of frames or sound was trained on, by name
 """
 
 from collections.abc import Collection, Iterator
@@ -21,7 +22,16 @@ from avf_shards.system.run_lock import RunLock
 
 RUN, MODEL = "run.json", "model"
 RESULT = "result.json"  # of a stage that learns from labels; written last: a run is finished when the file exists
-_WRITTEN = ("checkpoints", "metrics.jsonl", "throughput.jsonl", "validation.jsonl", "learned.parquet", MODEL, RESULT)
+_WRITTEN = (
+    "checkpoints",
+    "metrics.jsonl",
+    "throughput.jsonl",
+    "validation.jsonl",
+    "learned.parquet",
+    "trained_videos.json",
+    MODEL,
+    RESULT,
+)
 LOCK = ".lock"  # its markers are RUN/.lock-000001.json
 
 

@@ -14,6 +14,12 @@ from avf_training.data.storage import StorageConfig
 from avf_training.finetuning.model_selection import read_validation
 from avf_training.framewise.labels.label_track import LabelTrack, write_label_track
 from avf_training.framewise.labels.tasks import find_task
+from avf_training.framewise.labels.trained_videos import (
+    TrainedVideo,
+    TrainedVideos,
+    find_trained_videos,
+    read_trained_videos,
+)
 from avf_training.framewise.models.image_files import read_image_model
 from avf_training.framewise.pictures.finetune_recipe import load_image_finetune_recipe
 from avf_training.framewise.pictures.finetuning import finetune_images
@@ -21,6 +27,7 @@ from avf_training.framewise.pictures.frame_folders import read_labelled_frames
 from avf_training.framewise.pictures.labelled import LabelledPictures
 from avf_training.framewise.pictures.shard_labels import read_labelled_shards
 from avf_training.framewise.pictures.split import split_pictures
+from avf_training.framewise.tracks.extractor import digest_weights
 from avf_training.framewise.tracks.identity import TrackSubject
 from avf_training.framewise.tracks.loading import load_extractor
 from PIL import Image
@@ -230,6 +237,40 @@ def test_pictures_of_shards_and_frames_of_videos_are_trained_on_together(
     assert joined.key(joined.pictures[0].number) == shards.pictures[0].key
     recipe = load_image_finetune_recipe("image_features_small", QUICK)
     assert finetune_images(recipe, joined, pretrained, tmp_path / "run") == 9
+
+
+def test_videos_whose_frames_are_trained_on_are_known_to_the_tracks(
+    labelled: Path, pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those that are scored alone are new to the extractor, as validation videos are to a sequence model."""
+    write_video_frames(tmp_path / "frames", tmp_path / "labels")
+    frames, run = str(tmp_path / "frames"), tmp_path / "run"
+    recipe = ["--recipe", "image_features_small", *(word for each in QUICK for word in ("--set", each))]
+    argv = ["finetune-images", "--pictures", frames, "--labels", str(tmp_path / "labels"), "--task", "va"]
+    small = ["--set", "batch=4", "--set", "micro_batch=4", "--set", "epochs=1", "--device", "cpu"]
+    assert main([*argv, *recipe, *small, "--model", str(pretrained), "--out", str(run)]) == 0
+    expected = TrainedVideos(train_on="train").add([TrainedVideo(source="wild", video="one", group="one")])
+    shutil.copytree(run / "best/validation", tmp_path / "moved")
+    weights = [run, run / "best/validation", run / "model", tmp_path / "moved", tmp_path / "moved/model.safetensors"]
+    assert [find_trained_videos(each) for each in weights] == [expected] * 5
+    (tmp_path / "moved/other.pth").write_bytes(b"")
+    assert find_trained_videos(tmp_path / "moved/other.pth") is None
+    digest = digest_weights(run / "best/validation")
+    (tmp_path / "moved/trained_videos.json").unlink()
+    (tmp_path / "moved/other.pth").unlink()
+    assert digest_weights(tmp_path / "moved") == digest, "the record is no part of the weights"
+    extract = ["extract", frames, "--pictures", "wild", "--extractor", "vit", "--device", "cpu"]
+    assert main([*extract, "--weights", str(run), "--out", str(tmp_path / "tracks")]) == 0
+    assert "the weights were trained on 1 video, which models on these tracks count" in capsys.readouterr().out
+    assert read_trained_videos(tmp_path / "tracks/vit") == expected
+    assert main([*extract, "--weights", str(tmp_path / "moved"), "--out", str(tmp_path / "unknown")]) == 0
+    assert read_trained_videos(tmp_path / "unknown/vit") is None
+    finetune(labelled, run, tmp_path / "next", "epochs=1")
+    assert find_trained_videos(tmp_path / "next") == expected, "the stage before learned it"
+    (run / "trained_videos.json").write_text("{")
+    assert main([*extract, "--weights", str(run), "--out", str(tmp_path / "again")]) == 2
+    assert "trained_videos.json: not readable as JSON" in capsys.readouterr().err
+    assert not (tmp_path / "again").exists()
 
 
 def test_mistakes_are_told_in_words(

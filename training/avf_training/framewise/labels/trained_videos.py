@@ -1,4 +1,7 @@
-"""What a model was trained on: trained_videos.json beside its predictions, so that no learned one is scored as new."""
+"""What a model was trained on: trained_videos.json beside its predictions, so that no learned one is scored as new.
+
+Extractors that learned from frames or sound of labelled videos have it beside their weights and their tracks.
+"""
 
 import json
 from collections.abc import Collection, Iterable
@@ -13,10 +16,13 @@ from avf_shards.system.durable_io import make_folder, replace_file
 
 from avf_training.framewise.json_records import bind_json_record
 from avf_training.framewise.labels.label_track import LabelTrack
-from avf_training.framewise.tracks.identity import TrackSubject
+from avf_training.framewise.tracks.identity import TRAINED_VIDEOS, TrackSubject
+from avf_training.models.saved_config import WEIGHTS
+from avf_training.trainer.run_folder import MODEL
 
-FILE = "trained_videos.json"
-_REMEDY = "run the command that wrote these predictions again, which writes this file anew"
+FILE = TRAINED_VIDEOS
+_BEST = "best"  # folder in a run with the models of its best epochs
+_REMEDY = "run the command that wrote these predictions, tracks or weights again, which writes this file anew"
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -103,6 +109,31 @@ def read_trained_videos(folder: Path) -> TrainedVideos | None:
     if not path.is_file():
         return None
     return bind_json_record(TrainedVideos, path, "trained videos", _REMEDY)
+
+
+def find_trained_videos(weights: Path) -> TrainedVideos | None:
+    """Return what weights were trained on, by the record in their folder or in that of their run; None without one.
+
+    Args:
+        weights: a run, the folder of a model in it or moved away from it, or the file in such a folder.
+
+    Raises UserError.
+    """
+    folder = weights.absolute() if weights.is_dir() else weights.absolute().parent
+    if not weights.is_dir() and weights.name != WEIGHTS:  # a file of others, in a folder of others
+        return None
+    candidates = [folder]
+    if folder.name == MODEL:
+        candidates.append(folder.parent)
+    if folder.parent.name == _BEST:
+        candidates.append(folder.parent.parent)
+    return next((read_trained_videos(each) for each in candidates if (each / FILE).is_file()), None)
+
+
+def copy_trained_videos(run: Path, model: Path) -> None:
+    """Copy the record of a run, where it has one, beside a saved model, so that the model can be moved away from it."""
+    if (run / FILE).is_file():
+        replace_file(model / FILE, (run / FILE).read_bytes())
 
 
 def split_trained(

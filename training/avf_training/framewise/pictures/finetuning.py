@@ -4,6 +4,7 @@ RUN/run.json, checkpoints/, metrics.jsonl, tensorboard/   as for every run (see 
 RUN/validation.jsonl      scores of the validation pictures after each epoch
 RUN/best/validation/      the model of the best epoch, which `avf-train extract` loads by the name of the run
 RUN/model/                the model after the last step
+RUN/trained_videos.json   the videos whose frames were trained on, where there are any; also beside each model
 """
 
 import hashlib
@@ -24,6 +25,7 @@ from avf_training.data.ordered_stream import StreamConfig
 from avf_training.distributed.collectives import process_group
 from avf_training.distributed.context import DistributedContext
 from avf_training.finetuning.model_selection import BEST
+from avf_training.framewise.labels.trained_videos import TrainedVideos, copy_trained_videos, find_trained_videos
 from avf_training.framewise.models.image_files import is_saved_model
 from avf_training.framewise.pictures.finetune_recipe import FREE, ImageFinetuneRecipe
 from avf_training.framewise.pictures.finetuning_loss import choose_weights, make_picture_loss
@@ -71,7 +73,7 @@ def finetune_images(
     start = start_model(start) if start is not None and (start / RUN).is_file() else start
     network = make_network(recipe, pictures.task, start)
     split = split_pictures(pictures, recipe.validation_share)
-    learned = _list_learned(pictures, split, start)
+    learned, trained = _list_learned(pictures, split, start), _list_trained(pictures, split, start)
     with process_group(device) as context, ExitStack() as until_done:
         set_numerics(recipe.threads, recipe.precision)
         recipe.accumulation(context.size)  # refuses a world that does not fit, before a folder is made
@@ -89,7 +91,7 @@ def finetune_images(
         identity["stream"] = loader.stream.order.digest
         freeze_identity(out, identity, context.rank, FREE)
         if context.rank == 0:
-            learned.write(out)
+            _write_lists(out, learned, trained)
         forward = _make_forward(recipe, pictures, split, network)
         step = network.make_step(context, forward, lengths=(steps, warmup), steps_per_epoch=steps_per_epoch)
         trainer = Trainer(
@@ -217,6 +219,21 @@ def _list_learned(pictures: LabelledPictures, split: PictureSplit, start: Path |
     return inherited | scored | _learned_from(pictures, split.train)
 
 
+def _list_trained(pictures: LabelledPictures, split: PictureSplit, start: Path | None) -> TrainedVideos:
+    """Return the videos whose frames are trained on, here or in a stage before; those that are scored are not among
+    them.
+    """
+    before = None if start is None else find_trained_videos(start)
+    own = TrainedVideos(train_on="train").add({each for row in split.train if (each := pictures.pictures[row].video)})
+    return own if before is None else own.add(before.videos)
+
+
+def _write_lists(out: Path, learned: LearnedClips, trained: TrainedVideos) -> None:
+    learned.write(out)
+    if trained.videos:
+        trained.write(out)
+
+
 def _learned_from(pictures: LabelledPictures, rows: tuple[int, ...]) -> LearnedClips:
     chosen = [pictures.pictures[row] for row in rows]
     of_shards = LearnedClips.from_keys([each.key for each in chosen if is_key(each.key)], labelled=True)
@@ -260,4 +277,5 @@ def _save_last(network: PictureNetwork, out: Path) -> None:
     for folder in (out / MODEL, out / BEST / PROTOCOL):
         if folder.is_dir():
             copy_list(out, folder)
+            copy_trained_videos(out, folder)
     draw_learning_curve(out)

@@ -13,6 +13,7 @@ from avf_shards.text import count_noun
 
 from avf_training.framewise.labels.label_track import LabelTrack, list_label_tracks
 from avf_training.framewise.labels.tasks import FrameLabelTask
+from avf_training.framewise.labels.trained_videos import TrainedVideo
 from avf_training.framewise.pictures.labelled import LabelledPicture, LabelledPictures
 from avf_training.framewise.pictures.shards import PICTURE
 from avf_training.framewise.tracks.picture_folders import numbered_pictures
@@ -86,7 +87,7 @@ def _join_tracks(folder: Path, task: FrameLabelTask, source: str, tracks: Sequen
     rows = []
     digest = hashlib.sha256(f"{source} {task.name}".encode())
     for track in tracks:
-        files = numbered_pictures(folder / track.subject.video_id)
+        files, video = numbered_pictures(folder / track.subject.video_id), TrainedVideo.from_labels(track)
         taken = files_of.setdefault(str(track.subject), [])
         valid_N = np.isfinite(track.values_NK).any(1)
         for frame, values_K in zip(track.frames_N[valid_N].tolist(), track.values_NK[valid_N], strict=True):
@@ -97,7 +98,9 @@ def _join_tracks(folder: Path, task: FrameLabelTask, source: str, tracks: Sequen
             number = len(pictures)
             taken.append(file)
             group = f"{source}/{track.group}"
-            pictures.append(LabelledPicture(number=number, key=frame_key(file), group=group, subset=track.split))
+            pictures.append(
+                LabelledPicture(number=number, key=frame_key(file), group=group, subset=track.split, video=video)
+            )
             rows.append(values_K)
     if not pictures:
         raise UserError(f"{folder}: no picture is of a frame of {source} with a label of --task {task.name}")

@@ -13,6 +13,7 @@ from avf_shards.format.corpus import Corpus
 from avf_shards.format.picture_record import Subset
 
 from avf_training.framewise.labels.tasks import FrameLabelTask
+from avf_training.framewise.labels.trained_videos import TrainedVideo
 from avf_training.framewise.pictures.shards import LABELS
 from avf_training.tasks.labelled_shards import concat_corpora
 
@@ -40,6 +41,7 @@ class LabelledPicture:
     key: str
     group: str  # what stays in one set: the person where known, or the video
     subset: Subset | None  # set that the owners put it in; None: in none
+    video: TrainedVideo | None = None  # video that it is a frame of; None: a single picture
 
 
 class LabelledPictures:

@@ -23,6 +23,7 @@ from avf_training.config.hints import log_few_steps
 from avf_training.distributed.collectives import process_group
 from avf_training.distributed.environment import refuse_several_processes
 from avf_training.framewise.json_records import add_remedy, read_json_record
+from avf_training.framewise.labels.trained_videos import TrainedVideos, copy_trained_videos
 from avf_training.framewise.metrics import EXPRESSIONS
 from avf_training.framewise.models.speech_encoder import PDEM
 from avf_training.framewise.protocol import list_differences
@@ -97,6 +98,7 @@ def run_speech_training(
             "separator": data.separator,
         }
         freeze_identity(out, identity, 0, FREE)
+        TrainedVideos(train_on="train").add(sets.trained).write(out)
         if (out / RESULT).is_file():  # written last, so the run is finished
             return out / RESULT
         waves = WaveStore(out / WAVES, [each.file for each in (*sets.training, *sets.validation)])
@@ -217,6 +219,7 @@ class SpeechRun:
         if best is None:
             raise UserError(f"{out}: no epoch has a validation score: labels or predictions of validation are constant")
         _remove_others(out / BEST, best)
+        copy_trained_videos(out, out / BEST / _folder_name(best["step"]))
         differences = [
             {"number": line.source.number, "option": line.option, "value": line.value, "chosen": line.chosen}
             for line in list_differences(self.options)

@@ -16,6 +16,7 @@ from avf_shards.errors import UserError
 from avf_training.framewise.labels.label_track import LabelTrack, list_label_tracks
 from avf_training.framewise.labels.shared_people import names_in, warn_of_shared
 from avf_training.framewise.labels.tasks import find_task
+from avf_training.framewise.labels.trained_videos import TrainedVideo
 from avf_training.framewise.metrics import MISSING_CLASS
 from avf_training.framewise.sampling.voice_segments import (
     Clock,
@@ -51,6 +52,7 @@ class VoiceSets:
     training: tuple[VoiceWindow, ...]
     validation: tuple[VoiceWindow, ...]
     skipped: tuple[str, ...]  # a sentence for each labelled video without sound or voice
+    trained: tuple[TrainedVideo, ...] = ()  # persons of videos that `training` is of
 
     def digest(self) -> str:
         """Return the SHA-256 of all windows: files, times and labels."""
@@ -96,6 +98,7 @@ def list_voice_windows(data: VoiceData, tasks: Sequence[str], *, clock: Clock, s
     extractor, folder = data.voice_extractor, TrackFolder(data.voice)
     windows: dict[str, list[VoiceWindow]] = {"train": [], "validation": []}
     skipped: list[str] = []
+    trained: list[TrainedVideo] = []
     names: dict[str, set[str]] = {"train": set(), "validation": set(), "test": set()}
     for labels in _labelled_persons(data.labels, tasks):
         split = labels[0].split
@@ -111,7 +114,10 @@ def list_voice_windows(data: VoiceData, tasks: Sequence[str], *, clock: Clock, s
                 raise
             skipped.append(str(error))
             continue
-        windows[split] += _cut_windows(file, labels, track, clock)
+        cut = list(_cut_windows(file, labels, track, clock))
+        windows[split] += cut
+        if cut and split == "train":
+            trained.append(TrainedVideo.from_labels(labels[0]))
     for name, those in windows.items():
         if not those:
             raise UserError(
@@ -119,7 +125,12 @@ def list_voice_windows(data: VoiceData, tasks: Sequence[str], *, clock: Clock, s
                 f"the tracks of {extractor} tell where"
             )
     warn_of_shared(names)
-    return VoiceSets(training=tuple(windows["train"]), validation=tuple(windows["validation"]), skipped=tuple(skipped))
+    return VoiceSets(
+        training=tuple(windows["train"]),
+        validation=tuple(windows["validation"]),
+        skipped=tuple(skipped),
+        trained=tuple(trained),
+    )
 
 
 def _labelled_persons(labels: Path, tasks: Sequence[str]) -> Iterator[tuple[LabelTrack, ...]]:

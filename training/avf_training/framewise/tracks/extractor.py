@@ -15,7 +15,7 @@ from avf_shards.schema.fields import Fields
 from avf_shards.schema.versions import read_json
 
 from avf_training.framewise.tracks.footage import Footage
-from avf_training.framewise.tracks.identity import ExtractorIdentity
+from avf_training.framewise.tracks.identity import TRAINED_VIDEOS, ExtractorIdentity
 from avf_training.models.saved_config import CONFIG
 
 
@@ -62,7 +62,11 @@ def digest_weights(path: Path) -> str:
 
     if path.is_file():
         return sha256_file(path)
-    files = sorted(each for each in path.glob("*") if each.suffix in (".safetensors", ".bin", ".json"))
+    files = sorted(
+        each
+        for each in path.glob("*")
+        if each.suffix in (".safetensors", ".bin", ".json") and each.name != TRAINED_VIDEOS
+    )
     if not files:
         raise UserError(f"{path}: no such file, and no folder that holds model.safetensors or pytorch_model.bin")
     listed = json.dumps([[each.name, sha256_file(each)] for each in files])

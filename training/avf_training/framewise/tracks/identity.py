@@ -5,6 +5,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+TRAINED_VIDEOS = "trained_videos.json"
+"""Name of the file that says which videos a model was trained on; beside weights it is no part of their digest."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractorIdentity:
