@@ -1,4 +1,4 @@
-"""Run the study `it_learns` on the labelled demo: each training stage against the same run without that stage. One hour on two cores.
+"""Run the study `it_learns` on the labelled demo: each training stage against the same run without that stage. Two hours on two cores.
 
 The variable AVF_IT_LEARNS names a folder of `avf-curate demo --labelled` whose study is finished or begun; without it, a demo is made.
 """
@@ -38,8 +38,9 @@ def _section(folder: Path) -> Section:
         cells = [_seed_summary(uar[name, protocol]) for protocol in _SHOWN]
         rows.append([name, *cells, str(len(uar[name, "last"]))])
     note = (
-        f"{values['title']}. {values['note']} nano, one fold of four, twelve actors; the test speakers occur in no training "
-        "stage. Percent, mean over seeds ± standard deviation, each seed in parentheses. "
+        f"{values['title']}. {values['note']} nano; three folds of four, which test nine of the twelve actors; the test "
+        "speakers occur in no training stage. Percent: a seed is the mean of its folds; mean over seeds ± standard deviation, "
+        "each seed in parentheses. "
         + " ".join(f"{sentence}." for sentence in values["compared"])
         + " What pre-training adds to post-pre-training: the third row beside the fourth."
     )

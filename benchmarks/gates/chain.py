@@ -172,7 +172,11 @@ def demo_section(folder: Path, workers: int) -> Section:
 
 
 def _agrees(row: Mapping[str, Any], expected: Expected) -> bool:
-    """Return whether a decision covers most of an expected span and says the same of it."""
+    """Return whether a decision covers most of an expected span and says the same of it.
+
+    A file that is no video has an empty span: it is covered by an empty decision.
+    """
     frames = min(row["stop_frame"], expected.stop) - max(row["start_frame"], expected.start)
     says = "kept" if row["status"] == "kept" else f"{row['status']} {row['stage']}/{row['reason'] or row['error']}"
-    return frames * 2 > expected.stop - expected.start and says == expected.verdict
+    covers = frames * 2 > expected.stop - expected.start or expected.start == row["start_frame"] == row["stop_frame"]
+    return covers and says == expected.verdict
