@@ -99,6 +99,7 @@ def test_a_stop_at_any_operation_leaves_a_whole_track_or_none(tmp_path: Path) ->
     ("changes", "message"),
     [
         ({"vectors_ND": np.full((6, 3), np.nan, np.float32)}, "6 vectors hold nan or infinity, the first at frame 1"),
+        ({"vectors_ND": np.diag([np.nan] + 5 * [0.0])[:, :3].astype(np.float32)}, "1 vector holds nan or infinity"),
         ({"vectors_ND": np.zeros((5, 3), np.float32)}, "6 frames, 6 times, vectors of shape"),
         ({"frames_N": np.array([1, 2, 2, 3, 4, 5])}, "frame numbers do not rise"),
         ({"frames_N": np.arange(6)}, "frame numbers do not rise from 1 on"),

@@ -102,7 +102,7 @@ def _describe(record: "EnsembleRecord", out: Path) -> list[str]:
         lines.append(f"{count_noun(missing, 'video')} without the predictions of some member, named in ensemble.json")
     filled = [sum(getattr(video, name) for video in record.videos) for name in ("interpolated", "repeated", "frames")]
     folder = TrackFolder(out).folder_of(record.name)
-    lines.append(f"{folder}: {filled[2]:,} frames, {filled[0]:,} interpolated, {filled[1]:,} repeated")
+    lines.append(f"{folder}: {count_noun(filled[2], 'frame')}, {filled[0]:,} interpolated, {filled[1]:,} repeated")
     longest = max(record.videos, key=lambda video: video.longest_gap_s)
     if longest.longest_gap_s > _LONG_GAP_S and record.plan["most_interpolated_s"] is None:
         lines.append(

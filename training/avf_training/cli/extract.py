@@ -308,7 +308,7 @@ def _tell(options: argparse.Namespace, report: "ExtractionReport", faults: list[
         log.error("%s", fault)
     written, skipped = count_noun(report.written, "track"), count_noun(report.skipped, "track")
     folder = options.out / (options.name or options.extractor)
-    print(f"{folder}: {written} written ({report.frames:,} vectors), {skipped} there already")
+    print(f"{folder}: {written} written ({count_noun(report.frames, 'vector')}), {skipped} there already")
     if faults:
         print(f"  {count_noun(len(faults), 'input')} without a track; the same command tries them again")
     return 1 if faults else 0

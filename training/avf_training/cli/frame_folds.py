@@ -8,6 +8,7 @@ from typing import Any
 from avf_shards.cli.common import add_command, add_json_option, local_path, own_file, print_answer
 from avf_shards.errors import UserError
 from avf_shards.system.own_files import OwnFile
+from avf_shards.text import count_noun
 
 from avf_training.cli.submission import add_task_option
 
@@ -144,7 +145,7 @@ def _propose_scenes(options: argparse.Namespace) -> None:
         for fault in faults[:_MAX_NAMED]:
             log.warning("no scene: %s", fault)
         if len(faults) > _MAX_NAMED:
-            log.warning("no scene for %d videos more", len(faults) - _MAX_NAMED)
+            log.warning("no scene for %s more", count_noun(len(faults) - _MAX_NAMED, "video"))
         scenes = {video: each.propose() for (_, video), each in measured.items()}
         if len(scenes) < len(measured):
             raise UserError(
@@ -154,4 +155,4 @@ def _propose_scenes(options: argparse.Namespace) -> None:
     labelled = {track.subject.video_id for track in list_label_tracks(options.labels, options.task)}
     warn_of_unmatched(options.scenes, scenes, labelled)
     reactions = sum(each.scene == "reaction" for each in scenes.values())
-    log.info("%s: %d of %d videos proposed as reaction", options.scenes, reactions, len(scenes))
+    log.info("%s: %d of %s proposed as reaction", options.scenes, reactions, count_noun(len(scenes), "video"))

@@ -60,7 +60,7 @@ def _run(options: argparse.Namespace) -> int:
         log.error("%s", fault)
     written, skipped = count_noun(report.written, "track"), count_noun(report.skipped, "track")
     folder = TrackFolder(options.out).folder_of(name)
-    print(f"{folder}: {written} written ({report.frames:,} frames), {skipped} there already")
+    print(f"{folder}: {written} written ({count_noun(report.frames, 'frame')}), {skipped} there already")
     if report.faults:
         print(f"  {count_noun(len(report.faults), 'track')} without predictions")
     return 1 if report.faults else 0

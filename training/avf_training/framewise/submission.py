@@ -68,7 +68,9 @@ class FilledVideo:
             )
             if count
         ]
-        return f"{self.video}: {self.rows:,} rows, {', '.join(parts) or 'each with a prediction of its own'}"
+        return (
+            f"{self.video}: {count_noun(self.rows, 'row')}, {', '.join(parts) or 'each with a prediction of its own'}"
+        )
 
 
 def task_of_header(path: Path, header: str) -> ChallengeTask:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from avf_shards.errors import UserError
 from avf_shards.schema.versions import encode_parquet
+from avf_shards.text import count_noun
 
 from avf_training.framewise.labels.tasks import TASKS_OF_FRAMES, FrameLabelTask, find_task
 from avf_training.framewise.metrics import MISSING_CLASS
@@ -219,7 +220,8 @@ def _describe_invalid_labels(track: LabelTrack) -> str:
     if not rows:
         return "has no frame"
     if track.values_NK.shape != (rows, len(track.task.columns)) or len(track.times_s_N) != rows:
-        shapes = f"{rows} frames, {len(track.times_s_N)} times, values of shape {track.values_NK.shape}"
+        counts = f"{count_noun(rows, 'frame')}, {count_noun(len(track.times_s_N), 'time')}"
+        shapes = f"{counts}, values of shape {track.values_NK.shape}"
         return f"has {shapes}; there must be as many of each, in {len(track.task.columns)} columns"
     if fault := describe_invalid_frames(track.frames_N, track.times_s_N, track.fps):
         return fault

@@ -17,6 +17,7 @@ from typing import Any
 from avf_shards.errors import FaultError, UserError
 from avf_shards.format.tar import sha256_file
 from avf_shards.schema.clip_key import is_key
+from avf_shards.text import count_noun
 from torch import Tensor, nn
 
 from avf_training.config.hints import log_hints
@@ -245,8 +246,8 @@ def _learned_from(pictures: LabelledPictures, rows: tuple[int, ...]) -> LearnedC
 
 def _describe(pictures: LabelledPictures, split: PictureSplit, steps: int, every: int) -> str:
     return (
-        f"{pictures.task.name}: {len(split.train)} training and {len(split.validation)} validation pictures; "
-        f"{steps} steps, scored every {every}"
+        f"{pictures.task.name}: {len(split.train)} training and "
+        f"{count_noun(len(split.validation), 'validation picture')}; {count_noun(steps, 'step')}, scored every {every}"
     )
 
 

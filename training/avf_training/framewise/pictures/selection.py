@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from avf_shards.errors import FaultError
+from avf_shards.text import count_noun
 
 from avf_training.config.finetune import SelectionProtocol
 from avf_training.data.loader import StreamLoader
@@ -94,7 +95,7 @@ class BestPictureModel:
             dist.all_gather_object(gathered, predictions)
             predictions = {row: values for part in gathered for row, values in part.items()}
         if not predictions:
-            raise FaultError(f"none of the {len(self.rows)} pictures to score can be read")
+            raise FaultError(f"none of {count_noun(len(self.rows), 'picture')} to score can be read")
         scored = sorted(predictions)
         predicted_NO = np.array([predictions[row] for row in scored], np.float32)
         return score_pictures(self.pictures.task, predicted_NO, self.pictures.values_NK[scored])

@@ -130,7 +130,8 @@ def _interval(
     task: FrameLabelTask, statistics_UDS: Floats, groups: Sequence[Rows], name: str, margin: float
 ) -> Interval:
     if len(groups) < MIN_UNITS:
-        return Interval(reason=f"too few: {len(groups)} people or files, {MIN_UNITS} are needed")
+        noun = "person or file" if len(groups) == 1 else "people or files"
+        return Interval(reason=f"too few: {len(groups)} {noun}, {MIN_UNITS} are needed")
 
     def without(rows: Rows) -> float:
         rest = np.setdiff1d(np.arange(len(statistics_UDS)), rows)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from avf_shards.errors import UserError
+from avf_shards.text import count_noun
 
 from avf_training.evaluation.metrics import Floats
 from avf_training.framewise.metrics import WholeNumbers
@@ -32,7 +33,7 @@ def align_labels(frame_numbers_N: WholeNumbers, times_s_N: Floats, labels: int) 
     Raises UserError where there is no picture, or numbers do not rise from 1.
     """
     if not len(frame_numbers_N):
-        raise UserError(f"a video with {labels} labels has no picture to align them with")
+        raise UserError(f"a video with {count_noun(labels, 'label')} has no picture to align them with")
     if frame_numbers_N[0] < 1 or (np.diff(frame_numbers_N) < 1).any():
         raise UserError("frame numbers must rise from 1 on, each once")
     inside_N = frame_numbers_N <= labels

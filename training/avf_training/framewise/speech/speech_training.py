@@ -18,6 +18,7 @@ from avf_shards.errors import FaultError, UserError
 from avf_shards.schema.fields import Fields
 from avf_shards.schema.versions import stamp
 from avf_shards.system import durable_io
+from avf_shards.text import count_noun
 
 from avf_training.config.hints import log_few_steps
 from avf_training.distributed.collectives import process_group
@@ -252,8 +253,8 @@ class SpeechRun:
 
     def _title(self) -> str:
         learned = sum(each.numel() for each in self.model.parameters() if each.requires_grad)
-        data = f"{len(self.loader):,} windows, {len(self.validation):,} for validation"
-        lengths = f"{self.steps} steps, {self.loader.steps_per_epoch} per epoch"
+        data = f"{count_noun(len(self.loader), 'window')}, {len(self.validation):,} for validation"
+        lengths = f"{count_noun(self.steps, 'step')}, {self.loader.steps_per_epoch} per epoch"
         return f"{self.recipe.task}: {data}; {self.recipe.version}, {learned:,} parameters learn; {lengths}"
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from avf_shards.schema.versions import encode_parquet
+from avf_shards.text import count_noun
 
 from avf_training.framewise.tracks.errors import DamagedTrackError, OtherTrackError
 from avf_training.framewise.tracks.identity import ExtractorIdentity, TrackSubject
@@ -188,13 +189,17 @@ def _describe_invalid_track(track: FeatureTrack) -> str:
     if not rows:
         return "has no frame"
     if track.vectors_ND.ndim != 2 or not rows == len(track.times_s_N) == len(track.vectors_ND):
-        shapes = f"{rows} frames, {len(track.times_s_N)} times, vectors of shape {track.vectors_ND.shape}"
+        counts = f"{count_noun(rows, 'frame')}, {count_noun(len(track.times_s_N), 'time')}"
+        shapes = f"{counts}, vectors of shape {track.vectors_ND.shape}"
         return f"has {shapes}; there must be as many of each"
     if fault := describe_invalid_frames(track.frames_N, track.times_s_N, track.fps):
         return fault
     bad_N = ~np.isfinite(track.vectors_ND).all(1)
     if bad_N.any():
-        return f"{int(bad_N.sum()):,} vectors hold nan or infinity, the first at frame {track.frames_N[bad_N.argmax()]}"
+        bad = int(bad_N.sum())
+        verb = "holds" if bad == 1 else "hold"
+        first = track.frames_N[bad_N.argmax()]
+        return f"{count_noun(bad, 'vector')} {verb} nan or infinity, the first at frame {first}"
     return ""
 
 

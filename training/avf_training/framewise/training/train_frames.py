@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from avf_shards.errors import FaultError, UserError
+from avf_shards.text import count_noun
 from torch import nn
 
 from avf_training.config.hints import log_few_steps
@@ -282,6 +283,6 @@ class FrameRun:
     def _title(self) -> str:
         parameters = sum(each.numel() for each in self.model.parameters())
         hard = self.loader.describe_hard() if isinstance(self.loader, HardClipLoader) else ""
-        data = f"{len(self.loader):,} windows{hard}, {len(self.validation)} validation videos"
-        lengths = f"{self.steps} steps, {self.loader.steps_per_epoch} per epoch"
+        data = f"{count_noun(len(self.loader), 'window')}{hard}, {count_noun(len(self.validation), 'validation video')}"
+        lengths = f"{count_noun(self.steps, 'step')}, {self.loader.steps_per_epoch} per epoch"
         return f"{self.spec.task.name}: {data}; {self.recipe.model} of {parameters:,} parameters; {lengths}"

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from avf_shards.errors import UserError
+from avf_shards.text import count_noun
 from torch import Tensor
 
 from avf_training.distributed.environment import ALONE, WorldSize
@@ -53,8 +54,8 @@ class WindowLoader:
         if not len(self._index):
             rows = max(len(video.frames_N) for video in videos)
             raise UserError(
-                f"no window of {recipe.window} rows without a gap fits into a training video; the longest has {rows} "
-                "labelled rows; take a smaller window"
+                f"no window of {recipe.window} rows without a gap fits into a training video; the longest has "
+                f"{count_noun(rows, 'labelled row')}; take a smaller window"
             )
         self._positions_S = predicted_positions(recipe.model, recipe.window)
         self._step = 0
