@@ -228,3 +228,25 @@ def test_the_rate_of_source_frames_leaves_holes_out() -> None:
     times = tuple(round(frame / 29.97, 6) for frame in range(300))
     assert measure_fps([SourceFrames(numbers=tuple(range(1, 301)), times_s=times, shown=(1,))]) == 29.97
     assert measure_fps([SourceFrames(numbers=(1,), times_s=(0.0,), shown=(1,))]) is None
+
+
+def test_other_labels_that_stand_there_are_told_with_what_differs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "".join(f"v{video:02d},{frame},0.5,0.1\n" for video in range(25) for frame in (1, 2, 3))
+    (tmp_path / "labels.csv").write_text(f"video,frame,valence,arousal\n{rows}")
+    argv = ["frame-labels", str(tmp_path / "labels.csv"), "--out", str(tmp_path / "L")]
+    assert main([*argv, "--fps", "25"]) == 0
+    capsys.readouterr()
+    assert main([*argv, "--fps", "30"]) == 1
+    printed = capsys.readouterr()
+    lines = printed.err.splitlines()
+    assert "v00 stand there (25 frames a second there, and 30 now); remove them, or name another folder" in lines[0]
+    assert len(lines) == 21
+    assert lines[20].endswith("and 5 faults more")
+    assert printed.out.splitlines()[-1] == "  25 faults in the labels; no labels were written"
+    (tmp_path / "labels.csv").write_text(f"video,frame,valence,arousal\nv99,1,0,0\n{rows.replace('0.5', '0.6')}")
+    assert main([*argv, "--fps", "25"]) == 1
+    printed = capsys.readouterr()
+    assert "v00 stand there (other frames, values or settings)" in printed.err
+    assert printed.out.splitlines()[-1] == "  25 faults in the labels; what is right was written"

@@ -34,6 +34,10 @@ def test_a_damaged_line_and_a_newer_version_are_named(tmp_path: Path) -> None:
     (tmp_path / METRICS).write_text('{"step": 0, "schema_version": 1}\nnot json\n')
     with pytest.raises(FaultError, match=r"metrics\.jsonl, line 2: not readable as JSON"):
         read_lines(tmp_path / METRICS)
+    for step in ("", '"step": "one", ', '"step": null, '):
+        (tmp_path / METRICS).write_text(f'{{{step}"schema_version": 1}}\n')
+        with pytest.raises(FaultError, match=r"metrics\.jsonl, line 1: step must be a whole number"):
+            read_lines(tmp_path / METRICS)
     (tmp_path / METRICS).write_text('{"step": 0, "schema_version": 2}\n')
     with pytest.raises(UserError, match="update avf-foundry"):
         read_lines(tmp_path / METRICS)

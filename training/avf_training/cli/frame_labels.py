@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from avf_training.framewise.labels.label_track import LabelTrack
 
 log = logging.getLogger(__name__)
+_MAX_TOLD = 20  # faults that are printed
 
 _DETAILS = """\
 INPUT is shards whose clips have labels of frames, Aff-Wild2 or its folder of annotations, or a CSV table or a folder of
@@ -65,13 +66,16 @@ def _run(options: argparse.Namespace) -> int:
         tracks = _with_scenes(tracks, options.scenes)
     report, unwritten = write_labels(options.out, tracks)
     faults += unwritten
-    for fault in faults:
+    for fault in faults[:_MAX_TOLD]:
         log.error("%s", fault)
+    if len(faults) > _MAX_TOLD:
+        log.error("and %s more", count_noun(len(faults) - _MAX_TOLD, "fault"))
     print(f"{options.out}:")
     for line in report.lines():
         print(f"  {line}")
     if faults:
-        print(f"  {count_noun(len(faults), 'fault')} in the labels; what is right was written")
+        outcome = "what is right was written" if report.lines() else "no labels were written"
+        print(f"  {count_noun(len(faults), 'fault')} in the labels; {outcome}")
     return 1 if faults else 0
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from avf_shards.cli.logging_setup import print_message, show_progress
+from avf_shards.schema.fields import Fields
 from avf_shards.schema.versions import SCHEMA_VERSION, FileKind, parse_json, stamp
 from avf_shards.system import durable_io
 from avf_shards.system.named_writes import append_text
@@ -81,6 +82,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(lines, 1):
         if line.endswith("\n"):
             row = parse_json(line, _KINDS[path.name], f"{path}, line {number}")
+            Fields(row, f"{path}, line {number}").integer("step")
             del row[SCHEMA_VERSION]
             rows.append(row)
     return rows

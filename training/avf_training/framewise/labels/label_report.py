@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from avf_shards.errors import FaultError, UserError
 from avf_shards.text import count_noun
 
-from avf_training.framewise.labels.label_track import LabelTrack, write_label_track
+from avf_training.framewise.labels.label_track import LabelTrack, label_path, read_label_track, write_label_track
 from avf_training.framewise.labels.tasks import TASKS_OF_FRAMES, FrameLabelTask
 from avf_training.framewise.tracks.errors import OtherTrackError
 
@@ -66,11 +67,31 @@ def write_labels(folder: Path, tracks: Iterable[LabelTrack]) -> tuple[LabelRepor
     for track in tracks:
         try:
             write_label_track(folder, track)
-        except OtherTrackError as error:
-            faults.append(f"{error}; the labels there are others")
+        except OtherTrackError:
+            faults.append(_describe_others(folder, track))
             continue
         except ValueError as error:
             faults.append(f"{track.subject}: {error}")
             continue
         report.add(track)
     return report, faults
+
+
+def _describe_others(folder: Path, track: LabelTrack) -> str:
+    """Return that other labels of a person stand in the folder, and how they differ."""
+    path = label_path(folder, track.task, track.subject)
+    difference = "other frames, values or settings"
+    try:
+        stored = read_label_track(path)
+    except (UserError, FaultError) as error:
+        return str(error)
+    if stored.fps != track.fps:
+        difference = f"{stored.fps:g} frames a second there, and {track.fps:g} now"
+    elif stored.split != track.split:
+        difference = f"of the set {stored.split or 'none'} there, and {track.split or 'none'} now"
+    elif stored.scene != track.scene:
+        difference = f"of the scene {stored.scene or 'none'} there, and {track.scene or 'none'} now"
+    return (
+        f"{path}: other labels of {track.subject} stand there ({difference}); remove them, or name another folder with "
+        "--out"
+    )
