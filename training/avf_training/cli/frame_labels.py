@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from avf_training.framewise.labels.label_track import LabelTrack
 
 log = logging.getLogger(__name__)
-_MAX_TOLD = 20  # faults that are printed
+_MAX_TOLD = 20  # labels that could not be written, as others stand there; faults of the input are all printed
 
 _DETAILS = """\
 INPUT is shards whose clips have labels of frames, Aff-Wild2 or its folder of annotations, or a CSV table or a folder of
@@ -65,11 +65,11 @@ def _run(options: argparse.Namespace) -> int:
     if options.scenes is not None:
         tracks = _with_scenes(tracks, options.scenes)
     report, unwritten = write_labels(options.out, tracks)
-    faults += unwritten
-    for fault in faults[:_MAX_TOLD]:
+    for fault in (*faults, *unwritten[:_MAX_TOLD]):
         log.error("%s", fault)
-    if len(faults) > _MAX_TOLD:
-        log.error("and %s more", count_noun(len(faults) - _MAX_TOLD, "fault"))
+    if len(unwritten) > _MAX_TOLD:
+        log.error("and %s more", count_noun(len(unwritten) - _MAX_TOLD, "fault"))
+    faults += unwritten
     print(f"{options.out}:")
     for line in report.lines():
         print(f"  {line}")
