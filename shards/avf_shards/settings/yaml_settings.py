@@ -88,11 +88,12 @@ def _replaced_names(values: Mapping[str, Any], over: Mapping[str, Any], prefix: 
             yield f"{prefix}{key}"
 
 
-def read_settings(path: Path, label: str | None = None) -> YamlSettings:
+def read_settings(path: Path, label: str | None = None, *, noun: str = "recipe") -> YamlSettings:
     """Return the settings of a YAML file.
 
     Args:
         label: Name of the file in messages (default: `path`).
+        noun: What such a file is, for messages.
 
     Raises:
         UserError: The file cannot be read, or is no table in YAML.
@@ -107,16 +108,16 @@ def read_settings(path: Path, label: str | None = None) -> YamlSettings:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not a recipe file ({error})") from None
+        raise UserError(f"{path}: not a {noun} file ({error})") from None
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         reason = ", ".join(filter(None, (error.context, error.problem)))
-        raise UserError(f"{label}{line}: not a recipe file ({reason})") from None
+        raise UserError(f"{label}{line}: not a {noun} file ({reason})") from None
     except yaml.YAMLError as error:
-        raise UserError(f"{label}: not a recipe file ({' '.join(str(error).split())})") from None
+        raise UserError(f"{label}: not a {noun} file ({' '.join(str(error).split())})") from None
     value = {} if document.value is None else document.value
     if not isinstance(value, dict):
-        raise UserError(f"{label}: a recipe is a table of settings, this is {type(value).__name__}")
+        raise UserError(f"{label}: a {noun} is a table of settings, this is {type(value).__name__}")
     return YamlSettings(
         values={str(key): item for key, item in value.items()},
         positions={**document.positions, "": label},

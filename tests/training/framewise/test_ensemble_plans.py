@@ -54,6 +54,21 @@ def test_a_bad_plan_is_told_with_its_line(tmp_path: Path, fields: dict[str, Any]
         load_plan(plan)
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\x00\xff", r"p\.yaml: not a plan file \(.*utf-8"),
+        (b"", r"p\.yaml: schema_version: missing"),
+        (b"[1, 2]", r"p\.yaml: a plan is a table of settings, this is list"),
+        (b"a: {b", r"p\.yaml:1: not a plan file \(while parsing"),
+    ],
+)
+def test_what_is_no_plan_is_one_sentence(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "p.yaml").write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        load_plan(tmp_path / "p.yaml")
+
+
 def test_all_faults_of_a_plan_are_told_at_once(tmp_path: Path) -> None:
     plan = write_plan(
         tmp_path / "p.yaml",

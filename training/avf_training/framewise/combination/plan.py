@@ -215,4 +215,4 @@ class EnsemblePlan:
 
 def load_plan(path: Path) -> EnsemblePlan:
     """Read a plan. Raises UserError with a line for each fault, behind the file and its line."""
-    return read_settings(path).bind(EnsemblePlan)
+    return read_settings(path, noun="plan").bind(EnsemblePlan)
