@@ -2,18 +2,32 @@
 
 import json
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 from avf_training.cli.main import main
-from avf_training.framewise.labels.label_track import write_label_track
+from avf_training.framewise.labels.label_track import list_label_tracks, write_label_track
 from avf_training.framewise.labels.tasks import TASKS_OF_FRAMES
+from avf_training.framewise.postprocessing.overlaps import merge_overlaps
 from avf_training.framewise.protocol import choose_protocol
 from avf_training.framewise.tracks.feature_track import read_track, write_track
 from avf_training.framewise.tracks.track_folder import TrackFolder
-from avf_training.framewise.training.unpredicted_frames import FramesWithoutRow, join_predictions
-from avf_training.framewise.training.window_data import RowsOfVideo
+from avf_training.framewise.training.frame_recipe import FrameRecipe
+from avf_training.framewise.training.joined_tracks import JoinedTracksReader
+from avf_training.framewise.training.unpredicted_frames import (
+    FramesWithoutRow,
+    count_validation,
+    join_predictions,
+    list_frames_without_row,
+)
+from avf_training.framewise.training.window_data import (
+    RowsOfVideo,
+    choose_rows,
+    cut_evaluation_windows,
+    predicted_positions,
+)
 from support.planted_tracks import VIDEOS, make_planted_labels, write_planted_track
 
 GAP = slice(100, 220)  # rows of each validation video that its track lacks
@@ -112,3 +126,23 @@ def test_a_missing_frame_has_the_prediction_before_it_and_a_row_between_two_thei
     truth, predicted = join_predictions(video, missing, predicted_N2, choose_protocol("authors_code"))
     assert truth[:, 0].tolist() == [0, 0, 0]
     assert predicted[:, 0].tolist() == [0.2, 0.4, 0.9], "the released code scores only what it predicts"
+
+
+def test_counts_are_of_the_frames_that_a_score_is_of(gapped: Path) -> None:
+    tracks = JoinedTracksReader(gapped / "tracks", ("looks",), ())
+    for model, protocol in product(("temporal_v5", "temporal_v6", "temporal_v8"), ("ours", "authors_code")):
+        recipe = FrameRecipe(model=model, visual=("looks",), window=10, protocol=protocol)
+        videos, missing, scored = [], [], 0
+        for labels in list_label_tracks(gapped / "labels", TASKS_OF_FRAMES["va"]):
+            joined = tracks.read(labels.subject)
+            videos.append(choose_rows(joined, labels, recipe))
+            missing.append(list_frames_without_row(joined, labels, every=False))
+            windows = cut_evaluation_windows(videos[-1].frames_N, recipe, recipe.options)
+            positions = predicted_positions(model, windows.rows_VT.shape[1])
+            outputs = np.ones((len(windows.rows_VT), len(positions), 2))
+            valid = windows.valid_VT[:, positions]
+            rows, _ = merge_overlaps(outputs, windows.rows_VT[:, positions], len(videos[-1].frames_N), valid_KT=valid)
+            scored += len(join_predictions(videos[-1], missing[-1], rows, recipe.options)[0])
+        counts = count_validation(videos, missing, recipe, recipe.options)
+        assert counts.scored_frames == scored, (model, protocol)
+        assert counts.scored_frames + counts.left_out == 9 * 80

@@ -23,7 +23,7 @@ from avf_training.framewise.sampling.frame_rate import frame_step, reader_rows
 from avf_training.framewise.sampling.stretches import split_at_gaps
 from avf_training.framewise.training.frame_recipe import FrameRecipe
 from avf_training.framewise.training.joined_tracks import JoinedTracks, label_rows
-from avf_training.framewise.training.window_data import RowsOfVideo, cut_evaluation_windows
+from avf_training.framewise.training.window_data import RowsOfVideo, cut_evaluation_windows, predicted_positions
 
 log = logging.getLogger(__name__)
 
@@ -137,10 +137,12 @@ def count_validation(
         if counts_every_frame(options) and len(video.frames_N):
             scored, repeated = scored + rows + len(without), repeated + len(without)
             continue
-        in_window_N = np.zeros(len(valid_N), bool)
+        predicted_N = np.zeros(len(valid_N), bool)
         if len(video.frames_N):
             windows = cut_evaluation_windows(video.frames_N, recipe, options)
-            in_window_N[windows.rows_VT[windows.valid_VT]] = True
-        rows_scored = int((valid_N & in_window_N).sum())
+            positions_S = predicted_positions(recipe.model, windows.rows_VT.shape[1])
+            rows_VS, valid_VS = windows.rows_VT[:, positions_S], windows.valid_VT[:, positions_S]
+            predicted_N[rows_VS[valid_VS]] = True
+        rows_scored = int((valid_N & predicted_N).sum())
         scored, left_out = scored + rows_scored, left_out + rows - rows_scored + len(without)
     return ValidationCounts(scored_frames=scored, repeated=repeated, left_out=left_out)
