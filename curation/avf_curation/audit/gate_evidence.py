@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from avf_shards.schema.estimate import Estimate
 from avf_shards.schema.fields import Fields
 from avf_shards.schema.versions import FileKind, read_json, stamp
 
@@ -30,11 +31,16 @@ class GateEvidence:
     rejected_good: int
     undecided: int  # of all these, without a score
 
+    @property
+    def recall(self) -> Estimate:
+        """Share of the spans that the gate has to reject which it rejected, with its interval."""
+        return wilson_interval(self.rejected_bad, self.bad)
+
     def sentence(self) -> str:
         """Return the figures as a sentence for people."""
-        missed = wilson_interval(self.rejected_bad, self.bad)
+        share = self.recall
         by = f" by {self.backend}" if self.backend else ""
-        recall = f", {missed.value:.0%} ({missed.low:.0%} to {missed.high:.0%})" if self.bad else ""
+        recall = f", {share.value:.0%} ({share.low:.0%} to {share.high:.0%})" if self.bad else ""
         undecided = f"; {self.undecided} could not be measured" if self.undecided else ""
         return (
             f"Measured{by} on films with this failure: {self.rejected_bad} of {self.bad} rejected{recall}. "

@@ -10,9 +10,11 @@ from typing import Literal
 import numpy as np
 import pytest
 from avf_curation.audit.funnel import summarize_run
+from avf_curation.audit.gate_evidence import GateEvidence
 from avf_curation.cli.main import main
 from avf_curation.pipeline.failures import FAILURE_SENTENCES, FailureCause
 from avf_curation.pipeline.outcomes import VideoOutcomes, fail_video
+from avf_curation.reports import audit_report
 from avf_curation.reports.audit_report import write_audit_report
 from avf_curation.reports.score_chart import make_score_chart
 from avf_curation.reports.score_histograms import ScoreHistogram, choose_axis, count_scores
@@ -128,6 +130,24 @@ def test_each_reason_and_each_failure_leads_to_its_explanation(tmp_path: Path) -
     assert set(re.findall(r'href="#([^"]+)"', text)) <= set(re.findall(r' id="([^"]+)"', text)), "a link leads nowhere"
     for error, sentence in FAILURE_SENTENCES.items():
         assert f'<div id="error-{error}"><dt>{error}</dt><dd>{escape(sentence)}</dd></div>' in text
+
+
+def test_the_page_leads_to_how_often_each_gate_was_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = {"bad": 10, "rejected_bad": 4, "good": 8, "rejected_good": 1, "undecided": 5}
+    offset = GateEvidence(gate="sync/offset", backend="envelope", **counts)
+    run = make_run(tmp_path)
+    for number, evidence in enumerate(({}, {offset.gate: offset})):
+        monkeypatch.setattr(audit_report, "read_gate_evidence", lambda backends, evidence=evidence: evidence)
+        write_audit_report(run, summarize_run(run), tmp_path / f"{number}.html")
+    without, text = ((tmp_path / f"{number}.html").read_text() for number in range(2))
+    assert "#evidence" not in without
+    assert '<a href="#evidence">' in text
+    row = re.search(r'<details[^>]* id="evidence".*?<tr>(<td>.*?)</tr>', text, re.DOTALL)
+    assert row is not None
+    cells = re.sub("<[^>]+>", "|", row[1]).replace("||", "|").split("|")
+    assert [cell.strip() for cell in cells if cell.strip()] == [
+        *("sync/offset", "envelope", "10", "4", "40 % (17 to 69 %)", "8", "1", "5")
+    ]
 
 
 @pytest.mark.parametrize("command", [["audit"], ["what-if", "--set", "quality.min_sharpness=9"], ["retry"]])
