@@ -82,8 +82,8 @@ def test_plan_and_run_warn_of_it(
     warnings = [line for line in capsys.readouterr().err.splitlines() if "no effect" in line]
     assert warnings == [
         "avf-curate: mine.yaml:2: scenes.hash_threshold has no effect: scenes.detectors does not name hash",
-        "avf-curate: --set sync.min_confidence=4 has no effect: not measured by this backend, sync=envelope; you may "
-        "mean sync.envelope_min_confidence",
+        "avf-curate: --set sync.min_confidence=4 has no effect: not measured by this backend, sync=learned; you may "
+        "mean sync.learned_min_confidence",
     ]
 
 
