@@ -28,7 +28,8 @@ def split_silence(samples: Samples, config: SilenceConfig) -> list[Span]:
     loudest = float(np.sqrt(np.max(level_W**2)))
     if loudest < floor:
         return []
-    above_reference = max(0.0, 20 * np.log10(loudest) - lasting_level_dbfs(samples) - config.crest_db)
+    reference = _reference_level(level_W, 10 ** (lasting_level_dbfs(samples) / 20), 10 ** (config.crest_db / 20))
+    above_reference = 20 * np.log10(loudest / reference)
     # librosa knows one limit, relative to the loudest window: `top_db` below the reference, or the floor where that is
     # higher.
     top_db = min(config.top_db + above_reference, 20 * np.log10(loudest / floor))
@@ -49,6 +50,20 @@ def _window_levels(sound: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     # In parts: the squares of all windows of an hour are three gigabytes.
     parts = (windows[first : first + _PART] for first in range(0, len(windows), _PART))
     return np.concatenate([np.sqrt(np.mean(np.square(part), axis=1)) for part in parts])
+
+
+def _reference_level(level_W: npt.NDArray[np.float32], lasting: float, crest: float) -> float:
+    """Return the level of the loudest window, or where it is `crest` times above the level that lasts, of another one.
+
+    That is the loudest window that touches no sound so loud, such as a click: at least the level that lasts.
+    """
+    is_burst_W = level_W > lasting * crest
+    if not is_burst_W.any():
+        return float(np.sqrt(np.max(level_W**2)))  # as the caller calculates the loudest: their ratio is 1
+    # A window at the edge of a click has a part of its power; two that hold one sound are at most a window apart.
+    reach = -(-_WINDOW // _HOP)
+    touches_W = np.convolve(is_burst_W, np.ones(2 * reach + 1), mode="same") > 0.5
+    return max(lasting, float(np.max(level_W[~touches_W], initial=0.0)))
 
 
 def _find_sound(level_W: npt.NDArray[np.float32], top_db: float) -> list[tuple[int, int]]:

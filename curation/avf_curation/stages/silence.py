@@ -34,7 +34,7 @@ class SilenceConfig:
     """Settings of the silence stage. Where the thresholds come from: recipes/default.yaml."""
 
     top_db: float  # decibels: a level this far below the loudest frame is silence
-    crest_db: float  # the loudest frame counts for at most this much above the loudest level that lasts
+    crest_db: float  # a frame that is further above the loudest level that lasts, such as a click, is no loudest frame
     floor_dbfs: float  # a level below this is silence, whatever the loudest frame is
     min_pause_s: float  # shorter pauses stay inside speech
     pad_s: float  # seconds of the pause that are kept on either side of speech

@@ -1,5 +1,6 @@
 """The silence stage finds pauses, splits long speech, and agrees with annotations (pyannote RTTM, SpeechBrain JSON)."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,21 @@ def test_loud_clicks_do_not_make_speech_silent(clicks: tuple[int, ...]) -> None:
     beside_clicks = {frame + near for frame in clicks for near in range(-8, 9)}
     assert len(speech_frames(quiet)) > 150
     assert (speech_frames(quiet) ^ speech_frames(clicked)) - beside_clicks == set()
+
+
+def test_a_click_does_not_raise_the_limit_of_silence() -> None:
+    config = replace(DEFAULT.silence, floor_dbfs=-90)
+    loud = speak(125, 120, 3).samples * 9000
+    quiet_end = np.concatenate([loud, loud * 10 ** (-24 / 20)]).astype(np.int16)
+    clicked = quiet_end.copy()
+    clicked[30 * 640 : 31 * 640] = 31000 * np.sin(2 * np.pi * 900 * np.arange(640) / 16000)
+
+    def frames_at_the_end(samples: np.ndarray) -> set[int]:
+        spans = split_silence(samples, config)
+        return {frame for span in spans for frame in range(max(125, span.start_frame), span.stop_frame)}
+
+    assert len(frames_at_the_end(quiet_end)) > 30
+    assert frames_at_the_end(clicked) == frames_at_the_end(quiet_end)
 
 
 def test_the_lasting_level_is_that_of_speech_with_and_without_a_click() -> None:
