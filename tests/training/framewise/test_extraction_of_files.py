@@ -240,6 +240,7 @@ def test_the_sound_of_whole_files_is_on_the_frames_of_their_labels(
     (tmp_path / "z").mkdir()
     soundfile.write(tmp_path / "z/video5.flac", np.zeros(100), 16_000)
     (tmp_path / "broken.mp4").write_bytes(b"no video")
+    (tmp_path / "nothing.mp4").write_bytes(b"")
     with av.open(str(tmp_path / "mute.mkv"), "w") as container:
         video = container.add_stream("mpeg4", rate=25)
         video.width = video.height = 32
@@ -253,6 +254,7 @@ def test_the_sound_of_whole_files_is_on_the_frames_of_their_labels(
     for message in (
         "broken.mp4: its sound does not decode (its data are damaged or cut off)",
         "mute.mkv: has no sound",
+        "nothing.mp4: is empty",
         "video5.flac: is the video video5, as ",
     ):
         assert len([line for line in printed.err.splitlines() if message in line]) == 1, message

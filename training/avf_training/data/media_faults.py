@@ -9,6 +9,6 @@ def describe_media_fault(error: Exception) -> str:
         return "its data are damaged or cut off"
     if isinstance(error, av.error.EOFError):
         return "it ends too early"
-    if isinstance(error, av.error.FFmpegError) and error.strerror:
+    if isinstance(error, av.error.FFmpegError | OSError) and error.strerror:
         return error.strerror[:1].lower() + error.strerror[1:]
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -108,7 +109,7 @@ def _read_blocks(stream: IO[bytes]) -> tuple[list[npt.NDArray[np.float32]], dict
 
 def _decode(path: Path, rate_hz: int) -> Iterator[npt.NDArray[np.float32]]:
     """Yield blocks of samples. Raises FaultError, FFmpeg's errors and OSError."""
-    with open(path, "rb", opener=open_plain) as file, av.open(file, "r", options=_NO_PROTOCOL) as container:
+    with open(path, "rb", opener=open_plain) as file, _open_media(file) as container:
         stream = next(iter(container.streams.audio), None)
         if stream is None:
             raise FaultError("has no sound")
@@ -129,6 +130,15 @@ def _decode(path: Path, rate_hz: int) -> Iterator[npt.NDArray[np.float32]]:
                     yield heard_S
         if not total:
             raise FaultError("its stream of sound is empty")
+
+
+@contextmanager
+def _open_media(file: IO[bytes]) -> "Iterator[av.container.InputContainer]":
+    """Yield the container in a file. Raises FaultError for an empty one, for which FFmpeg has no word."""
+    if not os.fstat(file.fileno()).st_size:
+        raise FaultError("is empty")
+    with av.open(file, "r", options=_NO_PROTOCOL) as container:
+        yield container
 
 
 def _start_s(container: "av.container.InputContainer") -> float:
