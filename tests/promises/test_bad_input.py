@@ -20,7 +20,7 @@ from avf_curation.runs.curation import RunOptions, curate
 from avf_curation.runs.frozen_plan import read_plan
 from avf_curation.sources.types import Video
 from avf_shards.schema.ledger import table_to_decisions
-from support.curation_runs import EMBEDDED, make_recipe
+from support.curation_runs import EMBEDDED, EMBEDDED_SETTINGS, make_recipe
 from support.demo_files import DemoFiles
 from support.runs import make_run
 from support.trees import file_digests
@@ -105,7 +105,7 @@ def test_an_input_changed_after_planning_fails(small_video: bytes, tmp_path: Pat
         f"s={source}",
         "--out",
         str(tmp_path / "run"),
-        *(word for setting in (*QUICK, "plan.min_units=1", "faces.backend=dlib") for word in ("--set", setting)),
+        *(word for setting in (*QUICK, "plan.min_units=1", *EMBEDDED_SETTINGS) for word in ("--set", setting)),
     ]
     assert main(["plan", *arguments, "--weights", str(tmp_path)]) == 0
     (source / "a.mp4").write_bytes(small_video + b"x")

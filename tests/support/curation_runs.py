@@ -27,9 +27,13 @@ IDENTITY = RunIdentity(
 )
 
 
+#: Settings that take EMBEDDED's backends, whatever is installed.
+EMBEDDED_SETTINGS = ("faces.backend=dlib", "sync.backend=envelope")
+
+
 def make_recipe(*overrides: str) -> Recipe:
     """Return the default recipe with these settings changed, EMBEDDED's backends, and units as large as they say."""
-    return load_recipe(None, ["plan.min_units=1", "faces.backend=dlib", "sync.backend=envelope", *overrides])
+    return load_recipe(None, ["plan.min_units=1", *EMBEDDED_SETTINGS, *overrides])
 
 
 def make_source_video(name: str, source: str = "made", group_id: str | None = None, size: int = 10) -> Video:

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from support.curation_runs import EMBEDDED_SETTINGS
 from support.demo_files import DemoFiles
 
 QUICK_SETTINGS = (
@@ -11,6 +12,7 @@ QUICK_SETTINGS = (
     "faces.side_px=300",
     "track.side_px=300",
     "silence.speech_backend=none",  # the voices are drawn
+    *EMBEDDED_SETTINGS,
 )
 
 

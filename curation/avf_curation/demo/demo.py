@@ -174,8 +174,8 @@ def _run_part(part: DemoRun, demo: Demo, out: Path, engine: Engine, workers: int
     """Curate, pack and verify corpora of a demo, and write their audit page; return whether all is right."""
     path = out / part.recipe if part.recipe in demo.files else Path(part.recipe)
     recipe = load_recipe(path)
-    # The embedded backends, whatever weights are installed, and the envelope, because the packaged network was trained
-    # on real mouths: the corpus' expected verdicts hold for them alone.
+    # The embedded backends, whatever weights are installed, and the envelope, which is faster: the corpus' expected
+    # verdicts hold for them alone.
     backends = resolve_backends(load_recipe(path, ["sync.backend=envelope"]), out / "no-weights")
     _LOG.info("curating with %s, %s", engine, count_noun(workers, "worker"))
     options = RunOptions(engine=engine, cluster=ClusterConfig(workers=workers))
