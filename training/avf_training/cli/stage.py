@@ -19,7 +19,6 @@ from avf_training.cli.options import (
     labelled_shards,
     resolve_device,
 )
-from avf_training.framewise.json_records import add_remedy, read_json_record
 
 
 def add_stage_options(parser: argparse.ArgumentParser, stage: str) -> None:
@@ -123,6 +122,8 @@ def train_on_task(options: argparse.Namespace, stage: Any, make_task: Callable[[
 
 def read_test_result(path: Path) -> dict[str, Any]:
     """Return RUN/result.json. Raises UserError where it is damaged or of another command."""
+    from avf_training.framewise.json_records import add_remedy, read_json_record
+
     remedy = "remove it and run the same command again, which tests the models and writes it anew"
     result = read_json_record(path, "test result", remedy)
     with add_remedy(path, remedy):
