@@ -1,6 +1,6 @@
 """Real input: the expected verdict of each of the 26 real clips, with its reason from their README.
 
-Tracking uses RetinaFace MobileNet-0.25, and sync uses the embedded envelope method.
+Tracking uses RetinaFace MobileNet-0.25, and sync uses the learned network of the package.
 """
 
 import json
