@@ -20,7 +20,7 @@ _STEADY_LEVELS = 25  # grey levels over which a pixel of a letter may range
 _STROKE_PX = 9  # strokes are narrower than this
 _MIN_STAND_OUT = 20  # grey levels between a stroke and what is beside it
 _MIN_CONTRAST = 34.0  # of the middle of a letter's strokes
-_MAX_UNEVENNESS = 0.12  # deviation of the grey levels in the middle of the strokes, over the contrast
+_MAX_UNEVENNESS = 0.112  # deviation of the grey levels in the middle of the strokes, over the contrast
 _CORE = 0.7  # of the largest contrast, or half width: the middle of the strokes
 _MIN_HEIGHT_PX, _MAX_HEIGHT = 6, 0.12  # of a letter; the second as a share of the picture's height
 _MIN_WIDTH_PX, _MAX_ASPECT = 2, 2.5  # of a letter; the second is width over height
@@ -34,6 +34,8 @@ _MAX_SHIFT = 0.25  # of the upper or the lower edge from one letter to the next,
 _SAME_SHAPE = 0.8  # overlap of two letters, laid over each other, that repeat
 _NEIGHBOURHOOD = 2.5  # heights above and below a row in which texture would go on
 _TEXTURE = 1.0  # specks there, per letter
+# Density of pixels that stand out above or below a row over that inside: text has up to 0.25, cloth from 0.66 on.
+_MAX_DENSITY_BESIDE = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +68,9 @@ class _Letter:
         return bool(is_full) and self.contrast > _MIN_CONTRAST and self.unevenness < _MAX_UNEVENNESS
 
     def lies_like_text(self, width_px: int, height_px: int) -> bool:
-        """Return whether it is in a corner or at the upper or lower border of a picture of this size."""
+        """Return whether it is in a corner or at the upper or lower border of a picture of this size, but uncut."""
+        if self.left == 0 or self.top == 0 or self.right == width_px or self.bottom == height_px:
+            return False  # what is put over a picture leaves a margin
         x, y = (self.left + self.width / 2) / width_px, (self.top + self.height / 2) / height_px
         from_side, from_end = min(x, 1 - x), min(y, 1 - y)
         return (from_side < _CORNER and from_end < _CORNER) or from_end < _BORDER
@@ -85,16 +89,16 @@ def count_still_letters(frames_THW: Sequence[Bytes]) -> int:
     stack_THW = np.stack([_enlarge(frame) for frame in frames_THW])
     median_HW = np.median(stack_THW, axis=0).astype(np.uint8)
     steady_HW = stack_THW.max(0) - stack_THW.min(0) < _STEADY_LEVELS  # of unsigned numbers, the larger one first
-    specks = _find_specks(median_HW, steady_HW)
     height, width = median_HW.shape
-    letters = [speck for speck in specks if speck.is_clear and speck.lies_like_text(width, height)]
     longest = 0
     for is_bright in (True, False):
-        same = sorted((letter for letter in letters if letter.is_bright == is_bright), key=lambda letter: letter.left)
-        others = [speck for speck in specks if speck.is_bright == is_bright]
-        for number in range(len(same)):
-            row = _follow_row(same[number:])
-            if len(row) > longest and not _repeats(row, same) and not _is_texture(row, others):
+        contrast_HW = _contrast(median_HW, is_bright)
+        specks = _find_specks(median_HW, contrast_HW, steady_HW, is_bright)
+        letters = [speck for speck in specks if speck.is_clear and speck.lies_like_text(width, height)]
+        letters.sort(key=lambda letter: letter.left)
+        for number in range(len(letters)):
+            row = _follow_row(letters[number:])
+            if len(row) > longest and not _repeats(row, letters) and not _is_texture(row, specks, contrast_HW):
                 longest = len(row)
     return longest
 
@@ -109,31 +113,36 @@ def _enlarge(frame_HW: Bytes) -> Bytes:
     return np.asarray(cv2.resize(frame_HW, size, interpolation=cv2.INTER_CUBIC))
 
 
-def _find_specks(image_HW: Bytes, steady_HW: npt.NDArray[np.bool_]) -> list[_Letter]:
-    """Return the specks of the size of letters, brighter and darker than what is around them."""
-    height = len(image_HW)
+def _contrast(image_HW: Bytes, is_bright: bool) -> Bytes:
+    """Return by how many grey levels each pixel of a narrow stroke is above what is beside it, or below."""
     square = np.ones((_STROKE_PX, _STROKE_PX), np.uint8)
+    return np.asarray(cv2.morphologyEx(image_HW, cv2.MORPH_TOPHAT if is_bright else cv2.MORPH_BLACKHAT, square))
+
+
+def _find_specks(
+    image_HW: Bytes, contrast_HW: Bytes, steady_HW: npt.NDArray[np.bool_], is_bright: bool
+) -> list[_Letter]:
+    """Return the specks of the size of letters that stand out and stay."""
+    mask_HW = ((contrast_HW > _MIN_STAND_OUT) & steady_HW).astype(np.uint8)
+    _, labels_HW, stats, _ = cv2.connectedComponentsWithStats(mask_HW, connectivity=8)
+    _, _, w, h, area = stats.T
+    has_size = (h >= _MIN_HEIGHT_PX) & (h <= _MAX_HEIGHT * len(image_HW))
+    has_size &= (w >= _MIN_WIDTH_PX) & (w <= _MAX_ASPECT * h) & (area >= _MIN_AREA_PX)
+    has_size[0] = False  # what is no speck
     specks = []
-    for is_bright in (True, False):
-        contrast_HW = cv2.morphologyEx(image_HW, cv2.MORPH_TOPHAT if is_bright else cv2.MORPH_BLACKHAT, square)
-        mask_HW = ((contrast_HW > _MIN_STAND_OUT) & steady_HW).astype(np.uint8)
-        _, labels_HW, stats, _ = cv2.connectedComponentsWithStats(mask_HW, connectivity=8)
-        _, _, w, h, area = stats.T
-        has_size = (h >= _MIN_HEIGHT_PX) & (h <= _MAX_HEIGHT * height) & (w >= _MIN_WIDTH_PX) & (w <= _MAX_ASPECT * h)
-        has_size[0] = False  # what is no speck
-        for label in np.flatnonzero(has_size & (area >= _MIN_AREA_PX)):
-            left, top, width, tall = (int(value) for value in stats[label][:4])
-            box = slice(top, top + tall), slice(left, left + width)
-            letter = _measure(
-                left=left,
-                top=top,
-                mask_HW=labels_HW[box] == label,
-                image_HW=image_HW[box],
-                contrast_HW=contrast_HW[box],
-                is_bright=is_bright,
-            )
-            if letter is not None:
-                specks.append(letter)
+    for label in np.flatnonzero(has_size):
+        left, top, width, tall = (int(value) for value in stats[label][:4])
+        box = slice(top, top + tall), slice(left, left + width)
+        letter = _measure(
+            left=left,
+            top=top,
+            mask_HW=labels_HW[box] == label,
+            image_HW=image_HW[box],
+            contrast_HW=contrast_HW[box],
+            is_bright=is_bright,
+        )
+        if letter is not None:
+            specks.append(letter)
     return specks
 
 
@@ -197,8 +206,11 @@ def _is_twin(first: _Letter, second: _Letter) -> bool:
     return int((a_HW & b_HW).sum()) > _SAME_SHAPE * int((a_HW | b_HW).sum())
 
 
-def _is_texture(row: list[_Letter], specks: list[_Letter]) -> bool:
-    """Return whether there are as many specks of its size above and below a row as it has letters."""
+def _is_texture(row: list[_Letter], specks: list[_Letter], contrast_HW: Bytes) -> bool:
+    """Return whether what is above and below a row is like it: specks of its size, or as many pixels that stand out.
+
+    The specks of cloth and wicker often hang together there, so that they have the size of letters in one row only.
+    """
     left, right = min(letter.left for letter in row), max(letter.right for letter in row)
     top, bottom = min(letter.top for letter in row), max(letter.bottom for letter in row)
     height = float(np.median([letter.height for letter in row]))
@@ -210,4 +222,10 @@ def _is_texture(row: list[_Letter], specks: list[_Letter]) -> bool:
         and 1 / _NEIGHBOURHOOD < speck.height / height < _NEIGHBOURHOOD
         for speck in specks
     )
-    return beside >= _TEXTURE * len(row)
+    if beside >= _TEXTURE * len(row):
+        return True
+    columns_HW = contrast_HW[:, left:right] > _MIN_STAND_OUT
+    near, far = round(margin), round(margin) + round(height)
+    bands = [(top - far, top - near), (bottom + near, bottom + far)]
+    shares = [columns_HW[start:stop].mean() for start, stop in bands if start >= 0 and stop <= len(contrast_HW)]
+    return bool(shares) and min(shares) >= _MAX_DENSITY_BESIDE * columns_HW[top:bottom].mean()

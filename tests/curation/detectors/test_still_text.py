@@ -52,6 +52,11 @@ def test_text_in_the_middle_of_the_picture_or_in_motion_is_none() -> None:
     assert letters(*[write(wall(), "PUBLIC LIBRARY", 20 + 3 * n, 40) for n in range(9)]) <= LIMIT
 
 
+def test_what_the_border_cuts_off_is_none() -> None:
+    assert letters(*[write(wall(), "STUDIO", 30, 355)] * 9) > LIMIT
+    assert letters(*[write(wall(), "STUDIO", 30, 361)] * 9) <= LIMIT
+
+
 def draw_window() -> Bytes:
     image = wall()
     for x in (10, 70, 130):
@@ -80,8 +85,18 @@ def draw_knit() -> Bytes:
     return image
 
 
-@pytest.mark.parametrize("draw", [wall, draw_window, draw_pattern, draw_knit])
-def test_a_wall_a_window_a_pattern_and_wool_are_no_text(draw: object) -> None:
+def draw_wicker() -> Bytes:
+    """Return a row of signs as free as letters, between two rows of strokes that hang together."""
+    image = write(wall(), "AMRKSXTBWHZ", 20, 80)
+    for top in (40, 86):
+        cv2.line(image, (10, top + 8), (240, top + 8), 250, 2)
+        for x in range(10, 240, 9):
+            cv2.line(image, (x, top), (x, top + 17), 250, 3)
+    return image
+
+
+@pytest.mark.parametrize("draw", [wall, draw_window, draw_pattern, draw_knit, draw_wicker])
+def test_a_wall_a_window_a_pattern_wool_and_wicker_are_no_text(draw: object) -> None:
     assert callable(draw)
     assert letters(*[draw()] * 9) <= LIMIT
 
