@@ -41,6 +41,11 @@ def test_a_process_opens_several_groups_in_a_row() -> None:
     assert run_on_two_ranks(SUPPORT / "two_groups.py") == [1, 21, 41, 61], "the sum of both ranks in each group"
 
 
+def test_both_ranks_leave_a_group_to_which_ddp_still_refers() -> None:
+    """DDP's reducer once freed the group while it held the lock that the group's thread waited for, for ever."""
+    assert run_on_two_ranks(SUPPORT / "two_ends.py") == 20
+
+
 def test_fsdp_trains_as_ddp_does(results: dict[str, Any]) -> None:
     assert results["fp32"]["fsdp"] == pytest.approx(results["fp32"]["ddp"], rel=LOSS_EPSILONS * EPSILON["fp32"])
     assert results["fp32"]["weights_off"] < EPSILON["fp32"] ** 0.5

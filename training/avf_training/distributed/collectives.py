@@ -25,8 +25,8 @@ from avf_training.distributed.environment import torchrun_environment
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 _GROUP_NUMBERS = itertools.count()  # of the groups of several ranks that this process has opened, in order
-# Groups of several ranks that were closed. The last reference to a group must not be the one in DDP's reducer: that
-# destructor holds the interpreter's lock while it waits for the group's thread, which may need the lock to free a tensor.
+# Groups of several ranks that were closed. The last reference to a group must not be the one in DDP's reducer: its
+# destructor holds the interpreter's lock and waits for the group's thread, which may need the lock to free a tensor.
 _closed_groups: list[dist.ProcessGroup] = []
 
 

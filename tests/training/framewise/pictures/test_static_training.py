@@ -213,7 +213,7 @@ def test_two_processes_give_the_same_model_as_one(labelled: Path, tmp_path: Path
         [*launcher, "-m", "support.ranks_of_pictures", str(labelled), str(tmp_path / "two"), *settings],
         capture_output=True,
         text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[3])},
         timeout=600,
     )
     assert done.returncode == 0, done.stderr
