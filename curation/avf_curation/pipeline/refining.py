@@ -8,7 +8,16 @@ import numpy as np
 from avf_shards.timeline import FRAMES_PER_SECOND, Span
 from scipy.signal import medfilt
 
-from avf_curation.detectors import burnt_in_text, envelope_sync, face_blend, mouth, overlay, still_picture, still_text
+from avf_curation.detectors import (
+    blurred_bars,
+    burnt_in_text,
+    envelope_sync,
+    face_blend,
+    mouth,
+    overlay,
+    still_picture,
+    still_text,
+)
 from avf_curation.detectors.detector_set import Detectors
 from avf_curation.media import crop, encode
 from avf_curation.media.decode import MediaFile
@@ -275,7 +284,7 @@ def score_quality(
         sharpness=float(np.median([crop.sharpness(face_HW) for face_HW in crops.faces_NHW])),
         frozen_s=detector_frames.span.seconds if is_still else quality.frozen_s(grey_THW, config.frozen_level),
         black_share=quality.black_share(grey_THW, config.black_level),
-        bars=quality.bars_in_window(frames, scale, track.window),
+        bars=quality.bars_in_window(frames, scale, track.window, blurred_bars.find_blurred_bars(frames)),
         overlay_px=None if watermark is None else float(watermark.edge_px),
         subtitle_px=float(text.subtitle_px),
         ticker_share=text.ticker_share,

@@ -41,7 +41,7 @@ class QualityConfig:
     still_level: float  # grey levels: a face that changes less, without the camera's motion, is a photograph
     max_black_share: float  # share of frames darker than black_level
     black_level: float  # mean grey level
-    max_bars: float  # share of the crop covered by bars, black or of another colour
+    max_bars: float  # share of the crop covered by bars: black, of another colour or of a blurred copy
     max_still_letters: int  # letters of a row of text that stays in a corner or at a border
     max_overlay_px: float  # edge pixels of a watermark in a frame of side_px
     max_subtitle_px: float  # edge pixels of a line of text that comes or goes, in a frame of side_px
@@ -55,6 +55,16 @@ class QualityConfig:
             (self.side_px < MIN_SIDE_PX, f"side_px {self.side_px} must be at least {MIN_SIDE_PX}"),
             (self.pool_min_shots < 2, f"pool_min_shots {self.pool_min_shots} must be at least 2"),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Margins:
+    """How many rows and columns bars take at the borders of a frame."""
+
+    top: int = 0
+    bottom: int = 0
+    left: int = 0
+    right: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,17 +200,23 @@ def black_share(grey_THW: Bytes, level: float) -> float:
     return float((grey_THW.mean((1, 2)) < level).mean())
 
 
-def bars_in_window(frames_THW: Sequence[Bytes], scale: float, window: CropWindow) -> float:
+def bars_in_window(
+    frames_THW: Sequence[Bytes], scale: float, window: CropWindow, blurred: Margins | None = None
+) -> float:
     """Return the share of the crop that bars cover: rows and columns at the border, dark or plain in every frame.
 
     Args:
         frames_THW: grey frames, the source frames times `scale`.
         window: the crop, in source pixels.
+        blurred: bars of another kind, which count too where they are wider; in pixels of the frames.
     """
     stack_THW = np.stack(frames_THW)
     brightest, darkest = np.max(stack_THW, axis=0), np.min(stack_THW, axis=0)
     top, bottom = _bar_ends(darkest, brightest)
     left, right = _bar_ends(darkest.T, brightest.T)
+    if blurred is not None:
+        top, bottom = max(top, blurred.top), max(bottom, blurred.bottom)
+        left, right = max(left, blurred.left), max(right, blurred.right)
     height, width = brightest.shape
     if top + bottom >= height or left + right >= width:
         return 1.0

@@ -140,7 +140,10 @@ REASONS: Mapping[str, Reason] = {
         score="seconds of the longest stretch in which nothing changes but by the camera",
     ),
     "quality/black": Reason(sentence="The picture is black for a part of the span.", score="share of black frames"),
-    "quality/letterbox": Reason(sentence="Black bars cover a part of the crop.", score="share of the crop under bars"),
+    "quality/letterbox": Reason(
+        sentence="Bars at the borders cover a part of the crop: black, of another colour or of a blurred copy.",
+        score="share of the crop under bars",
+    ),
     "quality/subtitles": Reason(
         sentence="Lines of text that are burnt into the picture come and go at its lower border.",
         score="edge pixels of the largest line that comes or goes",

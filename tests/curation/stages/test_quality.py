@@ -45,6 +45,15 @@ def test_bars_of_one_colour_count_where_they_lie_on_both_sides(level: int) -> No
         assert bars(on_one_side) == 0, "a wall"
 
 
+def test_blurred_bars_count_as_black_ones_do() -> None:
+    frames = list(np.random.default_rng(0).integers(60, 200, (6, 100, 200)).astype(np.uint8))
+    window = tracking.CropWindow(side_px=80.0, centres_T2=np.full((6, 2), (140.0, 100.0)))  # source: twice the frames
+    sides, rows = quality.Margins(left=60, right=60), quality.Margins(top=60, bottom=30)
+    assert quality.bars_in_window(frames, 0.5, window) == 0
+    assert quality.bars_in_window(frames, 0.5, window, sides) == pytest.approx(0.25, abs=0.01)
+    assert quality.bars_in_window(frames, 0.5, window, rows) == pytest.approx(0.75, abs=0.01)
+
+
 def test_a_plain_background_is_no_bar() -> None:
     height, width = 100, 160
     y, x = np.mgrid[:height, :width]
