@@ -19,7 +19,7 @@ from pathlib import Path
 
 from avf_shards.errors import UserError
 from avf_shards.format.tar import sha256_file
-from avf_shards.system.named_writes import append_bytes
+from avf_shards.system.named_writes import append_bytes, write_bytes
 from avf_shards.system.storage_faults import read_bytes
 
 _CHUNK_BYTES = 1 << 20
@@ -169,7 +169,7 @@ def copy_weights(path: Path, digest: str | None = None) -> Iterator[Path]:
     """
     with tempfile.TemporaryDirectory(prefix="avf-weights-") as folder:
         copy = Path(folder, path.name)
-        copy.write_bytes(read_weights(path, digest))
+        write_bytes(copy, read_weights(path, digest))
         yield copy
 
 

@@ -29,7 +29,7 @@ def box(left: float, side: float = 100.0) -> Box:
 
 
 def resolve(folder: Path, *settings: str) -> BackendSelection:
-    return resolve_backends(make_recipe(*settings), folder)
+    return resolve_backends(load_recipe(None, list(settings)), folder)
 
 
 def test_a_face_that_both_detectors_see_is_one_face() -> None:

@@ -3,6 +3,7 @@
 Shapes: B clips of this rank, G clips of all ranks, C width.
 """
 
+import atexit
 import itertools
 import logging
 import os
@@ -27,7 +28,9 @@ T = TypeVar("T")
 _GROUP_NUMBERS = itertools.count()  # of the groups of several ranks that this process has opened, in order
 # Groups of several ranks that were closed. The last reference to a group must not be the one in DDP's reducer: its
 # destructor holds the interpreter's lock and waits for the group's thread, which may need the lock to free a tensor.
+# They are freed before the interpreter ends, when no reducer is left and the thread can still have the lock.
 _closed_groups: list[dist.ProcessGroup] = []
+atexit.register(_closed_groups.clear)
 
 
 @contextmanager
