@@ -153,6 +153,11 @@ def _band_pass(x: Floats) -> Floats:
     return np.asarray(sosfiltfilt(filters, x, axis=0, padlen=min(len(x) - 1, 30)))
 
 
+def measure_mouth_motion(patches_THWC: Bytes) -> float:
+    """Return how much the mouth opens and shuts, over the contrast of its image, from patches by `mouth_patches`."""
+    return _mouth_features(patches_THWC)[2]
+
+
 def _mouth_features(patches_THWC: Bytes) -> tuple[Floats, Floats, float]:
     """Return band-passed mouth features (T, 7), principal components of the patch (T, 6), and the mouth's motion."""
     grey = patches_THWC.astype(np.float64).mean(-1)

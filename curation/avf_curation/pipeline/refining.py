@@ -199,7 +199,7 @@ def score_sync(
     if detectors.syncnet is not None and crops.sync_THWC is not None:
         return _score_syncnet(crops.sync_THWC, samples, config, detectors, seconds)
     if detectors.sync_head is not None:
-        return _score_learned(crops.face_THWC, samples, config, detectors, seconds)
+        return _score_learned(crops, track, samples, config, detectors)
     score = None
     if seconds >= config.envelope_min_seconds:
         patches = envelope_sync.mouth_patches(crops.face_THWC, mouth_position(crops, track))
@@ -217,23 +217,26 @@ def score_sync(
 
 
 def _score_learned(
-    faces_THWC: Bytes, samples: Samples, config: sync.SyncConfig, detectors: Detectors, seconds: float
+    crops: FaceCrops, track: tracking.Track, samples: Samples, config: sync.SyncConfig, detectors: Detectors
 ) -> sync.SyncScores:
+    seconds = len(crops.face_THWC) / FRAMES_PER_SECOND
     open_scores = sync.SyncScores(
         backend="learned", offset_frames=None, confidence=None, distance=None, length_s=seconds
     )
     if seconds < config.envelope_min_seconds:
         return open_scores
-    seen = mouth.measure_mouth(detectors.face_mesh, faces_THWC)
+    seen = mouth.measure_mouth(detectors.face_mesh, crops.face_THWC)
     envelope = envelope_sync.score_envelope_sync(seen.patches_THWC, samples, config.shifts)
     if envelope is None:
         return open_scores
     score = detectors.sync_head.score(seen.distances_TD, samples, envelope.curve_S, config.shifts)
+    # FaceMesh's patches follow the lips, so less moves in them: the limit of motion is that of patches along the track.
+    along_track_THWC = envelope_sync.mouth_patches(crops.face_THWC, mouth_position(crops, track))
     return replace(
         open_scores,
         offset_frames=score.offset if score.confidence > 0 else None,
         confidence=score.confidence,
-        mouth_motion=envelope.mouth_motion,
+        mouth_motion=envelope_sync.measure_mouth_motion(along_track_THWC),
     )
 
 

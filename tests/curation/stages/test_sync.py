@@ -25,6 +25,7 @@ def fix_score(monkeypatch: pytest.MonkeyPatch, backend: str, offset: int, confid
     monkeypatch.setattr(refining, "mouth_position", lambda crops, track: None)
     monkeypatch.setattr(refining.envelope_sync, "mouth_patches", lambda frames, mouth: None)
     monkeypatch.setattr(refining.envelope_sync, "score_envelope_sync", lambda patches, samples, shifts: envelope)
+    monkeypatch.setattr(refining.envelope_sync, "measure_mouth_motion", lambda patches: 0.5)
     monkeypatch.setattr(refining.mouth, "measure_mouth", lambda mesh, frames: seen)
     learned = LearnedScore(offset=offset, confidence=confidence, likeness=1.0)
     head = SimpleNamespace(score=lambda *arguments: learned) if backend == "learned" else None
@@ -51,6 +52,26 @@ def test_what_a_backend_cannot_tell_stays_open_however_low_the_least_confidence_
         backend=backend, offset_frames=15, confidence=0.0, distance=None, length_s=8.0, mouth_motion=0.5
     )
     assert sync.repair_frames(of_an_older_run, config) == 0
+
+
+def test_the_mouth_moves_as_much_whichever_backend_measures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less moves in FaceMesh's patches, which follow the lips: a good talker of 3 s was rejected as still."""
+    rng = np.random.default_rng(0)
+    along_track, along_lips = (rng.integers(0, high, (100, 20, 32, 3)).astype(np.uint8) for high in (256, 128))
+    seen = SimpleNamespace(patches_THWC=along_lips, distances_TD=None)
+    monkeypatch.setattr(refining, "mouth_position", lambda crops, track: None)
+    monkeypatch.setattr(refining.envelope_sync, "mouth_patches", lambda frames, mouth: along_track)
+    monkeypatch.setattr(refining.mouth, "measure_mouth", lambda mesh, frames: seen)
+    head = SimpleNamespace(score=lambda *arguments: LearnedScore(offset=0, confidence=1.0, likeness=1.0))
+    crops = refining.FaceCrops(face_THWC=np.zeros((100, 1, 1, 3), np.uint8), faces_NHW=np.zeros((100, 1, 1), np.uint8))
+    samples = rng.integers(-9_000, 9_000, 64_000).astype(np.int16)
+    track: Any = None  # no position of the mouth is asked
+    motions = []
+    for sync_head in (None, head):
+        detectors: Any = SimpleNamespace(syncnet=None, sync_head=sync_head, face_mesh=None)
+        motions.append(refining.score_sync(crops, track, samples, DEFAULT.sync, detectors).mouth_motion)
+    assert motions[0] == motions[1] == refining.envelope_sync.measure_mouth_motion(along_track)
+    assert motions[0] != refining.envelope_sync.measure_mouth_motion(along_lips)
 
 
 @pytest.mark.parametrize("backend", ["auto", "syncnet", "learned", "envelope"])
