@@ -18,6 +18,7 @@ NAMES = (
     "scale",
     "envelope",
     "learned_sync",
+    "sync_architectures",
     "silence",
     "speech",
     "speaker",

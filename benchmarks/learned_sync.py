@@ -1,6 +1,6 @@
 """Measure the learned sync network on real people that it was not trained on, beside the envelope on the same pieces."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +119,7 @@ def _sections(title: str, clips: list[LearningClip], scored: list[tuple[SyncHead
         envelopes = [_envelope_peak(piece) for piece in of_length]
         envelope_right = [abs(p[0] - piece.true_offset) <= 2 for p, piece in zip(envelopes, of_length, strict=True)]
         confident = [confidence >= limit for _, confidence in envelopes]
-        area = _area(of_length, [piece.envelope_S for piece in of_length])
+        area = measure_area(of_length, [piece.envelope_S for piece in of_length])
         rows.append([*_row(length_s, "envelope", envelope_right, confident), f"{area:.3f}"])
         curves = [
             envelope_sync.standardise_curve(piece.likeness_S) + envelope_sync.standardise_curve(piece.envelope_S)
@@ -127,12 +127,12 @@ def _sections(title: str, clips: list[LearningClip], scored: list[tuple[SyncHead
         ]
         told = [piece.peak()[1] >= units[piece.clip] for piece in of_length]
         right = [piece.is_right for piece in of_length]
-        rows.append([*_row(length_s, "learned", right, told), f"{_area(of_length, curves):.3f}"])
+        rows.append([*_row(length_s, "learned", right, told), f"{measure_area(of_length, curves):.3f}"])
     note = (
         f"{len(clips)} clips, {sum(len(c.talk.distances_TD) for c in clips) / FRAMES_PER_SECOND:.0f} s. Pieces with their own "
         "sound, and with the sound moved by 7 to 10 frames. Told: confidence of 1 and more, in the unit that the pieces "
         f"of the other people give; envelope: {limit:g}. ROC area: as of the envelope. Of the voices of other people, laid "
-        f"over {VOICE_S} s, {_foreign_passed(clips, scored):.0%} have a likeness at which {OWN_SHARE:.0%} of the own voices "
+        f"over {VOICE_S} s, {measure_foreign(clips, {piece.clip: head for head, piece in scored}):.0%} have a likeness at which {OWN_SHARE:.0%} of the own voices "
         "are kept (no gate; the ledger does not judge it)."
     )
     return [Section(f"Learned sync on the real clips, {title}", note, rows)]
@@ -159,7 +159,7 @@ def _envelope_peak(piece: PieceScore) -> tuple[int, float]:
     return best - REACH, scale_lead(lead, best - REACH, piece.length_s, REACH)
 
 
-def _area(pieces: Sequence[PieceScore], curves: Sequence[Curve]) -> float:
+def measure_area(pieces: Sequence[PieceScore], curves: Sequence[Curve]) -> float:
     """Return the ROC area that separates pieces in sync from moved ones, by the curve's best near no offset."""
     near = np.abs(np.arange(2 * REACH + 1) - REACH) <= 3
     values = [
@@ -170,9 +170,11 @@ def _area(pieces: Sequence[PieceScore], curves: Sequence[Curve]) -> float:
     return float(np.mean([(a > b) + 0.5 * (a == b) for a in own for b in moved]))
 
 
-def _foreign_passed(clips: list[LearningClip], scored: list[tuple[SyncHead, PieceScore]]) -> float:
-    """Return the share of other people's voices whose likeness is at least that of 95 % of the own voices."""
-    heads = {piece.clip: head for head, piece in scored}
+def measure_foreign(clips: list[LearningClip], heads: Mapping[int, SyncHead]) -> float:
+    """Return the share of other people's voices whose likeness is at least that of 95 % of the own voices.
+
+    `heads` has the network of each clip by its number.
+    """
     frames = VOICE_S * FRAMES_PER_SECOND
     own: list[float] = []
     foreign: list[float] = []
