@@ -119,7 +119,8 @@ def _failed(video: Video, cause: FailureCause) -> VideoOutcomes:
     return VideoOutcomes(video=video, outcomes=(fail_video(video, cause),))
 
 
-def test_each_reason_and_each_failure_leads_to_its_explanation(tmp_path: Path) -> None:
+def test_each_reason_and_each_failure_leads_to_its_explanation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit_report, "read_gate_evidence", lambda backends: {})  # its table has links to reasons too
     source = make_inputs(tmp_path / "in", 3)
     options = RunOptions(engine="inline", stages=single_step(fail_each_in_its_way))
     run = curate(make_recipe(), EMBEDDED, {"a": source}, tmp_path / "run", options)
