@@ -5,7 +5,9 @@ import struct
 import sys
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -15,7 +17,8 @@ import soundfile
 import torch
 from avf_shards.errors import FaultError
 from avf_training.cli.main import main
-from avf_training.framewise.tracks import sound_decoder
+from avf_training.framewise.labels.trained_videos import TrainedVideo, TrainedVideos, read_trained_videos
+from avf_training.framewise.tracks import picture_folders, sound_decoder
 from avf_training.framewise.tracks.identity import TrackSubject
 from avf_training.framewise.tracks.picture_folders import decode_picture
 from avf_training.framewise.tracks.sound_decoder import DecodingLimits, decode_sound
@@ -137,6 +140,41 @@ def test_pictures_that_are_damaged_inside_cost_their_video_alone(
         (line,) = (line for line in printed.err.splitlines() if f"{name}/00002.jpg: " in line)
         assert "does not decode" in line or "is damaged inside" in line
     assert [path.name for path in TrackFolder(tmp_path / "tracks").files()] == ["good.parquet"]
+
+
+def test_a_link_that_leads_nowhere_costs_its_video_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_vit(tmp_path / "vit")
+    for name in ("a", "b"):
+        write_pictures(tmp_path / "cropped" / name, [1, 2])
+    (tmp_path / "cropped/a/00003.jpg").symlink_to(tmp_path / "gone.jpg")
+    assert extract_pictures(tmp_path) == 1
+    printed = capsys.readouterr()
+    assert "a/00003.jpg: cannot be read (No such file or directory)" in printed.err
+    assert "1 track written (2 vectors)" in printed.out
+
+
+def test_an_interrupted_extraction_says_what_its_weights_were_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_pictures(tmp_path / "cropped/a", [1, 2])
+    write_pictures(tmp_path / "cropped/b", [1, 2])
+    save_vit(tmp_path / "vit")
+    video = TrainedVideo(source="aff_wild2", video="a", group="a")
+    TrainedVideos(train_on="train", videos=(video,)).write(tmp_path / "vit")
+    decode = picture_folders.decode_picture
+
+    def interrupt(file: Path) -> Any:
+        if file.parent.name == "b":
+            raise KeyboardInterrupt
+        return decode(file)
+
+    monkeypatch.setattr(picture_folders, "decode_picture", interrupt)
+    with suppress(KeyboardInterrupt):
+        assert extract_pictures(tmp_path, "--workers", "1") == 130
+    assert [path.name for path in TrackFolder(tmp_path / "tracks").files()] == ["a.parquet"]
+    record = read_trained_videos(tmp_path / "tracks/vit")
+    assert record is not None
+    assert record.videos == (video,)
 
 
 def test_two_models_of_one_extractor_have_tracks_side_by_side(tmp_path: Path) -> None:

@@ -172,20 +172,27 @@ def _run(options: argparse.Namespace) -> int:
     files = None if source is None else _list_files(options, source, faults.append)
     extraction = _make_extraction(options, "cpu" if options.ray else None)
     trained = None if options.weights is None else find_trained_videos(options.weights)
-    with progress_line() as show, _workers(options, extraction) as run_all:
+    folder = TrackFolder(options.out).folder_of(options.name or options.extractor)
+    try:
+        with progress_line() as show, _workers(options, extraction) as run_all:
 
-        def run(inputs: "Iterable[TrackInput]") -> None:
-            run_all(inputs, lambda subject, number, tracks: show(f"{subject}: track {number} of {tracks}"))
+            def run(inputs: "Iterable[TrackInput]") -> None:
+                run_all(inputs, lambda subject, number, tracks: show(f"{subject}: track {number} of {tracks}"))
 
-        if files is not None:
-            run(files)
-        else:
-            with open_clips(options.input, options.clips, faults.append) as shards:
-                run(clip_inputs(shards, faults.append, options.input))
+            if files is not None:
+                run(files)
+            else:
+                with open_clips(options.input, options.clips, faults.append) as shards:
+                    run(clip_inputs(shards, faults.append, options.input))
+    finally:
+        # Also where Ctrl-C ends the command: tracks without the record would pass for those of untrained weights.
+        has_record = trained is not None and bool(
+            trained.videos and (extraction.report.written or extraction.report.skipped)
+        )
+        if trained is not None and has_record:
+            trained.write(folder)
     status = _tell(options, extraction.report, faults)
-    if trained is not None and trained.videos and (extraction.report.written or extraction.report.skipped):
-        folder = TrackFolder(options.out).folder_of(options.name or options.extractor)
-        trained.write(folder)
+    if trained is not None and has_record:
         print(
             f"  the weights were trained on {count_noun(len(trained.videos), 'video')}, which models on these tracks "
             f"count as trained on too ({folder / FILE})"

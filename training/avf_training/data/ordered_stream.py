@@ -215,7 +215,9 @@ class OrderedStream(IterableDataset[Part_co], ABC, Generic[Part_co]):
                     )
                 )
                 clip = self.order.substitute(source, epoch, position, attempt)
-        last = faults[-1] if faults else "all of them were deleted"
+        last = "all of them were deleted"
+        if faults:
+            last = f"the last is {faults[-1].key} of {faults[-1].source} in {faults[-1].shard}: {faults[-1].error}"
         raise FaultError(f"position {position} of epoch {epoch}: {_ATTEMPTS} clips in a row are unreadable: {last}")
 
     def _read_position(self, position: int) -> Mapping[str, bytes]:

@@ -109,10 +109,13 @@ def picture_inputs(
         try:
             files = numbered_pictures(each)
             fps = fps_of(each.name)
+            listed = [[number, file.name, file.stat().st_size] for number, file in files.items()]
         except (FaultError, UserError) as error:
             on_fault(str(error))
             continue
-        listed = [[number, file.name, file.stat().st_size] for number, file in files.items()]
+        except OSError as error:  # a link that leads nowhere, a folder that may not be listed
+            on_fault(f"{error.filename}: cannot be read ({error.strerror})")
+            continue
         yield TrackInput(
             subject=TrackSubject(source=source, video_id=each.name),
             fps=fps,
