@@ -54,7 +54,7 @@ def run() -> list[Section]:
         gigabytes = _VIDEOS * _FRAMES * _WIDTH * 4 / 1e9
         rows = [
             ["rows are", "memory of its own", "resident with pages of files", "steps/s", "waited for rows"],
-            *(_measure(folder, place) for place in ("disk", "memory")),
+            *(_measure(folder, rows_in) for rows_in in ("disk", "memory")),
         ]
     note = (
         f"The fusion transformer on {_VIDEOS} drawn videos of {_FRAMES:,} frames with {_WIDTH:,} values in float32, "
@@ -98,11 +98,11 @@ def _write_corpus(folder: Path) -> None:
         write_label_track(folder / "labels", labels)
 
 
-def _measure(folder: Path, place: str) -> list[str]:
+def _measure(folder: Path, rows_in: str) -> list[str]:
     """Return the row of a table: of a run that was made, or that the limit ended."""
-    out = folder / f"run_{place}"
+    out = folder / f"run_{rows_in}"
     settings = (
-        *(f"visual=[{_NAME}]", "audio=[]", f"steps={_STEPS}", f"log_every={_STEPS // 3}", f"rows_in={place}"),
+        *(f"visual=[{_NAME}]", "audio=[]", f"steps={_STEPS}", f"log_every={_STEPS // 3}", f"rows_in={rows_in}"),
         *("class_weights=none", f"evaluate_every={_STEPS}"),
     )
     words = [word for setting in settings for word in ("--set", setting)]
@@ -119,14 +119,14 @@ def _measure(folder: Path, place: str) -> list[str]:
     )
     if ended.returncode:
         reason = "out of memory" if "memory" in ended.stderr.lower() else ended.stderr[-200:]
-        return [f"`rows_in: {place}`", f"ended: {reason}", "–", "–", "–"]
+        return [f"`rows_in: {rows_in}`", f"ended: {reason}", "–", "–", "–"]
     peaks = [line for line in ended.stdout.splitlines() if line.startswith("peaks ")][-1].split()[1:]
     anonymous_gb, _, resident_gb = map(float, peaks)
     reports = [json.loads(line) for line in (out / "throughput.jsonl").read_text().splitlines()]
     step_s = statistics.median(each["step_s"] for each in reports)
     waited = statistics.median(each["waited_share"] for each in reports)
     return [
-        f"`rows_in: {place}`",
+        f"`rows_in: {rows_in}`",
         f"{anonymous_gb:.2f} GB",
         f"{resident_gb:.1f} GB",
         f"{1 / step_s:.2f}",

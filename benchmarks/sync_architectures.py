@@ -128,13 +128,18 @@ def _measure(head: SyncHead, clips: list[LearningClip], pieces: Sequence[Piece])
     for length_s in LENGTHS_S:
         of_length = [piece for piece in scored if piece.length_s == length_s]
         right = np.array([piece.is_right for piece in of_length])
-        told = np.array([piece.peak()[1] >= units[piece.clip] for piece in of_length])
+        is_told = np.array([piece.peak()[1] >= units[piece.clip] for piece in of_length])
         curves = [
             envelope_sync.standardise_curve(piece.likeness_S) + envelope_sync.standardise_curve(piece.envelope_S)
             for piece in of_length
         ]
-        told_right = f"{right[told].mean():.2f}" if told.any() else "none"
-        figures += [f"{right.mean():.2f}", f"{told.mean():.2f}", told_right, f"{measure_area(of_length, curves):.3f}"]
+        right_of_told = f"{right[is_told].mean():.2f}" if is_told.any() else "none"
+        figures += [
+            f"{right.mean():.2f}",
+            f"{is_told.mean():.2f}",
+            right_of_told,
+            f"{measure_area(of_length, curves):.3f}",
+        ]
     return [*figures, f"{measure_foreign(clips, dict.fromkeys(numbers, head)):.0%}"]
 
 

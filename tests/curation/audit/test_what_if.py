@@ -295,12 +295,12 @@ def test_the_confidence_of_the_envelope_backend_decides_which_offsets_count() ->
 
 @pytest.mark.parametrize("backend", ["envelope", "learned"])
 def test_an_offset_that_a_backend_cannot_tell_never_counts(backend: str) -> None:
-    told = offset_decision(0, 0.1, 9, backend=backend)
+    measured = offset_decision(0, 0.1, 9, backend=backend)
     before = offset_decision(100, 0.0, 15, backend=backend)  # as runs of earlier versions have it
     open_scores = json.loads(before.measurements)["sync"] | {"offset_frames": None}
     now = replace(offset_decision(200, 0.0, 15, backend=backend), measurements=json.dumps({"sync": open_scores}))
     identity = replace(RUN_IDENTITY, backends={**RUN_IDENTITY.backends, "sync": backend})
-    table = decisions_to_table([told, before, now])
+    table = decisions_to_table([measured, before, now])
     for limit in (0, -1):
         request = parse_request([f"sync.{backend}_min_confidence={limit}"], identity)
         source = what_if_batches(iter(table.to_batches()), request).sources["made"]

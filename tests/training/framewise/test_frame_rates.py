@@ -101,6 +101,6 @@ def test_commands_tell_rates_that_differ_once(
     write_model(tmp_path / "P", "a", "va", videos)
     argv = ["report-frames", "--task", "va", "--predictions", str(tmp_path / "P"), "--labels", str(tmp_path / "L")]
     assert main([*argv, "--out", str(tmp_path / "R")]) == 0
-    told = [record.getMessage() for record in caplog.records if "frames a second" in record.getMessage()]
-    assert len(told) == 1
-    assert told[0].startswith("6 pairs of rates differ: 29.97 frames a second in the labels of")
+    warnings = [record.getMessage() for record in caplog.records if "frames a second" in record.getMessage()]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("6 pairs of rates differ: 29.97 frames a second in the labels of")

@@ -81,15 +81,15 @@ def test_two_branches_are_trained_alike_and_a_run_goes_on_in_another_world(
     assert main(argv_of(corpus, tmp_path / "base", "netease_fusion")) == 0
     branches = "model=fusion_two_branches", f"base={tmp_path / 'base'}", "epochs=2", "patience=null"
     assert main(argv_of(corpus, tmp_path / "one", "netease_fusion", *branches)) == 0
-    one = read_lines(tmp_path / "one/metrics.jsonl")
+    single = read_lines(tmp_path / "one/metrics.jsonl")
     shutil.copytree(tmp_path / "one", tmp_path / "two")
     (tmp_path / "two/result.json").unlink()
     shutil.rmtree(tmp_path / "two/checkpoints")
     done = launch(2, argv_of(corpus, tmp_path / "two", "netease_fusion", *branches))
     assert done.returncode == 0, done.stderr[-2000:]
     two = read_lines(tmp_path / "two/metrics.jsonl")
-    assert [row["loss"] for row in two[:2]] == pytest.approx([row["loss"] for row in one[:2]], rel=1e-4)
-    assert [row["loss"] for row in two] == pytest.approx([row["loss"] for row in one], rel=1e-2)
+    assert [row["loss"] for row in two[:2]] == pytest.approx([row["loss"] for row in single[:2]], rel=1e-4)
+    assert [row["loss"] for row in two] == pytest.approx([row["loss"] for row in single], rel=1e-2)
 
 
 def test_a_world_that_does_not_share_the_batch_is_one_sentence() -> None:
