@@ -7,8 +7,12 @@ from pathlib import Path
 import pytest
 from avf_shards.errors import FaultError, UserError
 from avf_shards.format import index
+from avf_training.data.storage import StorageConfig
+from avf_training.models.mae import MaskedAutoencoder
+from avf_training.models.mask_sampling import paper_masks
+from avf_training.pretraining.validation import ValidationClips
 from support.clips import make_flashing_shards
-from support.streams import make_stream_loader, pretraining_sampler
+from support.streams import MODEL, make_stream_loader, pretraining_sampler
 
 
 @pytest.fixture(scope="module")
@@ -170,3 +174,15 @@ def test_clips_of_two_sizes_are_refused(shards: Path, monkeypatch: pytest.Monkey
         UserError, match=r"must have one size: .* has 32 x 32 px, .* has 64 x 64 px; curate them with one"
     ):
         read_stream(shards)
+
+
+def test_clips_of_validation_are_left_out_and_counted(shards: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """No clip is scored twice in the place of one that cannot be read."""
+    key, member = find_victim(shards)
+    flip_byte(shards / "a-000000.tar", member.offset + member.size // 2)
+    clips = ValidationClips(MODEL, paper_masks(MODEL), train=shards, validation=shards, storage=StorageConfig())
+    scores = clips.score(MaskedAutoencoder(MODEL))
+    assert (scores.clips, scores.unreadable) == (67, 1)
+    lines = [line for line in caplog.messages if key in line]
+    assert len(lines) == 2, "of the clips that the mean is of, and of those that are scored"
+    assert all(f"clip {key} cannot be read, it is left out" in line for line in lines)

@@ -51,6 +51,11 @@ class Corpus:
         """Return the number of clips as packed, deleted ones too."""
         return int(self.first_clip[-1])
 
+    @property
+    def noun(self) -> str:
+        """What an item is called in messages."""
+        return self.content.removesuffix("s")
+
     def locate(self, clip: int) -> tuple[int, int]:
         """Return (index of the shard, position in the shard) of a clip of the corpus."""
         shard = int(np.searchsorted(self.first_clip, clip, "right")) - 1
@@ -86,7 +91,7 @@ def list_corpus(manifest: ShardManifest, where: str) -> Corpus:
         digest.update(f"{original.shard} {original.sha256} {source} {clips}\n".encode())
         shards_of_source.setdefault(source, []).append((number, clips, entry.seconds[source]))
     if not shards_of_source:
-        raise UserError(f"{where}: its manifest lists no clips")
+        raise UserError(f"{where}: its manifest lists no {manifest.content}")
     clips_of = [sum(entry.clips.values()) for entry in listed]
     sources = tuple(
         Source(

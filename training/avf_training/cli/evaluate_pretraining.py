@@ -81,7 +81,8 @@ def _score_pictures(options: argparse.Namespace) -> int:
     from avf_training.console.training_tables import print_masked_errors
     from avf_training.framewise.pictures.trained_mae import score_trained_mae
 
-    errors, pictures = score_trained_mae(model, options.shards, options.validation)
-    if not write_answer(options, asdict(errors) | errors.ratios() | {"pictures": pictures}):
-        print_masked_errors(errors, pictures)
+    scores = score_trained_mae(model, options.shards, options.validation)
+    counts = {"pictures": scores.pictures, "unreadable": scores.unreadable}
+    if not write_answer(options, asdict(scores.errors) | scores.errors.ratios() | counts):
+        print_masked_errors(scores)
     return 0

@@ -15,7 +15,7 @@ from avf_training.console.terminal import make_console
 if TYPE_CHECKING:  # imports torch and more; a table needs none of it
     from avf_training.conversion.parity import ParityRow
     from avf_training.data.benchmark import StreamCost
-    from avf_training.framewise.pictures.reconstruction import MaskedErrors
+    from avf_training.framewise.pictures.trained_mae import TrainedMAEScores
     from avf_training.models.model_costs import ModelSummary, StageSummary
     from avf_training.pretraining.cost_estimate import TrainingCost
     from avf_training.pretraining.replay import ReplayReport
@@ -128,9 +128,10 @@ def print_cost_estimate(cost: "TrainingCost") -> None:
         out.print(f"  {name:<20}{text}")
 
 
-def print_masked_errors(errors: "MaskedErrors", pictures: int) -> None:
+def print_masked_errors(scores: "TrainedMAEScores") -> None:
     """Print the error of image MAE on hidden patches beside those of the mean predictors."""
-    table = _table(count_noun(pictures, "picture"), "error of hidden patches", "ratio")
+    errors = scores.errors
+    table = _table(count_noun(scores.pictures, "picture"), "error of hidden patches", "ratio")
     table.add_row("model", f"{errors.model:.4f}", "")
     for name, error in (("mean patch", errors.mean_patch), ("mean image", errors.mean_image)):
         table.add_row(name, f"{error:.4f}", f"{errors.model / error:.3f}")
@@ -139,6 +140,12 @@ def print_masked_errors(errors: "MaskedErrors", pictures: int) -> None:
         "mean patch: the training pictures' mean patch everywhere; mean image: their mean at each place; ratio: the "
         "model's error by that of the mean, below 1 is better"
     )
+    _print_unreadable(scores.unreadable, "picture")
+
+
+def _print_unreadable(count: int, noun: str) -> None:
+    if count:
+        make_console().print(f"{count_noun(count, noun)} that cannot be read: left out of the scores")
 
 
 def print_validation(scores: "ValidationScores") -> None:
@@ -162,6 +169,7 @@ def print_validation(scores: "ValidationScores") -> None:
     make_console().print("ratio: the model's error by that of the mean; below 1 is better")
     for sentence in worse:
         make_console().print(sentence)
+    _print_unreadable(scores.unreadable, "clip")
     chance = 1 / scores.clips
     for name, share in (
         ("video to sound", scores.recall_video_to_audio),

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 from avf_shards.errors import FaultError, UserError
-from avf_shards.sampling.stream_order import EpochwiseOrder, rank_steps
+from avf_shards.sampling.stream_order import rank_steps
 from avf_shards.system.named_writes import append_text
 
 from avf_training.data.batch import ClipFault, StreamBatch
+from avf_training.data.ordered_stream import OrderedStream
 
 _TOLERATED_FAULTS = 10  # of a source: below this count a share says nothing, and the run goes on
 log = logging.getLogger(__name__)
@@ -47,23 +48,21 @@ class DeliveryTracker:
 
     def __init__(
         self,
-        order: EpochwiseOrder,
-        window_s: float,
-        max_fault_share: float,
+        stream: OrderedStream[Any],
+        *,
         quarantine: Path | None = None,
         delivery_log: Path | None = None,
     ) -> None:
         """Check that the files can be written.
 
         Args:
-            order: the order of the stream.
-            window_s: seconds of model input in one clip.
-            max_fault_share: share of a source's clips that may be unreadable before the run stops.
+            stream: the stream of this rank.
             quarantine: file for the unreadable clips, as JSON lines.
             delivery_log: file for the table of all sources, as JSON lines.
         """
-        self.order, self.window_s, self.max_fault_share = order, window_s, max_fault_share
+        self.order, self.window_s, self.config = stream.order, stream.window_s, stream.config
         self.quarantine, self.delivery_log = quarantine, delivery_log
+        self.noun = stream.noun
         for path in (quarantine, delivery_log):
             if path is not None:
                 _check_writable(path)
@@ -71,6 +70,7 @@ class DeliveryTracker:
         self._delivered: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
         self._unchecked: Counter[str] = Counter()
+        self._warned: set[tuple[str, str]] = set()  # shard and key of items of a stream that is scored
         self._unchecked_from = 0
 
     def start(self, position: int) -> None:
@@ -90,20 +90,33 @@ class DeliveryTracker:
         over = [
             source
             for source, count in self._faults.items()
-            if count >= _TOLERATED_FAULTS and count > self.max_fault_share * self._delivered[source]
+            if count >= _TOLERATED_FAULTS and count > self.config.max_fault_share * self._delivered[source]
         ]
-        if over:
-            rows = [f"  {name}: {self._faults[name]} of {self._delivered[name]} clips" for name in sorted(self._faults)]
+        if over and not self.config.scored:
+            rows = [
+                f"  {name}: {count} of {self._delivered[name]} {self.noun}s"
+                for name, count in sorted(self._faults.items())
+            ]
             where = f"; each is in {self.quarantine}" if self.quarantine else ""
             raise FaultError(
-                f"more than {self.max_fault_share:.1%} of {', '.join(over)} cannot be read{where}\n" + "\n".join(rows)
+                f"more than {self.config.max_fault_share:.1%} of {', '.join(over)} cannot be read{where}\n"
+                + "\n".join(rows)
             )
 
     def _quarantine_clip(self, fault: ClipFault) -> None:
-        log.warning("%s: clip %s cannot be read, another clip replaces it: %s", fault.shard, fault.key, fault.error)
+        if self.config.warns:
+            self._warn(fault)
         if self.quarantine is not None:
             with append_text(self.quarantine) as file:
                 file.write(json.dumps(asdict(fault), ensure_ascii=False) + "\n")
+
+    def _warn(self, fault: ClipFault) -> None:
+        if self.config.scored:  # in several views, say
+            if (fault.shard, fault.key) in self._warned:
+                return
+            self._warned.add((fault.shard, fault.key))
+        outcome = "it is left out" if self.config.scored else f"another {self.noun} replaces it"
+        log.warning("%s: %s %s cannot be read, %s: %s", fault.shard, self.noun, fault.key, outcome, fault.error)
 
     def per_source(self, delivered: int) -> list[SourceDelivery]:
         """Return what all ranks delivered of every source in the first `delivered` clips of the stream."""

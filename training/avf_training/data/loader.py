@@ -54,9 +54,7 @@ class StreamLoader(Generic[B]):
         """
         self.stream, self.workers, self.device, self.log_steps = stream, workers, torch.device(device), log_steps
         self.delivery = DeliveryTracker(
-            stream.order,
-            stream.window_s,
-            stream.config.max_fault_share,
+            stream,
             quarantine=quarantine,
             delivery_log=delivery_log if stream.rank == 0 else None,  # the table is equal on every rank
         )
@@ -100,10 +98,11 @@ class StreamLoader(Generic[B]):
         """Yield the parts of each step."""
         if self.workers and is_too_small():
             log.warning(
-                "%s has %d MB or less, too little for a worker: clips are decoded in this process, more slowly and "
+                "%s has %d MB or less, too little for a worker: %ss are decoded in this process, more slowly and "
                 "with the same result; give the container more shared memory (docker run --shm-size 8g)",
                 FOLDER,
                 LEAST_BYTES / 2**20,
+                self.stream.noun,
             )
             self.workers = 0
         per_step, workers = self.stream.parts_per_step, self.workers
@@ -152,9 +151,10 @@ class StreamLoader(Generic[B]):
         order = self.stream.order
         if state["digest"] != order.digest:
             raise UserError(
-                f"the checkpoint is of another order of clips ({state['digest'][:12]}, not {order.digest[:12]}): to go "
-                "on, shards, mix and seed must be the same. If they are, an earlier version began this run, where "
-                "`repeats` above 1 had another order: finish it with that version, or take a new --out"
+                f"the checkpoint is of another order of {self.stream.noun}s ({state['digest'][:12]}, not "
+                f"{order.digest[:12]}): to go on, shards, mix and seed must be the same. If they are, an earlier "
+                "version began this run, where `repeats` above 1 had another order: finish it with that version, or "
+                "take a new --out"
             )
         self._position = int(state["epoch"]) * len(order) + int(state["position"])
         self.delivery.load_state_dict(state)

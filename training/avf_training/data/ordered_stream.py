@@ -17,6 +17,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 from avf_shards.errors import DeletedClipError, FaultError, UserError
 from avf_shards.sampling.mixture import Mixture
 from avf_shards.sampling.stream_order import EpochwiseOrder, rank_steps
+from avf_shards.text import count_noun
 from torch.utils.data import IterableDataset, get_worker_info
 
 from avf_training.data.batch import ClipFault, StreamBatch
@@ -43,6 +44,8 @@ class StreamConfig:
     max_fault_share: float = 0.01  # share of a source's clips that may be unreadable before the run stops
     epochs: int | None = None  # None: the stream has no end
     storage: StorageConfig = field(default_factory=StorageConfig)  # how the shards are read
+    scored: bool = False  # its items are scored or drawn: those that cannot be read, of any share, are left out of that
+    warns: bool = True  # of each item that cannot be read; False where rank 0 reads the same items and tells them
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_fault_share <= 1:
@@ -108,6 +111,8 @@ class OrderedStream(IterableDataset[Part_co], ABC, Generic[Part_co]):
         Raises UserError where the world does not divide the batch.
         """
         super().__init__()
+        self.noun = order.corpus.noun  # what an item is called in messages
+        self._readable: int | None = None  # last item that could be read
         if not 0 <= rank < world:
             raise UserError(f"rank {rank} is not one of a world of {world}")
         self.config, self.order, self.reader, self.world, self.rank = config, order, reader, world, rank
@@ -182,6 +187,9 @@ class OrderedStream(IterableDataset[Part_co], ABC, Generic[Part_co]):
     ) -> LoadedItem[T]:
         """Return the item at a position, or the substitute that always replaces it.
 
+        Of a stream that is scored the substitute only fills the row, so any item that can be read will do, and its
+        own faults are not added.
+
         Raises FaultError when no substitute can be read either.
 
         Args:
@@ -192,33 +200,53 @@ class OrderedStream(IterableDataset[Part_co], ABC, Generic[Part_co]):
         """
         epoch, position = divmod(stream_position, len(self.order))
         clips, sources = self.order.clips_between(stream_position, stream_position + 1)
-        clip, source = int(clips[0]), int(sources[0])
+        own, source = int(clips[0]), int(sources[0])
         name, where = self.order.corpus.sources[source].name, StreamPosition(self.order.digest, epoch, position)
-        for attempt in range(1, _ATTEMPTS + 1):
+        last: ClipFault | None = None
+        for attempt, clip in enumerate(chain([own], self._substitutes(source, epoch, position))):
             shard, number = self.order.corpus.locate(clip)
-            key = f"clip {number}"
+            key = f"{self.noun} {number}"
             try:
                 key = self.reader.key(clip)
-                files = read() if attempt == 1 else self.reader.read(clip)
-                return LoadedItem(key, name, decode(files, where))
+                files = self.reader.read(clip) if attempt else read()
+                item = LoadedItem(key, name, decode(files, where))
             except DeletedClipError:  # not a fault: the clip was deleted on request
-                clip = self.order.substitute(source, epoch, position, attempt)
+                continue
             except FaultError as error:
-                faults.append(
-                    ClipFault(
-                        source=name,
-                        shard=self.order.corpus.shards[shard],
-                        key=key,
-                        epoch=epoch,
-                        position=position,
-                        error=str(error),
-                    )
+                last = ClipFault(
+                    source=name,
+                    shard=self.order.corpus.shards[shard],
+                    key=key,
+                    epoch=epoch,
+                    position=position,
+                    error=str(error),
                 )
-                clip = self.order.substitute(source, epoch, position, attempt)
-        last = "all of them were deleted"
-        if faults:
-            last = f"the last is {faults[-1].key} of {faults[-1].source} in {faults[-1].shard}: {faults[-1].error}"
-        raise FaultError(f"position {position} of epoch {epoch}: {_ATTEMPTS} clips in a row are unreadable: {last}")
+                if not (attempt and self.config.scored):
+                    faults.append(last)
+                continue
+            self._readable = clip
+            return item
+        raise self._describe_unreadable(epoch, position, last)
+
+    def _substitutes(self, source: int, epoch: int, position: int) -> Iterator[int]:
+        """Yield the items that are tried for a position after its own."""
+        if not self.config.scored:
+            yield from (self.order.substitute(source, epoch, position, attempt) for attempt in range(1, _ATTEMPTS))
+            return
+        if self._readable is not None:
+            yield self._readable
+        for offset in range(1, len(self.order)):
+            yield int(self.order.epoch(epoch).clip_P[(position + offset) % len(self.order)])
+
+    def _describe_unreadable(self, epoch: int, position: int, last: ClipFault | None) -> FaultError:
+        why = "all of them were deleted"
+        if last is not None:
+            why = f"the last is {last.key} of {last.source} in {last.shard}: {last.error}"
+        if self.config.scored:
+            return FaultError(f"none of {count_noun(len(self.order), self.noun)} to look at can be read: {why}")
+        return FaultError(
+            f"position {position} of epoch {epoch}: {_ATTEMPTS} {self.noun}s in a row are unreadable: {why}"
+        )
 
     def _read_position(self, position: int) -> Mapping[str, bytes]:
         """Return the files of the item that the order has at a position of the stream. Raises FaultError."""

@@ -17,6 +17,7 @@ from avf_shards.format.manifest import MANIFEST
 from avf_shards.format.picture_record import PICTURE_EXTENSIONS, StoredPicture, read_stored_picture
 from avf_shards.format.shard_manifest import ShardManifest
 from avf_shards.format.tar import BLOCK, Member, check_member
+from avf_shards.text import count_noun
 
 from avf_training.data.storage import LocalFolder, RemoteFolder, StorageConfig, open_storage
 
@@ -146,7 +147,7 @@ class ClipReader:
         clips, number = self._locate(clip)
         shard, key, members = clips.shard, clips.keys[number], clips.members(number)
         if not key:
-            raise DeletedClipError(f"{shard}: clip {number} was deleted")
+            raise DeletedClipError(f"{shard}: {self.corpus.noun} {number} was deleted")
         chosen = {
             "video": "frames" if "frames" in members else "mp4",
             "picture": "png" if "png" in members else "jpg",
@@ -154,7 +155,7 @@ class ClipReader:
         extensions = tuple(chosen.get(kind, kind) for kind in kinds)
         missing = set(extensions) - members.keys()
         if missing:
-            raise FaultError(f"{shard}: clip {key} has no {' and no '.join(sorted(missing))}")
+            raise FaultError(f"{shard}: {self.corpus.noun} {key} has no {' and no '.join(sorted(missing))}")
         wanted = {kind: members[kind] for kind in extensions}
         try:
             return self._read_members(clip, shard, wanted, fresh=False)
@@ -183,7 +184,10 @@ class ClipReader:
             self._indexes.move_to_end(shard_number)
             clips = self._indexes[shard_number]
         if number >= len(clips.keys):
-            raise FaultError(f"{clips.shard}: has {len(clips.keys)} clips in its index, clip {number} was asked for")
+            noun = self.corpus.noun
+            raise FaultError(
+                f"{clips.shard}: has {count_noun(len(clips.keys), noun)} in its index, {noun} {number} was asked for"
+            )
         return clips, number
 
     def _read_index(self, shard_number: int) -> _ShardClips:

@@ -1,5 +1,6 @@
 """The rank of this process and the number of ranks, from the environment variables that torchrun sets."""
 
+import logging
 import os
 from typing import Literal, NamedTuple
 
@@ -32,6 +33,17 @@ def torchrun_environment() -> WorldSize:
     if not 0 <= world.rank < world.size:
         raise UserError(f"RANK={world.rank} is not one of WORLD_SIZE={world.size}")
     return world
+
+
+def log_of_rank_0(name: str) -> logging.Logger:
+    """Return the logger of a module whose messages every rank sees alike, so that rank 0 alone writes them."""
+    logger = logging.getLogger(name)
+    logger.addFilter(_is_rank_0)
+    return logger
+
+
+def _is_rank_0(record: logging.LogRecord) -> bool:
+    return os.environ.get("RANK", "0") == "0"
 
 
 def refuse_several_processes(subject: str) -> None:

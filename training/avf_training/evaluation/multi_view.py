@@ -93,8 +93,7 @@ def view_loader(
 ) -> StreamLoader[Batch]:
     """Return batches of all views of the clips with these indices, in order."""
     order = ViewOrder(shards.corpus, clips, config.segments, config.batch)
-    # Any share of clips may be unreadable: they are reported, and the others are tested.
-    stream_config = StreamConfig(shards=".", batch=config.batch, max_fault_share=1.0, epochs=1)
+    stream_config = StreamConfig(shards=".", batch=config.batch, epochs=1, scored=True)
     sampler = ViewSampler(geometry=config.geometry, segments=config.segments)
     stream = ClipStream(stream_config, sampler, order_and_reader=(order, shards))
     return StreamLoader(stream, workers=config.workers, device=device)

@@ -1,12 +1,12 @@
 """Initialization of a stage from a saved model, or from the model that an earlier run ended with."""
 
-import logging
 from pathlib import Path
 
 from avf_shards.errors import UserError
 from avf_shards.format.tar import sha256_file
 from torch import nn
 
+from avf_training.distributed.environment import log_of_rank_0
 from avf_training.models.pretrained import initialize_encoders, load_model_folder
 from avf_training.models.saved_config import WEIGHTS, refuse_image_model
 from avf_training.tasks.hybrid import MAX_VALIDATION_SHARE
@@ -15,7 +15,7 @@ from avf_training.tasks.task import Task
 from avf_training.trainer.run_folder import RUN, read_identity
 from avf_training.trainer.saved_model import start_model
 
-log = logging.getLogger(__name__)
+log = log_of_rank_0(__name__)
 _MODALITIES = {"a": "sound", "v": "video"}
 
 

@@ -5,19 +5,18 @@ Shapes: B batch, M tokens reconstructed, N all tokens, P values of a patch, C wi
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from avf_training.data.batch import concat_batches
-from avf_training.data.loader import StreamLoader
 from avf_training.data.ordered_stream import StreamConfig
 from avf_training.data.pretraining_sampler import Crop, PretrainingBatch, PretrainingSampler, pretraining_input
+from avf_training.data.scored_items import ScoredItems
 from avf_training.data.storage import StorageConfig
 from avf_training.data.stream import ClipStream
+from avf_training.distributed.environment import torchrun_environment
 from avf_training.models.config import ModelConfig
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.mask_sampling import MaskConfig
@@ -39,6 +38,7 @@ class ValidationScores:
     """
 
     clips: int  # number of validation clips
+    unreadable: int = 0  # clips that could not be read, and are left out
     # The errors of a modality that the model lacks are None, and so are the recalls of a model of one modality.
     video_mse: float | None = None  # of the model
     video_mean_patch_mse: float | None = None  # of the mean-patch predictor
@@ -110,18 +110,18 @@ class ValidationClips:
         storage: StorageConfig,
         device: torch.device | str = "cpu",
     ) -> None:
-        def windows(shards: Path | str, count: int, epochs: int | None) -> Iterator[PretrainingBatch]:
-            stream = ClipStream(
-                StreamConfig(shards=shards, batch=1, epochs=epochs, storage=storage), PretrainingSampler(config, masks)
-            )
-            singles = islice(iter(StreamLoader(stream)), count)
-            while group := list(islice(singles, _BATCH)):
-                batch = concat_batches(group)
-                yield replace(batch, params=tuple(replace(draw, crop=_FULL_FRAME, gain=1.0) for draw in batch.params))
+        def windows(shards: Path | str, count: int, epochs: int | None) -> ScoredItems[PretrainingBatch]:
+            warns = torchrun_environment().rank == 0  # with FSDP2 every rank reads the same
+            settings = StreamConfig(shards=shards, batch=1, epochs=epochs, storage=storage, scored=True, warns=warns)
+            return ScoredItems(ClipStream(settings, PretrainingSampler(config, masks)), count, _BATCH)
 
         self.config, self.device = config, device
-        self._means = None if train is None else _mean_targets(config, windows(train, _TRAIN_WINDOWS, None))
-        self._batches = list(windows(validation, 1 if train is None else _MAX_CLIPS, 1))
+        self._means = None
+        if train is not None:
+            self._means = _mean_targets(config, map(_as_stored, windows(train, _TRAIN_WINDOWS, None)))
+        clips = windows(validation, 1 if train is None else _MAX_CLIPS, 1)
+        self._batches = [_as_stored(batch) for batch in clips]
+        self.unreadable = clips.unreadable  # clips that could not be read, and are left out
 
     @torch.no_grad()
     def score(self, model: MaskedAutoencoder) -> ValidationScores:
@@ -143,7 +143,7 @@ class ValidationClips:
         model.train(training)
         clips = sum(len(batch) for batch in self._batches)
         means = {name: float(sum(part[name] for part in errors)) / clips for name in errors[0]}
-        return ValidationScores(clips=clips, **means, **_recalls(features))
+        return ValidationScores(clips=clips, unreadable=self.unreadable, **means, **_recalls(features))
 
     def _errors(
         self, model: MaskedAutoencoder, batch: PretrainingBatch, video: Tensor | None, audio: Tensor | None
@@ -169,6 +169,11 @@ class ValidationClips:
         """Return (key, video, audio) of the first clip, as input of the model."""
         video, audio = pretraining_input(self._batches[0].to(self.device), self.config.geometry, self.config.modalities)
         return self._batches[0].keys[0], None if video is None else video[:1], None if audio is None else audio[:1]
+
+
+def _as_stored(batch: PretrainingBatch) -> PretrainingBatch:
+    """Return a batch with full frames at their own loudness."""
+    return replace(batch, params=tuple(replace(draw, crop=_FULL_FRAME, gain=1.0) for draw in batch.params))
 
 
 def _predictions(modality: str, model_BMP: Tensor, mean_NP: Tensor, target_BM: Tensor) -> list[tuple[str, Tensor]]:

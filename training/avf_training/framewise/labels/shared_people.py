@@ -1,12 +1,12 @@
 """People and media files that are in two sets of one corpus, which lets a score of one set profit from the other."""
 
-import logging
 from collections.abc import Iterable, Mapping
 from itertools import combinations
 
+from avf_training.distributed.environment import log_of_rank_0
 from avf_training.framewise.labels.label_track import LabelTrack
 
-log = logging.getLogger(__name__)
+log = log_of_rank_0(__name__)
 _MOST_NAMED = 5  # in one sentence
 
 

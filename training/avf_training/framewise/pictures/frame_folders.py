@@ -1,7 +1,6 @@
 """Frames of videos as labelled pictures: folders VIDEO/00001.jpg, joined with tracks of labels by frame number."""
 
 import hashlib
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from avf_shards.format.corpus import Corpus, Source
 from avf_shards.system.storage_faults import raise_machine_fault, read_bytes
 from avf_shards.text import count_noun
 
+from avf_training.distributed.environment import log_of_rank_0
 from avf_training.framewise.labels.label_track import LabelTrack, list_label_tracks
 from avf_training.framewise.labels.tasks import FrameLabelTask
 from avf_training.framewise.labels.trained_videos import TrainedVideo
@@ -18,7 +18,7 @@ from avf_training.framewise.pictures.labelled import LabelledPicture, LabelledPi
 from avf_training.framewise.pictures.shards import PICTURE
 from avf_training.framewise.tracks.picture_folders import numbered_pictures
 
-log = logging.getLogger(__name__)
+log = log_of_rank_0(__name__)
 
 
 class FrameFolders:

@@ -3,9 +3,8 @@
 Shapes: B pictures, L patches, P values of a patch, N pictures of the figure.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import torch
@@ -13,9 +12,9 @@ from avf_shards.sampling.mixture import Mixture
 from avf_shards.sampling.stream_order import EpochwiseOrder, StreamOrder
 from torch import Tensor
 
-from avf_training.data.batch import concat_batches
-from avf_training.data.loader import StreamLoader
 from avf_training.data.ordered_stream import StreamConfig
+from avf_training.data.scored_items import ScoredItems
+from avf_training.distributed.environment import torchrun_environment
 from avf_training.framewise.models.image_mae import (
     ImageMAE,
     MaskedPictures,
@@ -73,6 +72,8 @@ class ValidationPictures:
     ) -> None:
         """Read the pictures; without validation shards a few training pictures are drawn and not scored.
 
+        Pictures that cannot be read are left out with a warning. Raises FaultError where none can be read.
+
         Args:
             config: sizes of the model.
             norm_pix: whether it predicts normalized patches.
@@ -85,20 +86,25 @@ class ValidationPictures:
         self._drawing = drawing or DrawnChoice()
         self._mean_LP = None if validation is None else self._mean_target(train)
         count = _DRAWN if validation is None else _MAX_PICTURES
-        self._batches = list(self._read(validation or train, count))
+        pictures = self._read(validation or train, count)
+        self._batches = list(pictures)
+        self.unreadable = pictures.unreadable  # pictures that could not be read, and are left out
 
-    def _read(self, shards: PictureShards, count: int) -> Iterator[MaskedPictureBatch]:
-        count = min(count, len(shards))
-        config = StreamConfig(shards=shards.shards[0], batch=1, storage=shards.storage, max_fault_share=1.0)
+    def _read(self, shards: PictureShards, count: int) -> ScoredItems[MaskedPictureBatch]:
+        config = StreamConfig(
+            shards=shards.shards[0],
+            batch=1,
+            epochs=1,
+            storage=shards.storage,
+            scored=True,
+            warns=torchrun_environment().rank == 0,  # with FSDP2 every rank reads the same
+        )
         sampler = MaskingSampler(size_px=self.config.size_px, patches=self.config.grid**2, augment=None)
         seed, numbers = self._drawing.seed, self._drawing.numbers
         order: EpochwiseOrder = StreamOrder(shards.corpus, Mixture(), seed)
         if numbers is not None:
-            order, count = TrainingOrder(shards.corpus, numbers, seed), min(count, len(numbers))
-        singles = iter(StreamLoader(PictureStream(config, sampler, (order, shards))))
-        while count and (group := list(islice(singles, min(_BATCH, count)))):
-            count -= len(group)
-            yield concat_batches(group)
+            order = TrainingOrder(shards.corpus, numbers, seed)
+        return ScoredItems(PictureStream(config, sampler, (order, shards)), count, _BATCH)
 
     @property
     def count(self) -> int:

@@ -106,8 +106,7 @@ class BestPictureModel:
         if not rows:
             return {}
         numbers = [self.pictures.pictures[row].number for row in rows]
-        # Any share may be unreadable: they are told, and the others are scored.
-        config = StreamConfig(shards=".", batch=_BATCH, max_fault_share=1.0, epochs=1)
+        config = StreamConfig(shards=".", batch=_BATCH, epochs=1, scored=True)
         sampler = LabellingSampler(size_px=self.network.size_px, augment=None)
         order = ViewOrder(self.pictures.corpus, numbers, 1, _BATCH)
         stream = PictureStream(config, sampler, (order, self.pictures))

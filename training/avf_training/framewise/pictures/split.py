@@ -1,16 +1,16 @@
 """Which labelled pictures are trained on and which are scored: by the owners' sets, or by whole persons."""
 
-import logging
 from dataclasses import dataclass
 
 from avf_shards.errors import UserError
 from avf_shards.sampling.stream_order import position_random
 from avf_shards.text import count_noun
 
+from avf_training.distributed.environment import log_of_rank_0
 from avf_training.framewise.labels.shared_people import warn_of_shared
 from avf_training.framewise.pictures.labelled import LabelledPictures
 
-log = logging.getLogger(__name__)
+log = log_of_rank_0(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,8 +50,17 @@ def read_trained_mae(folder: Path) -> TrainedMAE:
     )
 
 
-def score_trained_mae(folder: Path, train: Sequence[str], validation: Sequence[str]) -> tuple[MaskedErrors, int]:
-    """Return the errors of a model beside those of mean predictors, and the number of pictures they are of.
+@dataclass(frozen=True, kw_only=True)
+class TrainedMAEScores:
+    """Errors of a model on pictures of people that it has not seen."""
+
+    errors: MaskedErrors
+    pictures: int  # that are scored
+    unreadable: int  # pictures that could not be read, and are left out
+
+
+def score_trained_mae(folder: Path, train: Sequence[str], validation: Sequence[str]) -> TrainedMAEScores:
+    """Return the errors of a model beside those of mean predictors.
 
     Raises UserError, also where validation pictures or their persons are among those of training, or the list of what
     the model learned has them; FaultError.
@@ -71,7 +80,8 @@ def score_trained_mae(folder: Path, train: Sequence[str], validation: Sequence[s
     pictures = ValidationPictures(
         trained.config, norm_pix=trained.norm_pix, train=learned, validation=others, device=_CPU
     )
-    return pictures.score(trained.model, trained.mask_ratio), pictures.count
+    errors = pictures.score(trained.model, trained.mask_ratio)
+    return TrainedMAEScores(errors=errors, pictures=pictures.count, unreadable=pictures.unreadable)
 
 
 def draw_reconstructions(folder: Path, shards: str, out: Path, *, key: str | None, seed: int) -> list[str]:

@@ -1,15 +1,15 @@
 """Frames a second: which numbers are any, and when two rates of one video are the same. One rule for every command."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 from avf_shards.text import count_noun
 
+from avf_training.distributed.environment import log_of_rank_0
 from avf_training.framewise.tracks.errors import OtherTrackError
 
-log = logging.getLogger(__name__)
+log = log_of_rank_0(__name__)
 MOST_FPS = 1000.0
 SAME_SHARE = 1e-4
 """Share by which roundings of one rate differ, as 29.97 and 30000/1001."""

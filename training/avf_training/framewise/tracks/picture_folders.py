@@ -6,7 +6,6 @@ Shapes: N pictures, H W height and width, P side of the network's input, B pictu
 
 import hashlib
 import json
-import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,13 +21,14 @@ from avf_shards.text import count_noun
 from torch import Tensor
 
 from avf_training.data.picture import decode_rgb
+from avf_training.distributed.environment import log_of_rank_0
 from avf_training.framewise.models.static_input import letterbox
 from avf_training.framewise.tracks.footage import BATCH_PICTURES, PreparePictures, normalize_pictures
 from avf_training.framewise.tracks.frame_rates import is_frame_rate
 from avf_training.framewise.tracks.identity import TrackSubject
 from avf_training.framewise.tracks.track_input import FootageStretch, TrackInput
 
-log = logging.getLogger(__name__)
+log = log_of_rank_0(__name__)
 _ENDINGS = (".jpg", ".jpeg", ".png")
 _MAX_NAMED = 3  # pictures in a message
 _PICTURE = re.compile(r"(\d{1,9})\.(?:jpg|jpeg|png)", re.IGNORECASE)

@@ -1,7 +1,6 @@
 """A folder of tracks: FOLDER/EXTRACTOR/SOURCE/VIDEO.parquet, and VIDEO@1.parquet for a second person."""
 
 import hashlib
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +9,13 @@ from urllib.parse import quote, unquote
 from avf_shards.errors import FaultError, UserError
 from avf_shards.system import durable_io
 
+from avf_training.distributed.environment import log_of_rank_0
 from avf_training.framewise.tracks.errors import DamagedTrackError, MissingTrackError, OtherTrackError
 from avf_training.framewise.tracks.feature_track import FeatureTrack, read_track
 from avf_training.framewise.tracks.identity import ExtractorIdentity, TrackSubject
 from avf_training.framewise.tracks.track_file import ENDING
 
-log = logging.getLogger(__name__)
+log = log_of_rank_0(__name__)
 
 _MAX_NAME = 180  # characters of a quoted video id in a file name; file systems take 255 bytes with ending and person
 

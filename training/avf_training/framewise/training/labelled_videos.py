@@ -1,6 +1,5 @@
 """The labelled videos of a run: which are trained on, which select the epoch, and what was left out."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 from avf_shards.errors import UserError
 from avf_shards.text import count_noun
 
+from avf_training.distributed.environment import log_of_rank_0
 from avf_training.framewise.ensemble.folds import grouped_folds
 from avf_training.framewise.labels.label_report import count_classes
 from avf_training.framewise.labels.label_track import LabelTrack, list_label_tracks
@@ -24,7 +24,7 @@ from avf_training.framewise.tracks.errors import MissingTrackError
 from avf_training.framewise.training.frame_recipe import FrameRecipe
 from avf_training.framewise.training.joined_tracks import JoinedTracks, JoinedTracksReader
 
-log = logging.getLogger(__name__)
+log = log_of_rank_0(__name__)
 _MAX_NAMED = 5  # videos in one sentence
 
 
