@@ -12,6 +12,7 @@ from avf_shards.text import count_noun
 from avf_training.cli.options import add_device_option, add_run_argument, resolve_device
 
 log = logging.getLogger(__name__)
+_MAX_TOLD = 20  # tracks without predictions; the others are counted
 
 _DETAILS = """\
 Predictions are tracks, PREDICTIONS/NAME/SOURCE/VIDEO.parquet: valence and arousal, or the logits of 8 expressions or of
@@ -56,8 +57,10 @@ def _run(options: argparse.Namespace) -> int:
     prediction = TrackPrediction(predictor, options.tracks, options.out)
     with warn_of_rates_together(), progress_line() as show:
         report = prediction.run(lambda subject: show(f"{subject}: track {prediction.report.written + 1}"))
-    for fault in report.faults:
+    for fault in report.faults[:_MAX_TOLD]:
         log.error("%s", fault)
+    if len(report.faults) > _MAX_TOLD:
+        log.error("and %s more", count_noun(len(report.faults) - _MAX_TOLD, "track"))
     written, skipped = count_noun(report.written, "track"), count_noun(report.skipped, "track")
     folder = TrackFolder(options.out).folder_of(name)
     print(f"{folder}: {written} written ({count_noun(report.frames, 'frame')}), {skipped} there already")

@@ -80,7 +80,6 @@ def align_tracks(
             line_ND = interpolate_to_times(track.frames_N.astype(np.float64), known_ND, frames_N.astype(np.float64))
         before_N = np.maximum(0, np.searchsorted(track.frames_N, frames_N, side="right") - 1)
         likelihoods.append(np.where((gaps_N > most_frames)[:, None], known_ND[before_N], line_ND))
-    sources = "\n".join(f"{track.extractor.digest} {track.inputs_sha256}" for track in tracks)
     return AlignedVideo(
         fps=fps,
         frames_N=frames_N,
@@ -89,8 +88,14 @@ def align_tracks(
         interpolated=int(inside.sum()),
         repeated=int(outside.sum()),
         longest_gap_s=longest / fps,
-        inputs_sha256=hashlib.sha256(sources.encode()).hexdigest(),
+        inputs_sha256=digest_members(tracks),
     )
+
+
+def digest_members(tracks: Sequence[FeatureTrack]) -> str:
+    """Return the SHA-256 of what an answer is made of: the members' models, and what each has looked at."""
+    sources = "\n".join(f"{track.extractor.digest} {track.inputs_sha256}" for track in tracks)
+    return hashlib.sha256(sources.encode()).hexdigest()
 
 
 def _gaps_around(frames_N: npt.NDArray[np.int64], known_K: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

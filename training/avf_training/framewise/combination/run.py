@@ -38,6 +38,7 @@ from avf_training.framewise.predictions.frame_statistics import (
 )
 from avf_training.framewise.predictions.prediction_set import read_prediction_set
 from avf_training.framewise.predictions.truth_join import read_labels
+from avf_training.framewise.tracks.feature_track import FeatureTrack
 from avf_training.framewise.tracks.frame_rates import check_same_rate
 
 OnVideo = Callable[[str, int, int], None]
@@ -154,11 +155,14 @@ class EnsembleRun:
             ]
         )
 
+    def tracks_of(self, video: PlannedVideo) -> list[FeatureTrack]:
+        """Return the predictions of the members that answer a video."""
+        return [self.members[position].tracks[video.facts.subject] for position in video.answering.positions]
+
     def align(self, video: PlannedVideo) -> AlignedVideo:
         """Return what the members of a video say of the same frames."""
-        tracks = [self.members[position].tracks[video.facts.subject] for position in video.answering.positions]
         plan = self.plan
-        return align_tracks(self.task, tracks, plan.frames, plan.most_interpolated_s, plan.clock)
+        return align_tracks(self.task, self.tracks_of(video), plan.frames, plan.most_interpolated_s, plan.clock)
 
     def members_of(self, video: PlannedVideo) -> list[EnsembleMember]:
         """Return the plan's entries of the members that answer a video."""

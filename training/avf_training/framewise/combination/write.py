@@ -10,7 +10,7 @@ import numpy as np
 from avf_shards.system import durable_io
 
 from avf_training.evaluation.metrics import Floats
-from avf_training.framewise.combination.alignment import AlignedVideo
+from avf_training.framewise.combination.alignment import AlignedVideo, digest_members
 from avf_training.framewise.combination.fitting import Fitted, FittedForests, FittedWeights
 from avf_training.framewise.combination.record import (
     EnsembleRecord,
@@ -29,10 +29,11 @@ from avf_training.framewise.predictions.frame_statistics import (
     score_statistics,
 )
 from avf_training.framewise.predictions.likelihoods import to_likelihoods, to_vectors
-from avf_training.framewise.tracks.errors import MissingTrackError, OtherTrackError
-from avf_training.framewise.tracks.feature_track import FeatureTrack, read_track, write_track
-from avf_training.framewise.tracks.identity import ExtractorIdentity
-from avf_training.framewise.tracks.track_folder import TrackFolder
+from avf_training.framewise.predictions.prediction_set import refuse_other_model
+from avf_training.framewise.tracks.errors import OtherTrackError
+from avf_training.framewise.tracks.feature_track import PREDICTION_TRACK, FeatureTrack, read_track, write_track
+from avf_training.framewise.tracks.identity import ExtractorIdentity, TrackSubject
+from avf_training.framewise.tracks.track_folder import TrackFolder, is_written
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +77,7 @@ def write_ensemble(run: EnsembleRun, out: Path, on_video: OnVideo) -> EnsembleRe
     fitted, frames = run.fit(choice.width, on_video)
     fitting = describe_fitting(run, fitted, frames)
     identity = _identify(run, choice, fitting)
+    standing = _list_standing(run, out, identity)
     development, test = _Counts(), _Counts()
     videos = []
     for number, video in enumerate(run.videos, 1):
@@ -83,7 +85,8 @@ def write_ensemble(run: EnsembleRun, out: Path, on_video: OnVideo) -> EnsembleRe
         aligned = run.align(video)
         smoothed_MND = run.smooth(video, aligned, choice.width)
         track = _make_track(run, video, aligned, run.answer(video, smoothed_MND, fitted), identity)
-        _write_once(TrackFolder(out).path(identity.name, track.subject), track)
+        if track.subject not in standing:
+            _write_once(TrackFolder(out).path(identity.name, track.subject), track)
         videos.append(_describe_video(run, video, aligned))
         if video.is_scored:
             # What is read again counts, not what was computed: float32 may round a tie the other way.
@@ -181,18 +184,35 @@ def _make_track(
     )
 
 
+def _list_standing(run: EnsembleRun, out: Path, identity: ExtractorIdentity) -> set[TrackSubject]:
+    """Return whose tracks of the ensemble are there already; a damaged one is removed, and written anew.
+
+    Raises OtherTrackError, before anything is written, where one of another plan or of other predictions is there.
+    """
+    refuse_other_model(out, identity)
+    standing = set()
+    for video in run.videos:
+        subject = video.facts.subject
+        path = TrackFolder(out).path(identity.name, subject)
+
+        def refusal(stored: FeatureTrack, path: Path = path) -> str:
+            return (
+                f"{path}: was made of other predictions of {stored.subject}; remove it, or name another folder with "
+                "--out or another name in the plan"
+            )
+
+        inputs = digest_members(run.tracks_of(video))
+        if is_written(path, subject, identity, inputs_sha256=inputs, refusal=refusal):
+            standing.add(subject)
+    return standing
+
+
 def _write_once(path: Path, track: FeatureTrack) -> None:
-    """Write a track, unless the same one stands there. Raises OtherTrackError for another."""
-    try:
-        stored = read_track(path, subject=track.subject, extractor=track.extractor)
-    except MissingTrackError:
-        stored = None
-    if stored is not None and stored.inputs_sha256 == track.inputs_sha256:
-        return
+    """Write a track. Raises OtherTrackError where another one was written meanwhile."""
     try:
         write_track(path, track)
     except OtherTrackError:
-        stored = read_track(path, subject=track.subject, extractor=track.extractor)
+        stored = read_track(path, subject=track.subject, extractor=track.extractor, kind=PREDICTION_TRACK)
         if stored.inputs_sha256 != track.inputs_sha256:  # and not by a faster process with the same plan
             raise
 

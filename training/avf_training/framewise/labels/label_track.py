@@ -129,14 +129,14 @@ def read_label_track(
     stored = TASKS_OF_FRAMES.get(name)
     if stored is None:
         raise DamagedTrackError(
-            f"{path}: is of the task {name}, not of {', '.join(TASKS_OF_FRAMES)}; {LABEL_TRACK.remedy}"
+            f"{path}: is of the task {name}, not of {', '.join(TASKS_OF_FRAMES)}", LABEL_TRACK.remedy
         )
     if task is not None and stored != task:
         raise OtherTrackError(f"{path}: has labels of {stored.name}, not of {task.name}; put it where it belongs")
     check_values(path, LABEL_TRACK, table, pa.schema(_value_fields(stored)), nullable=not stored.is_whole)
     track = _parse(path, stored, table)
     if fault := _describe_invalid_labels(track):
-        raise DamagedTrackError(f"{path}: {fault}; {LABEL_TRACK.remedy}")
+        raise DamagedTrackError(f"{path}: {fault}", LABEL_TRACK.remedy)
     if subject is not None and track.subject != subject:
         raise OtherTrackError(f"{path}: is of {track.subject}, not of {subject}; put it where it belongs")
     return track
@@ -202,8 +202,8 @@ def _parse(path: Path, task: FrameLabelTask, table: pa.Table) -> LabelTrack:
         )
         check_digest(metadata, _header(track))
     except (KeyError, ValueError) as error:
-        message = f"{path}: its metadata are not those of a label track ({error}); {LABEL_TRACK.remedy}"
-        raise DamagedTrackError(message) from None
+        fault = f"{path}: its metadata are not those of a label track ({error})"
+        raise DamagedTrackError(fault, LABEL_TRACK.remedy) from None
     return track
 
 

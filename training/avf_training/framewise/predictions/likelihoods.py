@@ -34,6 +34,14 @@ def to_vectors(task: FrameLabelTask, likelihoods_ND: Floats) -> Vectors:
     return np.asarray(np.log(likelihoods_ND.clip(_LEAST, None)), np.float32)
 
 
+def limit_outputs(task: FrameLabelTask, outputs_ND: Floats) -> Vectors:
+    """Return what a model gives as the vectors of its predictions: valence and arousal limited to [-1, 1], in float32.
+
+    Validation scores these vectors, and a prediction track holds them, so that both are of the same numbers.
+    """
+    return np.asarray(outputs_ND.clip(-1, 1) if task.name == "va" else outputs_ND, np.float32)
+
+
 def to_answers(task: FrameLabelTask, likelihoods_ND: Floats) -> Floats:
     """Return what a submission says: both values, (N, 2); the class, (N, 1); or 0 and 1 of each unit, (N, 12)."""
     if task.name == "va":

@@ -12,8 +12,8 @@ from avf_shards.errors import FaultError, UserError
 
 from avf_training.framewise.labels.tasks import FrameLabelTask
 from avf_training.framewise.labels.trained_videos import TrainedVideos, read_trained_videos
-from avf_training.framewise.tracks.errors import OtherTrackError
-from avf_training.framewise.tracks.feature_track import FeatureTrack, read_track
+from avf_training.framewise.tracks.errors import DamagedTrackError, MissingTrackError, OtherTrackError
+from avf_training.framewise.tracks.feature_track import PREDICTION_TRACK, FeatureTrack, read_track
 from avf_training.framewise.tracks.identity import ExtractorIdentity, TrackSubject
 from avf_training.framewise.tracks.track_folder import TrackFolder
 
@@ -64,11 +64,11 @@ def read_prediction_set(folder: Path, name: str, task: FrameLabelTask) -> Predic
     choose_name(folder, name)
     tracks: dict[TrackSubject, FeatureTrack] = {}
     for path in TrackFolder(folder).files_of(name):
-        track = read_track(path)
+        track = read_track(path, kind=PREDICTION_TRACK)
         _check_task(path, track, task)
         right = TrackFolder(folder).path(track.extractor.name, track.subject)
         if path != right:
-            raise OtherTrackError(f"{path}: is of {track.subject}; its name is {right}")
+            raise OtherTrackError(f"{path}: is of {track.subject}; its name is {right}: rename it, or remove it")
         tracks[track.subject] = track
     if not tracks:
         raise UserError(f"{folder / name}: holds no predictions, SOURCE/VIDEO.parquet")
@@ -86,17 +86,35 @@ def read_prediction_set(folder: Path, name: str, task: FrameLabelTask) -> Predic
     return PredictionSet(name=name, task=task, identity=identity, tracks=dict(sorted(tracks.items())), trained=trained)
 
 
+def refuse_other_model(folder: Path, identity: ExtractorIdentity) -> None:
+    """Raise OtherTrackError for the first prediction below a name that is of another model than this identity's.
+
+    Who writes predictions asks before the first one, so that no folder gets those of two models.
+    """
+    if not folder.is_dir():
+        return
+    for path in TrackFolder(folder).files_of(identity.name):
+        try:
+            read_track(path, extractor=identity, kind=PREDICTION_TRACK)
+        except (DamagedTrackError, MissingTrackError):
+            continue  # a damaged one is written anew, and another process may have removed one
+
+
 def _check_task(path: Path, track: FeatureTrack, task: FrameLabelTask) -> None:
     try:
         settings = json.loads(track.extractor.settings)
     except ValueError:
-        raise FaultError(f"{path}: its extractor's settings are no JSON; predict again") from None
+        raise FaultError(f"{path}: its extractor's settings are no JSON; {PREDICTION_TRACK.remedy}") from None
     stored = settings.get("task") if isinstance(settings, dict) else None
     if stored is None:
         raise OtherTrackError(
             f"{path}: is a track of features, not of predictions; `avf-train predict-frames` writes them"
         )
     if stored != task.name:
-        raise OtherTrackError(f"{path}: has predictions of {stored}, not of {task.name}")
+        raise OtherTrackError(
+            f"{path}: has predictions of {stored}, not of {task.name}; name others, or another task with --task"
+        )
     if track.width != task.outputs:
-        raise OtherTrackError(f"{path}: has vectors of {track.width} values; {task.name} has {task.outputs}")
+        raise OtherTrackError(
+            f"{path}: has vectors of {track.width} values; {task.name} has {task.outputs}; {PREDICTION_TRACK.remedy}"
+        )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from avf_shards.errors import UserError
 
 from avf_training.evaluation.metrics import Floats
@@ -43,28 +44,57 @@ def read_labels(folder: Path, task: FrameLabelTask) -> dict[TrackSubject, LabelT
     return {track.subject: track for track in list_label_tracks(folder, task)}
 
 
-def join_video(labels: LabelTrack, predicted: FeatureTrack, behind_last: BehindLast = "repeat") -> JoinedVideo:
-    """Return predictions at the frames of labels. A frame without one has that of the frame before it.
+@dataclass(frozen=True, kw_only=True)
+class MatchedFrames:
+    """Which prediction counts for each labelled frame of a video."""
 
-    Before the first prediction, the first one holds. Raises OtherTrackError where rates differ.
+    rows_N: npt.NDArray[np.int64]  # row of the predictions: a frame's own, or that before it, or else the first
+    left_out_N: npt.NDArray[np.bool_]  # frames behind the last prediction that are not scored
+    own: int  # valid labels whose frame has a prediction of its own
+    repeated: int  # valid labels whose frame has that of another frame
+    left_out: int  # valid labels behind the last prediction that are not scored
+    longest_gap: int  # frames over which a prediction is repeated
+
+
+def match_frames(
+    labels: LabelTrack, predicted_frames_M: npt.NDArray[np.int64], behind_last: BehindLast = "repeat"
+) -> MatchedFrames:
+    """Return which of the predictions, by the numbers of their frames, counts for each label.
+
+    A frame without one has that of the frame before it, and before the first prediction the first one.
     """
-    check_same_rate(f"labels of {labels.subject}", labels.fps, "its predictions", predicted.fps)
-    likelihoods_MD = to_likelihoods(labels.task, predicted.vectors_ND)
-    frames_N, known_M = labels.frames_N, predicted.frames_N
-    source_N = np.maximum(0, np.searchsorted(known_M, frames_N, side="right") - 1)
-    own_N = known_M[source_N] == frames_N
-    left_N = (frames_N > known_M[-1]) if behind_last == "leave_out" else np.zeros(len(frames_N), bool)
-    joined_ND = likelihoods_MD[source_N]
-    joined_ND[left_N] = np.nan
-    valid_N = np.isfinite(labels.values_NK).all(1)
-    return JoinedVideo(
-        labels=labels,
-        likelihoods_ND=joined_ND,
+    frames_N, known_M = labels.frames_N, predicted_frames_M
+    rows_N = np.maximum(0, np.searchsorted(known_M, frames_N, side="right") - 1).astype(np.int64)
+    own_N = known_M[rows_N] == frames_N
+    left_N = np.asarray((frames_N > known_M[-1]) & (behind_last == "leave_out"))
+    valid_N = labels.is_valid
+    return MatchedFrames(
+        rows_N=rows_N,
+        left_out_N=left_N,
         own=int((valid_N & own_N).sum()),
         repeated=int((valid_N & ~own_N & ~left_N).sum()),
         left_out=int((valid_N & left_N).sum()),
-        unlabelled=int((~np.isin(known_M, frames_N)).sum()),
-        longest_gap_s=float(np.abs(frames_N - known_M[source_N])[valid_N & ~left_N].max(initial=0) / predicted.fps),
+        longest_gap=int(np.abs(frames_N - known_M[rows_N])[valid_N & ~left_N].max(initial=0)),
+    )
+
+
+def join_video(labels: LabelTrack, predicted: FeatureTrack, behind_last: BehindLast = "repeat") -> JoinedVideo:
+    """Return predictions at the frames of labels, by the rule of `match_frames`.
+
+    Raises OtherTrackError where rates differ.
+    """
+    check_same_rate(f"labels of {labels.subject}", labels.fps, "its predictions", predicted.fps)
+    matched = match_frames(labels, predicted.frames_N, behind_last)
+    joined_ND = to_likelihoods(labels.task, predicted.vectors_ND)[matched.rows_N]
+    joined_ND[matched.left_out_N] = np.nan
+    return JoinedVideo(
+        labels=labels,
+        likelihoods_ND=joined_ND,
+        own=matched.own,
+        repeated=matched.repeated,
+        left_out=matched.left_out,
+        unlabelled=int((~np.isin(predicted.frames_N, labels.frames_N)).sum()),
+        longest_gap_s=float(matched.longest_gap / predicted.fps),
     )
 
 

@@ -13,3 +13,8 @@ class OtherTrackError(UserError):
 
 class DamagedTrackError(FaultError):
     """The file cannot be read as a track, or holds what no track may hold, such as nan."""
+
+    def __init__(self, fault: str, remedy: str) -> None:
+        """Keep the fault, a sentence with the path, apart from what to do about it."""
+        super().__init__(f"{fault}; {remedy}")
+        self.fault = fault

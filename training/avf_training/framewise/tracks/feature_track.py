@@ -42,6 +42,13 @@ FEATURE_TRACK = TrackFileKind(
     written_by="avf-train extract",
     remedy="remove it and extract it again",
 )
+PREDICTION_TRACK = TrackFileKind(
+    name="feature track",
+    noun="track of predictions",
+    written_by="avf-train predict-frames",
+    remedy="remove it, and write it again with the command that wrote it, predict-frames or ensemble-frames",
+)
+"""A feature track whose vectors are predictions; who reads it knows that."""
 _VALUES = {pa.float32(): np.float32, pa.float16(): np.float16}
 
 
@@ -97,6 +104,7 @@ def read_track(
     subject: TrackSubject | None = None,
     extractor: ExtractorIdentity | None = None,
     width: int | None = None,
+    kind: TrackFileKind = FEATURE_TRACK,
 ) -> FeatureTrack:
     """Return a track, all of it checked.
 
@@ -105,6 +113,7 @@ def read_track(
         subject: of whom it must be; None: of anybody.
         extractor: by what it must be; None: by any.
         width: values that its vectors must have; None: any number.
+        kind: how errors call it, and what they say to do.
 
     Raises:
         MissingTrackError: there is no such file.
@@ -112,10 +121,10 @@ def read_track(
         OtherTrackError: it is of another subject, extractor or width.
         UserError: it is of a newer version.
     """
-    table = _read_table(path)
-    track = _parse(path, table)
+    table = _read_table(path, kind)
+    track = _parse(path, table, kind)
     if fault := _describe_invalid_track(track):
-        raise DamagedTrackError(f"{path}: {fault}; remove it and extract it again")
+        raise DamagedTrackError(f"{path}: {fault}", kind.remedy)
     if subject is not None and track.subject != subject:
         raise OtherTrackError(f"{path}: is of {track.subject}, not of {subject}; put it where it belongs")
     if extractor is not None and track.extractor.digest != extractor.digest:
@@ -127,23 +136,21 @@ def read_track(
     return track
 
 
-def _read_table(path: Path) -> pa.Table:
-    table = open_table(path, FEATURE_TRACK)
-    check_values(path, FEATURE_TRACK, table, pa.schema([("vector", pa.null())]), nullable=False)
+def _read_table(path: Path, kind: TrackFileKind) -> pa.Table:
+    table = open_table(path, kind)
+    check_values(path, kind, table, pa.schema([("vector", pa.null())]), nullable=False)
     vector = table.schema.field("vector").type
     if not pa.types.is_fixed_size_list(vector) or vector.value_type not in _VALUES or not vector.list_size:
-        raise DamagedTrackError(
-            f"{path}: not readable as {FEATURE_TRACK.name} (the column vector holds {vector}); {FEATURE_TRACK.remedy}"
-        )
+        raise DamagedTrackError(f"{path}: not readable as {kind.name} (the column vector holds {vector})", kind.remedy)
     return table
 
 
-def _parse(path: Path, table: pa.Table) -> FeatureTrack:
+def _parse(path: Path, table: pa.Table, kind: TrackFileKind) -> FeatureTrack:
     metadata = read_metadata(table)
     vector = table.schema.field("vector").type
     values = table["vector"].combine_chunks().flatten()
     if values.null_count:
-        raise DamagedTrackError(f"{path}: a vector has a value that is null; {FEATURE_TRACK.remedy}")
+        raise DamagedTrackError(f"{path}: a vector has a value that is null", kind.remedy)
     try:
         track = FeatureTrack(
             subject=TrackSubject(
@@ -163,7 +170,7 @@ def _parse(path: Path, table: pa.Table) -> FeatureTrack:
         check_digest(metadata, _header(track))
         json.loads(track.extractor.settings)
     except (KeyError, ValueError) as error:
-        raise DamagedTrackError(f"{path}: its metadata are not those of a track ({error}); extract it again") from None
+        raise DamagedTrackError(f"{path}: its metadata are not those of a track ({error})", kind.remedy) from None
     return track
 
 

@@ -81,7 +81,7 @@ def open_table(path: Path, kind: TrackFileKind) -> pa.Table:
     except FileNotFoundError:
         raise MissingTrackError(f"{path}: no such {kind.noun}; `{kind.written_by}` writes it") from None
     except IsADirectoryError:
-        raise DamagedTrackError(f"{path}: is a folder, not a {kind.noun}; move it away") from None
+        raise DamagedTrackError(f"{path}: is a folder, not a {kind.noun}", "move it away") from None
     try:
         with (
             translate_parquet_errors(path, kind.name),
@@ -94,7 +94,7 @@ def open_table(path: Path, kind: TrackFileKind) -> pa.Table:
             refuse_nulls(table, (FRAME, TIME_S), where)
             return table.combine_chunks()
     except FaultError as error:
-        raise DamagedTrackError(f"{error}; {kind.remedy}") from None
+        raise DamagedTrackError(str(error), kind.remedy) from None
 
 
 def check_values(path: Path, kind: TrackFileKind, table: pa.Table, values: pa.Schema, nullable: bool) -> None:
@@ -108,7 +108,7 @@ def check_values(path: Path, kind: TrackFileKind, table: pa.Table, values: pa.Sc
             check_columns(table.schema, (field.name,), None if pa.types.is_null(field.type) else values, where)
         refuse_nulls(table, () if nullable else values.names, where)
     except FaultError as error:
-        raise DamagedTrackError(f"{error}; {kind.remedy}") from None
+        raise DamagedTrackError(str(error), kind.remedy) from None
 
 
 def seal_header(kind: FileKind, values: Mapping[str, str]) -> dict[str, str]:

@@ -113,7 +113,7 @@ def is_written(
     except MissingTrackError:
         return False
     except DamagedTrackError as error:
-        log.warning("%s", error)
+        log.warning("%s; it is written anew", error.fault)
         durable_io.remove(path)
         return False
     if track.inputs_sha256 != inputs_sha256:

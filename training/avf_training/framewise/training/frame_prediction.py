@@ -21,12 +21,13 @@ from avf_training.framewise.training.frame_network import FrameNetwork
 from avf_training.framewise.training.frame_recipe import FrameRecipe
 from avf_training.framewise.training.joined_tracks import JoinedTracks, StoredVectors
 from avf_training.framewise.training.window_data import (
+    ScaledStream,
     VideoWindows,
     cut_evaluation_windows,
     cut_frame_clips,
     gather,
-    normalize,
     predicted_positions,
+    scale_streams,
 )
 
 _BATCH = 64  # windows of a forward pass
@@ -47,7 +48,10 @@ def read_layer(model: FrameNetwork, streams: Sequence[Tensor], valid_BT: Tensor)
 
 @torch.no_grad()
 def predict_windows(
-    model: FrameNetwork, streams: Sequence[StoredVectors], windows: VideoWindows, output: Output = read_outputs
+    model: FrameNetwork,
+    streams: Sequence[StoredVectors | ScaledStream],
+    windows: VideoWindows,
+    output: Output = read_outputs,
 ) -> tuple[Floats, VideoWindows]:
     """Return what a model in eval mode says of windows, (V, S, O), and the rows that these predictions belong to."""
     device = next(model.parameters()).device
@@ -86,7 +90,7 @@ def predict_frames(model: FrameNetwork, tracks: JoinedTracks, output: Output = r
     in which a row of the five would be missing, are predicted each by itself.
     """
     recipe = model.spec.recipe
-    streams, rows = normalize(tracks.streams, recipe, model.scales()), len(tracks.frames_N)
+    streams, rows = scale_streams(tracks.streams, recipe, model.scales()), len(tracks.frames_N)
     if recipe.is_clip_model:
         predicted_VSO, used = predict_windows(model, streams, cut_frame_clips(tracks.frames_N, recipe), output)
         merged_NO, _ = merge_overlaps(predicted_VSO, used.rows_VT, rows, valid_KT=used.valid_VT, several=recipe.overlap)

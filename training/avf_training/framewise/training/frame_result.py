@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from avf_shards.errors import UserError
+from avf_shards.errors import FaultError, UserError
 from avf_shards.schema.fields import Fields
 from avf_shards.schema.versions import stamp
 from avf_shards.system import durable_io
@@ -14,9 +14,10 @@ from avf_shards.system import durable_io
 from avf_training.framewise.json_records import add_remedy, read_json_record
 from avf_training.framewise.protocol import ProtocolOptions, list_differences, list_used_options, part_of_model
 from avf_training.framewise.training.frame_network import FrameModelSpec
+from avf_training.framewise.training.frame_scores import NONFINITE
 from avf_training.framewise.training.frame_selection import WHOLE, FrameSelection
 from avf_training.framewise.training.labelled_videos import LabelledVideo, LabelledVideos
-from avf_training.framewise.training.unpredicted_frames import ValidationCounts
+from avf_training.framewise.training.validation import ValidationCounts
 from avf_training.trainer.run_folder import MODEL, RESULT
 
 _REMEDY = "name a run of train-frames; where it is one, remove this file and train again, which writes it anew"
@@ -25,7 +26,7 @@ _REMEDY = "name a run of train-frames; where it is one, remove this file and tra
 def describe_run(
     spec: FrameModelSpec, videos: LabelledVideos, counts: ValidationCounts, selection: FrameSelection
 ) -> dict[str, Any]:
-    """Return what a finished run says of itself. Raises UserError where no epoch has a score."""
+    """Return what a finished run says of itself; some epoch of it has a score, or it was trained on all videos."""
     rows = selection.rows()
     if spec.recipe.train_on == "all" and rows:
         last, metric = rows[-1], selection.names[WHOLE]
@@ -43,9 +44,26 @@ def describe_run(
                 "step": step,
                 "folder": f"{folder.parent.name}/{folder.name}",
             }
-    if WHOLE not in best:
-        raise UserError("no epoch has a validation score: labels or predictions of validation are constant")
     return common_result(spec, videos, counts) | {"best": best}
+
+
+def refuse_missing_score(out: Path, spec: FrameModelSpec, reason: str) -> None:
+    """Refuse a run none of whose epochs has a validation score, unless it was trained on all videos and takes the last.
+
+    Raises FaultError for one whose training has diverged, UserError for labels that no score can be computed of.
+
+    Args:
+        out: folder of the run.
+        spec: of its model.
+        reason: why the last weights have no score.
+    """
+    if reason.startswith(NONFINITE):
+        raise FaultError(
+            f"{out}: no epoch has a validation score: {reason}, so the training has diverged; take a lower rate or a "
+            "smaller clip_norm, in another folder"
+        )
+    if spec.recipe.train_on != "all":
+        raise UserError(f"{out}: no epoch has a validation score: {reason or 'it is undefined'}")
 
 
 def common_result(spec: FrameModelSpec, videos: LabelledVideos, counts: ValidationCounts) -> dict[str, Any]:

@@ -48,6 +48,10 @@ class FrameSelection:
         """Return the evaluations until now, or those before a step."""
         return [row for row in read_lines(self._out / EVALUATION) if before is None or row["step"] < before]
 
+    def has_score(self) -> bool:
+        """Return whether the task's score is defined in an evaluation."""
+        return self.best(self.rows(), WHOLE) is not None
+
     def best(self, rows: list[EvaluationRow], name: str) -> tuple[int, float] | None:
         """Return (step, score) of the best evaluation, the first of equals; None where no score is defined."""
         metric = self.names[name]

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from avf_shards.errors import UserError
+from avf_shards.errors import FaultError, UserError
 
 from avf_training.framewise.ensemble.folds import media_stem
 from avf_training.framewise.labels.label_track import LabelTrack
-from avf_training.framewise.tracks.errors import DamagedTrackError, MissingTrackError
+from avf_training.framewise.tracks.errors import MissingTrackError
 from avf_training.framewise.tracks.feature_track import FeatureTrack
 from avf_training.framewise.tracks.frame_rates import check_same_rate
 from avf_training.framewise.tracks.identity import ExtractorIdentity, TrackSubject
@@ -73,7 +73,7 @@ class JoinedTracksReader:
         Args:
             faults: to which a sentence is added for each track that cannot be read.
 
-        Raises UserError where there is no track, and, without `faults`, DamagedTrackError for one that cannot be read.
+        Raises UserError where there is no track, and, without `faults`, as `read_track` for one that cannot be read.
         """
         paths = self._folder.files_of(self.visual[0])
         if not paths:
@@ -84,7 +84,7 @@ class JoinedTracksReader:
         for path in paths:
             try:
                 subject = read_track(path).subject
-            except DamagedTrackError as error:
+            except (UserError, FaultError) as error:  # damaged, or of a newer version
                 if faults is None:
                     raise
                 faults.append(str(error))

@@ -40,17 +40,16 @@ from avf_training.framewise.sampling.normalization import FeatureScale
 from avf_training.framewise.sampling.stretches import split_at_steps
 from avf_training.framewise.training.frame_network import KIND, FrameModelSpec
 from avf_training.framewise.training.frame_result import common_result, write_result
-from avf_training.framewise.training.frame_scores import score_frames
+from avf_training.framewise.training.frame_scores import explain_undefined, score_frames
 from avf_training.framewise.training.frame_selection import WHOLE
 from avf_training.framewise.training.joined_tracks import JoinedTracks, StoredVectors, label_rows
 from avf_training.framewise.training.labelled_videos import LabelledVideo, LabelledVideos
-from avf_training.framewise.training.unpredicted_frames import (
-    FramesWithoutRow,
-    ValidationCounts,
-    list_frames_without_row,
-    repeat_before,
+from avf_training.framewise.training.validation import (
+    count_frames_to_score,
+    join_scored,
+    predict_scored_frames,
 )
-from avf_training.framewise.training.window_data import RowsOfVideo, fit_scales, normalize
+from avf_training.framewise.training.window_data import RowsOfVideo, fit_scales, scale_streams
 from avf_training.models.pretrained import load_model_folder, save_model_folder
 from avf_training.trainer.run_folder import MODEL
 
@@ -130,11 +129,11 @@ def train_kernel_machine(spec: FrameModelSpec, videos: LabelledVideos, out: Path
     """
     scales = fit_scales([_all_rows(each) for each in videos.training], spec.recipe)
     features_KF, targets_KT = _training_windows(spec, videos.training, scales)
-    missing = [list_frames_without_row(each.tracks, each.labels, every=True) for each in videos.validation]
-    counts = _count_validation(videos.validation, missing)
+    counts = count_frames_to_score(videos.validation)
     counts.warn()
     tried: list[dict[str, str | float]] = []
     best: tuple[float, KernelModel | None] = (-np.inf, None)
+    reason = "none could be fitted"
     for kernel in spec.recipe.elm.kernels:
         for penalty in sorted(spec.recipe.elm.penalties):
             settings = ElmSettings(
@@ -147,16 +146,19 @@ def train_kernel_machine(spec: FrameModelSpec, videos: LabelledVideos, out: Path
                 machine = fit_kernel_elm(features_KF, targets_KT, settings)
             except UserError as error:  # a singular matrix: another C is fine
                 log.warning("%s, C %g: %s", kernel, penalty, error)
+                reason = str(error)
                 continue
             model = KernelModel(spec=spec, machine=machine, scales=scales)
-            scores = _score(model, videos.validation, missing)
+            scored = join_scored([predict_scored_frames(each, model.predict) for each in videos.validation])
+            scores = score_frames(spec.task, scored.truth_NK, scored.predicted_NO)
             tried.append({"kernel": kernel, "penalty": penalty, **scores})
             score = scores[spec.task.metric]
             log.info("%s, C %g: %s %.4f", kernel, penalty, spec.task.metric, score)
+            reason = explain_undefined(spec.task, scored.truth_NK, scored.predicted_NO) or reason
             if score > best[0]:
                 best = (score, model)
     if best[1] is None:
-        raise UserError("no kernel machine has a validation score: labels of validation are constant")
+        raise UserError(f"{out}: no kernel machine has a validation score: {reason}")
     durable_io.remove(out / MODEL)
     best[1].save(out / MODEL)
     chosen = {WHOLE: {"metric": spec.task.metric, "score": best[0], "step": 0, "folder": MODEL}}
@@ -185,7 +187,8 @@ def _functionals_of(
 ) -> FunctionalWindows:
     """Return functionals of each window of a video."""
     options = spec.recipe.options
-    features_ND = np.concatenate(normalize(streams, spec.recipe, scales), 1).astype(np.float64)
+    scaled = [stream_ND[:] for stream_ND in scale_streams(streams, spec.recipe, scales)]
+    features_ND = np.concatenate(scaled, 1).astype(np.float64)
     return window_functionals(
         features_ND,
         fps,
@@ -235,21 +238,3 @@ def _to_outputs(task: FrameLabelTask, said_KT: Floats) -> Floats:
         on_KT = said_KT.clip(_LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
         return cast(Floats, np.log(on_KT / (1 - on_KT)))
     return said_KT
-
-
-def _score(
-    model: KernelModel, videos: Sequence[LabelledVideo], missing: Sequence[FramesWithoutRow]
-) -> dict[str, float]:
-    """Return the scores of all validation frames; one without a row has the prediction of the row before it."""
-    truth, predicted = [], []
-    for video, without in zip(videos, missing, strict=True):
-        joined = label_rows(video.tracks, video.labels)
-        rows_NO = model.predict(video.tracks)
-        truth += [joined.values_RK, without.values_MK]
-        predicted += [rows_NO[joined.rows_R], rows_NO[repeat_before(video.tracks.frames_N, without.frames_M)]]
-    return score_frames(model.spec.task, np.concatenate(truth).astype(np.float64), np.concatenate(predicted))
-
-
-def _count_validation(videos: Sequence[LabelledVideo], missing: Sequence[FramesWithoutRow]) -> ValidationCounts:
-    valid = sum(int(each.labels.is_valid.sum()) for each in videos)
-    return ValidationCounts(scored_frames=valid, repeated=sum(map(len, missing)), left_out=0)

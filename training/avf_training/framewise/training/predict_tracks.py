@@ -5,7 +5,7 @@ Shapes: N frames, O outputs.
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -16,18 +16,22 @@ from avf_shards.errors import FaultError, UserError
 
 from avf_training.evaluation.metrics import Floats
 from avf_training.framewise.labels.trained_videos import TrainedVideos, bind_trained_videos
-from avf_training.framewise.tracks.errors import MissingTrackError, OtherTrackError
+from avf_training.framewise.predictions.likelihoods import limit_outputs
+from avf_training.framewise.predictions.prediction_set import refuse_other_model
+from avf_training.framewise.tracks.errors import OtherTrackError
 from avf_training.framewise.tracks.extractor import digest_weights
 from avf_training.framewise.tracks.feature_track import FeatureTrack, write_track
 from avf_training.framewise.tracks.identity import ExtractorIdentity, TrackSubject
 from avf_training.framewise.tracks.track_folder import TrackFolder, is_written
-from avf_training.framewise.training.frame_network import FrameModelSpec, load_frame_network
+from avf_training.framewise.training.frame_network import KIND, FrameModelSpec, load_frame_network
 from avf_training.framewise.training.frame_prediction import Output, predict_frames, read_layer, read_outputs
 from avf_training.framewise.training.frame_result import read_result
+from avf_training.framewise.training.frame_scores import describe_nonfinite
 from avf_training.framewise.training.frame_selection import WHOLE
 from avf_training.framewise.training.joined_tracks import JoinedTracks, JoinedTracksReader
 from avf_training.framewise.training.kernel_machine import load_kernel_machine
 from avf_training.models.precision import use_single_precision
+from avf_training.models.saved_config import CONFIG, read_saved_config
 from avf_training.trainer.run_folder import RESULT
 
 log = logging.getLogger(__name__)
@@ -73,6 +77,8 @@ def load_predictor(run: Path, name: str, device: str = "cpu", *, layer: str | No
     folders = [run / result["best"][each]["folder"] for each in names if each in result["best"]]
     if len(folders) < len(names) or not all(folder.is_dir() for folder in folders):
         raise UserError(f"{run}: lacks the model of its best epoch, {', '.join(names)}; train it in a new folder")
+    for folder in folders:
+        _check_same_run(run, result, folder)
     digests = [digest_weights(folder) for folder in folders]
     settings: dict[str, str | int | float | bool] = {
         "task": result["task"],
@@ -104,6 +110,20 @@ def load_predictor(run: Path, name: str, device: str = "cpu", *, layer: str | No
     return RunPredictor(spec=models[0].spec, identity=identity, predict=predict, trained=trained)
 
 
+def _check_same_run(run: Path, result: Mapping[str, Any], folder: Path) -> None:
+    """Refuse a model of another task or network than the result says, as of a file that was copied from another run."""
+    values = read_saved_config(folder)
+    if values["kind"] != KIND:
+        return  # whoever loads it says what it is
+    spec = FrameModelSpec.from_json(values["model"], f"{folder}/{CONFIG}: model")
+    for name, value in (("task", spec.task.name), ("model", spec.recipe.model)):
+        if result[name] != value:
+            raise UserError(
+                f"{run / RESULT}: says {name} {result[name]}, and the model in {folder} has {name} {value}; one of "
+                "both is of another run: put it back, or train again"
+            )
+
+
 class TrackPrediction:
     """One run's predictions into a folder."""
 
@@ -116,19 +136,24 @@ class TrackPrediction:
         self.report = PredictionReport()
 
     def run(self, on_subject: Callable[[TrackSubject], Any]) -> PredictionReport:
-        """Predict for every person with tracks. Raises OtherTrackError for other predictions of this name.
+        """Predict for every person with tracks; what cannot be read, or is of something else, is a fault of the report.
 
-        What the model was trained on is written beside them.
+        What the model was trained on is written beside the predictions. Raises OtherTrackError, before anything is
+        written, where predictions of another model have this name.
         """
+        refuse_other_model(self._folder.folder, self._predictor.identity)
         for subject in self._reader.subjects(self.report.faults):
             on_subject(subject)
             try:
                 tracks = self._reader.read(subject)
-            except (MissingTrackError, FaultError) as error:
+            except (UserError, FaultError) as error:
                 self.report.faults.append(str(error))
                 continue
-            if not self._stands(tracks):
-                self._write(tracks)
+            try:
+                if not self._stands(tracks):
+                    self._write(tracks)
+            except OtherTrackError as error:
+                self.report.faults.append(str(error))
         if self.report.written or self.report.skipped:
             self._write_trained()
         return self.report
@@ -161,21 +186,22 @@ class TrackPrediction:
 
     def _write(self, tracks: JoinedTracks) -> None:
         predicted_NO = self._predictor.predict(tracks)
-        known_N = np.isfinite(predicted_NO).all(1)  # a frame of no window has no prediction
-        if not known_N.any():
-            self.report.faults.append(f"{tracks.subject}: no frame has a prediction")
+        if diverged := describe_nonfinite(predicted_NO):
+            self.report.faults.append(
+                f"{tracks.subject}: {diverged}; the training of the model diverged, or its tracks hold huge values: "
+                "train again with a lower rate, or look at the tracks"
+            )
             return
-        values_NO = predicted_NO[known_N]
-        if json.loads(self._predictor.identity.settings).get("task") == "va":
-            values_NO = values_NO.clip(-1, 1)
+        has_task = "task" in json.loads(self._predictor.identity.settings)  # a layer's output has none, and no limits
+        vectors_NO = limit_outputs(self._predictor.spec.task, predicted_NO) if has_task else predicted_NO
         track = FeatureTrack(
             subject=tracks.subject,
             extractor=self._predictor.identity,
             fps=tracks.fps,
             inputs_sha256=tracks.inputs_sha256,
-            frames_N=tracks.frames_N[known_N],
-            times_s_N=tracks.times_s_N[known_N],
-            vectors_ND=values_NO.astype(np.float32),
+            frames_N=tracks.frames_N,
+            times_s_N=tracks.times_s_N,
+            vectors_ND=vectors_NO.astype(np.float32),
         )
         try:
             write_track(self._folder.path(self._predictor.identity.name, tracks.subject), track)
@@ -184,4 +210,4 @@ class TrackPrediction:
                 return
             raise
         self.report.written += 1
-        self.report.frames += int(known_N.sum())
+        self.report.frames += len(tracks.frames_N)

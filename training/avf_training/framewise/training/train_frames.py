@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from avf_shards.errors import FaultError, UserError
@@ -21,17 +20,15 @@ from avf_training.distributed.collectives import decide_on_rank_0, process_group
 from avf_training.distributed.context import DistributedContext
 from avf_training.distributed.environment import WorldSize, refuse_several_processes
 from avf_training.distributed.parallelize import wrap_ddp
-from avf_training.evaluation.metrics import Floats
 from avf_training.framewise.labels.tasks import FrameLabelTask
 from avf_training.framewise.protocol import ProtocolOptions
 from avf_training.framewise.tracks.frame_rates import warn_of_rates_together
 from avf_training.framewise.training.frame_network import FrameModelSpec, FrameNetwork
 from avf_training.framewise.training.frame_objective import frames_forward, make_frame_loss, two_branch_forward
-from avf_training.framewise.training.frame_prediction import predict_rows
 from avf_training.framewise.training.frame_recipe import FREE, FrameRecipe
-from avf_training.framewise.training.frame_result import describe_run, write_result
+from avf_training.framewise.training.frame_result import describe_run, refuse_missing_score, write_result
 from avf_training.framewise.training.frame_schedule import make_frame_schedule
-from avf_training.framewise.training.frame_scores import score_frames
+from avf_training.framewise.training.frame_scores import describe_nonfinite, explain_undefined, score_frames
 from avf_training.framewise.training.frame_selection import FrameSelection
 from avf_training.framewise.training.joined_tracks import JoinedTracksReader
 from avf_training.framewise.training.kernel_machine import train_kernel_machine
@@ -44,12 +41,8 @@ from avf_training.framewise.training.second_branch import (
     measure_clips,
     put_base,
 )
-from avf_training.framewise.training.unpredicted_frames import (
-    count_validation,
-    join_predictions,
-    list_frames_without_row,
-)
-from avf_training.framewise.training.window_data import RowsOfVideo, choose_rows, fit_scales, scale_video
+from avf_training.framewise.training.validation import ScoredFrames, Validation, join_scored
+from avf_training.framewise.training.window_data import choose_rows, fit_scales, scale_video
 from avf_training.framewise.training.window_loader import WindowBatch, WindowLoader
 from avf_training.models.flops import NO_PEAK
 from avf_training.models.precision import use_single_precision
@@ -129,7 +122,10 @@ def _finish(run: "FrameRun", spec: FrameModelSpec, videos: LabelledVideos, out: 
     if not (out / MODEL).exists():
         run.model.save(out / MODEL)
     draw_learning_curve(out)
-    return write_result(out, describe_run(spec, videos, run.counts, run.selection(out)))
+    selection = run.selection(out)
+    if not selection.has_score():
+        refuse_missing_score(out, spec, run.explain_missing_score())
+    return write_result(out, describe_run(spec, videos, run.counts, selection))
 
 
 class FrameRun:
@@ -164,15 +160,8 @@ class FrameRun:
             losses_K = decide_on_rank_0(partial(measure_clips, base.to(device), self.loader, self.loss))
             self.loader = HardClipLoader(scaled, self.recipe, self.options, device, losses_K=losses_K, process=process)
         self.recipe.parts(self.loader.batch_windows, context.size)  # refuses a world that does not fit
-        by_video = self.options.dynamic_development == "right"
-        self.validation: list[RowsOfVideo] = [
-            scale(choose_rows(each.tracks, each.labels, self.recipe), by_video=by_video) for each in videos.validation
-        ]
-        every = self.recipe.is_clip_model
-        self._without_row = [
-            list_frames_without_row(each.tracks, each.labels, every=every) for each in videos.validation
-        ]
-        self.counts = count_validation(self.validation, self._without_row, self.recipe, self.options)
+        self.validation = Validation(videos.validation, self.recipe, self.options, scales)
+        self.counts = self.validation.counts
         if context.rank == 0:
             self.counts.warn()
         per_epoch = self.loader.steps_per_epoch
@@ -214,25 +203,28 @@ class FrameRun:
 
         Collective: each process predicts its share.
         """
-        videos = [pair for pair in zip(self.validation, self._without_row, strict=True) if len(pair[0].frames_N)]
+        predicted = self._predict(range(self.context.rank, len(self.validation), self.context.size))
+        if self.context.size > 1:
+            shares: list[dict[int, ScoredFrames]] = [{}] * self.context.size
+            dist.all_gather_object(shares, predicted)
+            predicted = {number: scored for share in shares for number, scored in share.items()}
+        scored = join_scored([predicted[number] for number in range(len(self.validation))])
+        if self.context.rank == 0 and (diverged := describe_nonfinite(scored.predicted_NO)):
+            log.warning("no score: %s of validation", diverged)
+        return score_frames(self.spec.task, scored.truth_NK, scored.predicted_NO, self.options)
+
+    def explain_missing_score(self) -> str:
+        """Return why the validation frames have no score by the weights as they are; not collective."""
+        predicted = self._predict(range(len(self.validation)))
+        scored = join_scored(list(predicted.values()))
+        return explain_undefined(self.spec.task, scored.truth_NK, scored.predicted_NO)
+
+    def _predict(self, numbers: range) -> dict[int, ScoredFrames]:
         self.model.eval()
         try:
-            predicted = {
-                number: predict_rows(self.model, videos[number][0].read_all(), videos[number][0].frames_N, self.options)
-                for number in range(self.context.rank, len(videos), self.context.size)
-            }
+            return {number: self.validation.predict(self.model, number) for number in numbers}
         finally:
             self.model.train()
-        if self.context.size > 1:
-            shares: list[dict[int, Floats]] = [{}] * self.context.size
-            dist.all_gather_object(shares, predicted)
-            predicted = {number: rows_NO for share in shares for number, rows_NO in share.items()}
-        pairs = [
-            join_predictions(video, without, predicted[number], self.options)
-            for number, (video, without) in enumerate(videos)
-        ]
-        truth_NK, predicted_NO = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
-        return score_frames(self.spec.task, truth_NK, predicted_NO, self.options)
 
     def train(self, trainer: Trainer[WindowBatch], out: Path) -> bool:
         """Train from the newest checkpoint on; return False where a signal stopped the run before its end."""

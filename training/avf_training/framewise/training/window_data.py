@@ -5,6 +5,7 @@ Shapes: N rows of a video, V windows, T rows of a window, S labels of a window, 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +48,21 @@ class RowsOfVideo:
     def read_all(self) -> tuple[npt.NDArray[np.float32], ...]:
         """Return the scaled vectors of every stream, (N, D)."""
         return tuple(self.read(number) for number in range(len(self.streams)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaledStream:
+    """The vectors of one extractor for a video, scaled when they are read."""
+
+    stored_ND: StoredVectors
+    scale: FeatureScale
+
+    def __getitem__(self, rows: Any) -> npt.NDArray[np.float32]:
+        """Return the scaled vectors of rows, as an array is indexed."""
+        vectors: StoredVectors = self.stored_ND[rows]
+        if self.scale.is_identity:
+            return vectors.astype(np.float32)
+        return apply_scale(vectors.astype(np.float64), self.scale).astype(np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +129,7 @@ def predicted_positions(model: str, steps: int) -> npt.NDArray[np.int64]:
     return np.arange(steps)
 
 
-def gather(stream_ND: StoredVectors, windows: VideoWindows) -> npt.NDArray[np.float32]:
+def gather(stream_ND: StoredVectors | ScaledStream, windows: VideoWindows) -> npt.NDArray[np.float32]:
     """Return the vectors of windows, (V, T, D); zeros for padding."""
     vectors_VTD = stream_ND[np.maximum(windows.rows_VT, 0)].astype(np.float32)
     vectors_VTD[~windows.valid_VT] = 0
@@ -134,22 +150,17 @@ def _fit_stream(videos: Sequence[RowsOfVideo], number: int, kind: ScaleKind) -> 
     return fit_scale_of_parts(read_each, videos[0].streams[number].shape[1], kind)
 
 
-def normalize(
-    streams: Sequence[StoredVectors], recipe: FrameRecipe, scales: Sequence[FeatureScale], *, by_video: bool = True
-) -> tuple[npt.NDArray[np.float32], ...]:
-    """Return the scaled streams of one video.
-
-    Args:
-        by_video: a normalization by video is done; False for development videos of the released code.
-    """
+def scale_streams(
+    streams: Sequence[StoredVectors], recipe: FrameRecipe, scales: Sequence[FeatureScale]
+) -> tuple[ScaledStream, ...]:
+    """Return the streams of one video, each with the scale of the training videos or with the video's own."""
     kind = _kind_by_video(recipe)
-    scaled = []
-    for stream_ND, scale in zip(streams, scales, strict=True):
-        rows_ND = stream_ND.astype(np.float64)
-        if kind is not None:
-            scale = fit_scale(rows_ND, kind if by_video else "none")
-        scaled.append(apply_scale(rows_ND, scale).astype(np.float32))
-    return tuple(scaled)
+    return tuple(
+        ScaledStream(
+            stored_ND=stream_ND, scale=scale if kind is None else fit_scale(stream_ND.astype(np.float64), kind)
+        )
+        for stream_ND, scale in zip(streams, scales, strict=True)
+    )
 
 
 def _kind_by_video(recipe: FrameRecipe) -> ScaleKind | None:
@@ -161,7 +172,11 @@ def _kind_by_video(recipe: FrameRecipe) -> ScaleKind | None:
 def scale_video(
     video: RowsOfVideo, recipe: FrameRecipe, scales: Sequence[FeatureScale], *, by_video: bool = True
 ) -> RowsOfVideo:
-    """Return the video with the scales that its rows are read with; arguments as of `normalize`."""
+    """Return the video with the scales that its rows are read with.
+
+    Args:
+        by_video: a normalization by video is done; False for development videos of the released code.
+    """
     kind = _kind_by_video(recipe)
     if kind is not None:
         own = kind if by_video else "none"
