@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 import numpy as np
-from avf_shards.errors import DeletedClipError
+from avf_shards.errors import DeletedClipError, UserError
 from avf_shards.format.content import Content
 from avf_shards.format.corpus import Corpus
 
@@ -27,7 +27,9 @@ class ShardFolders(Generic[Record]):
         content: Content,
         parse_record: Callable[[bytes, str], Record],
     ) -> None:
-        """Read the manifests. Raises UserError for shards of other content, or without a manifest.
+        """Read the manifests.
+
+        Raises UserError for shards of other content, without a manifest, and for shards that two folders hold.
 
         Args:
             shards: folders or addresses, at least one.
@@ -37,6 +39,7 @@ class ShardFolders(Generic[Record]):
         """
         self.shards, self.storage, self._parse_record = tuple(shards), storage, parse_record
         self.corpora: list[Corpus] = [read_corpus(folder, storage, content) for folder in shards]
+        _refuse_repeated_shards(self.shards, self.corpora)
         self._readers = [ClipReader(*three, record=True) for three in zip(shards, repeat(storage), self.corpora)]
         self._first = np.cumsum([0, *(len(corpus) for corpus in self.corpora)])
 
@@ -74,3 +77,21 @@ class ShardFolders(Generic[Record]):
             return self._parse_record(reader.read_record(index), reader.key(index))
         except DeletedClipError:
             return None
+
+
+def _refuse_repeated_shards(folders: Sequence[str | Path], corpora: Sequence[Corpus]) -> None:
+    """Raise UserError where two folders hold one shard, as one folder in two spellings does: its items count twice.
+
+    Shards are compared by the digests of their indexes, which have names, sizes and checksums of all their files.
+    """
+    folder_of: dict[str, str | Path] = {}
+    for folder, corpus in zip(folders, corpora, strict=True):
+        shared = [number for number, sha256 in enumerate(corpus.index_sha256) if sha256 in folder_of]
+        if shared:
+            first, named = folder_of[corpus.index_sha256[shared[0]]], corpus.shards[shared[0]]
+            named += f" and {len(shared) - 1:,} more" if len(shared) > 1 else ""
+            raise UserError(
+                f"{folder}: has shards of {first} ({named}), so that their {corpus.content} would count twice; name "
+                "each folder once"
+            )
+        folder_of |= dict.fromkeys(corpus.index_sha256, folder)

@@ -115,9 +115,10 @@ def test_a_trained_model_is_scored_and_drawn_on_its_own(
         assert scores[name] == pytest.approx(last[name], rel=1e-5)
     assert main([*score, str(others)]) == 0
     assert "mean image" in capsys.readouterr().out
-    twice = [*score, str(others), "--validation", str(others)]
-    assert main([*twice, "--shards", str(pictures), "--json", str(tmp_path / "twice.json")]) == 0
-    assert json.loads((tmp_path / "twice.json").read_text())["pictures"] == 48, "each folder counts"
+    write_picture_shards(tmp_path / "more", [disc_picture(number) for number in range(60, 70)], 8)
+    several = [*score, str(others), "--validation", str(tmp_path / "more")]
+    assert main([*several, "--json", str(tmp_path / "several.json")]) == 0
+    assert json.loads((tmp_path / "several.json").read_text())["pictures"] == 34, "each folder counts"
     assert main([*score, str(others), "--validation", str(pictures)]) == 2
     assert "30 of 54 pictures are of what is trained on" in capsys.readouterr().err
     assert main([*score, str(pictures)]) == 2
