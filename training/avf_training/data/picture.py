@@ -1,4 +1,4 @@
-"""Encoded pictures to pixels (PyAV). H height, W width."""
+"""Encoded pictures to upright pixels (PyAV). H height, W width."""
 
 import struct
 
@@ -9,6 +9,7 @@ from avf_shards.errors import FaultError
 
 from avf_training.data.media_faults import describe_media_fault
 from avf_training.data.picture_damage import ERROR_DETECTION, describe_unseen_damage
+from avf_training.data.picture_orientation import read_orientation, turn_upright
 
 _CODECS = {b"\xff\xd8": "mjpeg", b"\x89P": "png"}  # by the first bytes, whatever the name says
 _FRAME_HEADERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of JPEG whose segment says the size
@@ -17,7 +18,7 @@ MAX_PIXELS = 8192 * 8192
 
 
 def decode_rgb(data: bytes, where: str) -> npt.NDArray[np.uint8]:
-    """Return a JPEG or PNG as RGB, (H, W, 3).
+    """Return a JPEG or PNG as RGB, (H, W, 3), upright by the orientation in its EXIF.
 
     Raises FaultError, which names the picture by `where`, for one that does not decode, is cut off or is damaged
     inside as far as decoders can tell.
@@ -45,7 +46,7 @@ def decode_rgb(data: bytes, where: str) -> npt.NDArray[np.uint8]:
     damage = describe_unseen_damage(data, codec, frames[0].width, frames[0].height)
     if damage is not None:
         raise FaultError(f"{where}: is damaged inside ({damage})")
-    return rgb_HW3
+    return turn_upright(rgb_HW3, read_orientation(data))
 
 
 def declared_size(data: bytes) -> tuple[int, int] | None:
