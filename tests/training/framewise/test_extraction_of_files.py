@@ -194,7 +194,7 @@ def test_wrong_words_for_pictures_are_one_sentence(tmp_path: Path, capsys: pytes
     write_pictures(tmp_path / "cropped/1", [1])
     table = tmp_path / "fps.csv"
     for text, message in (
-        ("name,rate\n1,25\n", "line 2: has no video and fps; the header is video,fps"),
+        ("name,rate\n1,25\n", "line 1: no column video; the columns are video, fps"),
         ("video,fps\n1,fast\n", "line 2: fps 'fast' is no number"),
         ("video,fps\n1,-5\n", "line 2: -5 is no number of frames a second"),
         ("video,fps\n1,25\n1,30\n", "line 3: 1 has 25 fps in an earlier line"),

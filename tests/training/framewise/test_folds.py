@@ -95,7 +95,7 @@ def test_scenes_go_through_their_table_and_choose_the_answer(tmp_path: Path) -> 
         ("video,scene\na,other\nb,react\n", "line 3: scene 'react'; it is reaction or other"),
         ("video,scene\na,other\na,other\n", "line 3: video a again"),
         ("video,scene\n,other\n", "line 2: no video"),
-        ("", "line 1: no column video"),
+        ("", "is empty; its first line must name the columns"),
     ],
 )
 def test_a_wrong_table_of_scenes_is_one_sentence(tmp_path: Path, text: str, message: str) -> None:
@@ -108,5 +108,5 @@ def test_a_missing_table_or_one_that_is_no_text_is_one_sentence(tmp_path: Path) 
     with pytest.raises(UserError, match="no such file"):
         read_scenes(tmp_path / "none.csv")
     (tmp_path / "scenes.csv").write_bytes(b"video,scene\n\xff\xfe,other\n")
-    with pytest.raises(UserError, match="not a table of text in UTF-8"):
+    with pytest.raises(UserError, match="not a CSV file in UTF-8"):
         read_scenes(tmp_path / "scenes.csv")

@@ -11,6 +11,7 @@ from avf_curation.pipeline.source_clock import SourceClock
 from avf_curation.sources.types import Video
 from avf_shards.schema.frame_labels import FrameLabels, SourceFrames
 from avf_training.cli.main import main
+from avf_training.framewise.labels.annotation_folder import TASK_FOLDERS
 from avf_training.framewise.labels.label_track import LabelTrack, list_label_tracks
 from avf_training.framewise.tracks.feature_track import read_track
 from avf_training.framewise.tracks.source_frames import measure_fps, rows_of_source_frames
@@ -168,6 +169,75 @@ def test_bad_rows_are_named_with_file_and_line(
     write_lines(tmp_path / "t.csv", *lines)
     assert run_labels(tmp_path, tmp_path / "t.csv", "--fps", "25") != 0
     assert f"t.csv: {message}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("lines", "messages"),
+    [
+        (["frame,AU1,set", "1,1,train"], ["line 1: the column set is not read; call it split, with the sets train, "]),
+        (["frame,valence,arousal", "1,0,0", "2,0"], ["line 3: has 2 cells, and line 1 names 3 columns"]),
+        (
+            ["frame,valence,arousal", "1,0,0,5", "2,0,0", "", "3,0,0,"],
+            ["line 2: has 4 cells, and line 1 names 3 columns", "line 5: has 4 cells"],
+        ),
+        (["frame,valence,arousal,valence", "1,0,0,1"], ["line 1: has two columns named valence; remove one"]),
+        (["frame,AU1,,", "1,1,,"], ["line 1: has two columns without a name"]),
+        (["frame,valence,arousal"], [" has no row below its first line"]),
+        ([], [" is empty; its first line must name the columns"]),
+        (["frame,AU1", '1,"1" 2'], [" not a CSV file ("]),
+    ],
+)
+def test_a_table_that_is_none_is_refused_as_a_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], lines: list[str], messages: list[str]
+) -> None:
+    """A cell too few or too many moves values into other columns."""
+    write_lines(tmp_path / "t.csv", *lines)
+    if not lines:
+        (tmp_path / "t.csv").write_text("")
+    assert run_labels(tmp_path, tmp_path / "t.csv", "--fps", "25") == 2
+    errors = capsys.readouterr().err
+    for message in messages:
+        assert f"t.csv: {message.lstrip()}" in errors
+    assert not (tmp_path / "labels").exists()
+
+
+def test_columns_that_are_not_read_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_lines(tmp_path / "t.csv", "frame,AU1,split,set,Note", "1,1,train,x,y")
+    assert run_labels(tmp_path, tmp_path / "t.csv", "--fps", "25") == 0
+    assert "t.csv: line 1: columns that are not read: 'set', 'Note'" in capsys.readouterr().err
+    assert read_labels(tmp_path, "au")["t"].split == "train"
+
+
+@pytest.mark.parametrize(
+    ("option", "lines", "message"),
+    [
+        ("--fps", ["video,fps"], " has no row below its first line"),
+        ("--fps", [""], " is empty; its first line must name the columns"),
+        ("--fps", ["video,fps", "t,25", "u"], "line 3: has 1 cell, and line 1 names 2 columns"),
+        ("--fps", ["video,fps,fps", "t,25,30"], "line 1: has two columns named fps"),
+        ("--fps", ["video,rate", "t,25"], "line 1: no column fps; the columns are video, fps"),
+        ("--fps", ["video,fps", ",25"], "line 2: names no video"),
+        ("--scenes", ["video,scene"], " has no row below its first line"),
+        ("--scenes", ["video,scene", "t,other,"], "line 2: has 3 cells, and line 1 names 2 columns"),
+        ("--scenes", ["video,scene,scene", "t,other,reaction"], "line 1: has two columns named scene"),
+    ],
+)
+def test_tables_beside_the_labels_are_refused_by_the_same_rules(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, lines: list[str], message: str
+) -> None:
+    write_lines(tmp_path / "t.csv", "frame,valence,arousal", "1,0,0")
+    write_lines(tmp_path / "beside.csv", *lines)
+    rate = () if option == "--fps" else ("--fps", "25")
+    assert run_labels(tmp_path, tmp_path / "t.csv", option, str(tmp_path / "beside.csv"), *rate) == 2
+    assert f"beside.csv: {message.lstrip()}" in capsys.readouterr().err
+    assert not (tmp_path / "labels").exists()
+
+
+def test_input_without_a_label_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_lines(tmp_path / f"names_of_videos_in_each_test_set/{TASK_FOLDERS['va'][0]}_test_set_release.txt", "1")
+    (tmp_path / "6th_ABAW_Annotations" / TASK_FOLDERS["va"][0] / "Train_Set").mkdir(parents=True)
+    assert run_labels(tmp_path, tmp_path, "--fps", "30") == 2
+    assert ": holds no label of a frame" in capsys.readouterr().err
 
 
 def test_what_is_no_input_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

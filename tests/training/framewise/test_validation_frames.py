@@ -190,12 +190,23 @@ def test_a_training_that_diverged_is_not_called_constant_labels(
     settings = ("rate=1e35", "warmup_steps=0", "schedule=constant", "epochs=1", "clip_norm=null")
     for train_on in ("train", "all"):
         argv = train_words(gapped, tmp_path / train_on, "temporal_v5", *settings, f"train_on={train_on}")
-        assert main(argv) == 1
+        assert main(argv) == 2
         errors = capsys.readouterr().err
         assert "no score: predictions are nan or infinite in 1,200 of 1,200 frames of validation" in errors
         assert "in 1,200 of 1,200 frames, so the training has diverged; take a lower rate" in errors
         assert "constant" not in errors
+        assert "damaged" not in errors
         assert not (tmp_path / train_on / "result.json").exists()
+
+
+def test_steps_without_a_finite_loss_are_a_training_that_diverged(
+    gapped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = ("rate=1e35", "warmup_steps=0", "schedule=constant", "epochs=9", "clip_norm=null", "nonfinite_limit=3")
+    assert main(train_words(gapped, tmp_path / "run", "temporal_v5", *settings)) == 2
+    errors = capsys.readouterr().err
+    assert "3 steps in a row have no finite loss, up to step 3: the training has diverged; take a lower rate" in errors
+    assert "damaged" not in errors
 
 
 @pytest.mark.parametrize("model", ["temporal_v5", "kernel_elm"])

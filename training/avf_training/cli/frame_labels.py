@@ -21,7 +21,8 @@ _MAX_TOLD = 20  # labels that could not be written, as others stand there; fault
 
 _DETAILS = """\
 INPUT is shards whose clips have labels of frames, Aff-Wild2 or its folder of annotations, or a CSV table or a folder of
-them, with the columns video, frame (or time_s) and those of a task: valence and arousal, expression, AU1 to AU26.
+them, with the columns video, frame (or time_s) and those of a task: valence and arousal, expression, AU1 to AU26; and
+split, person, group and scene, where they are known. Other columns are not read, and are named.
 Labels and feature tracks are joined by the numbers of frames: both must be of the same videos and frames a second."""
 
 
@@ -65,6 +66,8 @@ def _run(options: argparse.Namespace) -> int:
     if options.scenes is not None:
         tracks = _with_scenes(tracks, options.scenes)
     report, unwritten = write_labels(options.out, tracks)
+    if not (report.lines() or faults or unwritten):
+        raise UserError(f"{options.input}: holds no label of a frame")
     for fault in (*faults, *unwritten[:_MAX_TOLD]):
         log.error("%s", fault)
     if len(unwritten) > _MAX_TOLD:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 
-from avf_shards.errors import FaultError
+from avf_shards.errors import FaultError, UserError
 from torch import nn
 
 from avf_training.distributed.collectives import all_reduce_any, decide_on_rank_0
@@ -76,7 +76,7 @@ class Trainer(Generic[B]):
         start: int,
         lengths: RunLengths,
         reporter: ProgressReporter,
-        diverged: Callable[[int, Sequence[B]], FaultError],
+        diverged: Callable[[int, Sequence[B]], FaultError | UserError],
     ) -> int:
         """Train from step `start` to the end or until a signal; save, and return the step that was reached.
 

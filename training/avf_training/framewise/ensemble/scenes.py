@@ -4,9 +4,8 @@ Which videos these are was never published. A table has the column `scene`; a pr
 correct.
 """
 
-import csv
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,6 +16,7 @@ from avf_shards.system.own_files import require_replaceable, text_with
 from avf_shards.text import count_noun
 
 from avf_training.evaluation.metrics import Floats
+from avf_training.framewise.csv_tables import read_csv_rows
 
 log = logging.getLogger(__name__)
 Scene = Literal["reaction", "other"]
@@ -69,10 +69,10 @@ def read_measures(path: Path) -> dict[str, SceneMeasures]:
     Raises UserError naming file and line for a missing column, a repeated video, or a value that is no such share.
     """
     measures: dict[str, SceneMeasures] = {}
-    for where, row in _read_rows(path, MEASURE_COLUMNS, MEASURE_COLUMNS):
+    for where, row in read_csv_rows(path, MEASURE_COLUMNS):
         try:
             values = {name: float(row[name]) for name in MEASURE_COLUMNS[1:]}
-        except (TypeError, ValueError):
+        except ValueError:
             raise UserError(f"{where}: {', '.join(MEASURE_COLUMNS[1:])} must be numbers") from None
         shares = (values["open_mouth_share"], values["face_share"])
         if not all(0 <= share <= 1 for share in shares) or not 0 <= values["cuts_per_minute"] < float("inf"):
@@ -103,7 +103,7 @@ def read_scenes(path: Path) -> dict[str, SceneChoice]:
     Raises UserError naming file and line for another scene, a repeated video, or a missing column.
     """
     scenes: dict[str, SceneChoice] = {}
-    for where, row in _read_rows(path, COLUMNS, COLUMNS[:2]):
+    for where, row in read_csv_rows(path, COLUMNS[:2]):
         video, scene = row["video"], row["scene"]
         if scene not in ("reaction", "other"):
             raise UserError(f"{where}: scene {scene!r}; it is reaction or other")
@@ -127,22 +127,6 @@ def warn_of_unmatched(table: Path, scenes: Collection[str], labelled: Collection
     lacking = len({*labelled} - {*scenes})
     if lacking:
         log.warning("%s: has no scene of %d of %s", table, lacking, count_noun(len({*labelled}), "labelled video"))
-
-
-def _read_rows(path: Path, columns: Sequence[str], needed: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield file and line, and the cells by column, of each row of a table. Raises UserError."""
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            table = csv.DictReader(file, strict=True)
-            missing = [column for column in needed if column not in (table.fieldnames or ())]
-            if missing:
-                raise UserError(f"{path}: line 1: no column {missing[0]}; the columns are {', '.join(columns)}")
-            for row in table:
-                yield f"{path}: line {table.line_num}", row
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: not a table of text in UTF-8 ({error})") from None
 
 
 def answer_by_scene(video: str, scenes: Mapping[str, SceneChoice], answers: Mapping[Scene, Floats]) -> Floats:

@@ -4,25 +4,28 @@
     anna_1,1,0.25,-0.1,train,anna
 
 `video` may be left out, and is then the name of the file; `time_s` may stand for `frame`. The columns of a task are
-those of label tracks; an expression is a number or a name. `split`, `person`, `group` and `scene` are optional.
+those of label tracks; an expression is a number or a name. `split`, `person`, `group` and `scene` are optional; other
+columns are not read, which is told.
 """
 
-import csv
+import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import cast, get_args
 
 import numpy as np
 from avf_shards.errors import UserError
 
+from avf_training.framewise.csv_tables import read_csv_header, read_csv_rows
 from avf_training.framewise.labels.annotation_folder import AnnotationSource
 from avf_training.framewise.labels.annotation_lines import MAX_NAMED_FAULTS, parse_label
 from avf_training.framewise.labels.label_track import LabelTrack, SceneName, SplitName
 from avf_training.framewise.labels.tasks import TASKS_OF_FRAMES, FrameLabelTask
 from avf_training.framewise.tracks.identity import TrackSubject
 
+log = logging.getLogger(__name__)
 _CHOICES: dict[str, tuple[str, ...]] = {"split": get_args(SplitName), "scene": get_args(SceneName)}
 _TEXTS = ("split", "person", "group", "scene")
 _ROUNDING = 1e-6  # of a frame: 0.04 s is the start of the second frame of 25 a second
@@ -42,7 +45,7 @@ class _Video:
 def read_label_tables(path: Path, options: AnnotationSource) -> Iterator[LabelTrack]:
     """Yield the labels of every video and task of a table, or of the tables of a folder.
 
-    Raises UserError for a table without the columns of a task.
+    Raises UserError for a table without the columns of a task, and for what is no table (see `read_csv_rows`).
     """
     files = sorted(path.rglob("*.csv")) if path.is_dir() else [path]
     if not files:
@@ -79,34 +82,36 @@ def _make_track(name: str, video: _Video, task: FrameLabelTask, numbers: list[in
 
 def _read_table(file: Path, videos: dict[str, _Video], options: AnnotationSource) -> None:
     faults: list[str] = []
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines)
-            rows = _Rows(columns=_find_columns(file, reader.fieldnames or ()), videos=videos, options=options)
-            for row in reader:
-                where = f"{file}: line {reader.line_num}"
-                try:
-                    rows.add((row.get("video") or file.stem).strip(), row, where)
-                except ValueError as error:
-                    faults.append(f"{where}: {error}")
-    except FileNotFoundError:
-        raise UserError(f"{file}: no such file") from None
-    except (UnicodeDecodeError, csv.Error):
-        raise UserError(f"{file}: not a CSV file in UTF-8") from None
+    rows = _Rows(columns=_find_columns(file), videos=videos, options=options)
+    for where, row in read_csv_rows(file):
+        try:
+            rows.add((row.get("video") or file.stem).strip(), row, where)
+        except ValueError as error:
+            faults.append(f"{where}: {error}")
     for fault in faults[:MAX_NAMED_FAULTS]:
         options.on_fault(fault)
     if len(faults) > MAX_NAMED_FAULTS:
         options.on_fault(f"{file}: {len(faults) - MAX_NAMED_FAULTS:,} more rows that are no labels")
 
 
-def _find_columns(file: Path, names: Any) -> dict[str, FrameLabelTask]:
-    """Return the task of each column of labels. Raises UserError for a table without any, or without frames."""
+def _find_columns(file: Path) -> dict[str, FrameLabelTask]:
+    """Return the task of each column of labels, and warn of columns that are not read.
+
+    Raises UserError for a table without labels or frames, and for one whose sets are in a column that is not read.
+    """
+    names = read_csv_header(file)
     if "frame" not in names and "time_s" not in names:
-        raise UserError(f"{file}: line 1: has neither a column frame nor time_s; it has {', '.join(names) or 'none'}")
+        raise UserError(f"{file}: line 1: has neither a column frame nor time_s; it has {', '.join(names)}")
     columns = {column: task for task in TASKS_OF_FRAMES.values() for column in task.columns if column in names}
     if not columns:
         every = ", ".join(column for task in TASKS_OF_FRAMES.values() for column in task.columns)
         raise UserError(f"{file}: line 1: has no column of labels; these are {every}")
+    if "set" in names and "split" not in names:
+        sets = ", ".join(_CHOICES["split"])
+        raise UserError(f"{file}: line 1: the column set is not read; call it split, with the sets {sets}")
+    others = [name for name in names if name not in (*columns, "video", "frame", "time_s", *_TEXTS)]
+    if others:
+        log.warning("%s: line 1: columns that are not read: %s", file, ", ".join(map(repr, others)))
     return columns
 
 

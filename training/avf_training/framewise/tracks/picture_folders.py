@@ -22,6 +22,7 @@ from torch import Tensor
 
 from avf_training.data.picture import decode_rgb
 from avf_training.distributed.environment import log_of_rank_0
+from avf_training.framewise.csv_tables import read_csv_rows
 from avf_training.framewise.models.static_input import letterbox
 from avf_training.framewise.tracks.footage import BATCH_PICTURES, PreparePictures, normalize_pictures
 from avf_training.framewise.tracks.frame_rates import is_frame_rate
@@ -178,30 +179,19 @@ def read_fps_table(path: Path) -> Mapping[str, float]:
 
     Raises UserError, which names file and line.
     """
-    import csv
-
     rates: dict[str, float] = {}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            for row in (reader := csv.DictReader(file)):
-                try:
-                    video, fps = row["video"], float(row["fps"])
-                except (KeyError, TypeError):
-                    raise UserError(
-                        f"{path}: line {reader.line_num}: has no video and fps; the header is video,fps"
-                    ) from None
-                except ValueError:
-                    raise UserError(f"{path}: line {reader.line_num}: fps {row['fps']!r} is no number") from None
-                if not is_frame_rate(fps):
-                    raise UserError(f"{path}: line {reader.line_num}: {row['fps']} is no number of frames a second")
-                if rates.setdefault(video, fps) != fps:
-                    raise UserError(
-                        f"{path}: line {reader.line_num}: {video} has {rates[video]:g} fps in an earlier line"
-                    )
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (UnicodeDecodeError, csv.Error, IsADirectoryError):
-        raise UserError(f"{path}: not a CSV file in UTF-8") from None
+    for where, row in read_csv_rows(path, ("video", "fps")):
+        video = row["video"]
+        try:
+            fps = float(row["fps"])
+        except ValueError:
+            raise UserError(f"{where}: fps {row['fps']!r} is no number") from None
+        if not video:
+            raise UserError(f"{where}: names no video")
+        if not is_frame_rate(fps):
+            raise UserError(f"{where}: {row['fps']} is no number of frames a second")
+        if rates.setdefault(video, fps) != fps:
+            raise UserError(f"{where}: {video} has {rates[video]:g} fps in an earlier line")
     return rates
 
 

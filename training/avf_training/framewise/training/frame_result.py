@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from avf_shards.errors import FaultError, UserError
+from avf_shards.errors import UserError
 from avf_shards.schema.fields import Fields
 from avf_shards.schema.versions import stamp
 from avf_shards.system import durable_io
@@ -20,6 +20,7 @@ from avf_training.framewise.training.labelled_videos import LabelledVideo, Label
 from avf_training.framewise.training.validation import ValidationCounts
 from avf_training.trainer.run_folder import MODEL, RESULT
 
+DIVERGED_REMEDY = "take a lower rate or a smaller clip_norm, in another folder"
 _REMEDY = "name a run of train-frames; where it is one, remove this file and train again, which writes it anew"
 
 
@@ -50,7 +51,7 @@ def describe_run(
 def refuse_missing_score(out: Path, spec: FrameModelSpec, reason: str) -> None:
     """Refuse a run none of whose epochs has a validation score, unless it was trained on all videos and takes the last.
 
-    Raises FaultError for one whose training has diverged, UserError for labels that no score can be computed of.
+    Raises UserError, which says whether its training has diverged, or what is wrong with the labels.
 
     Args:
         out: folder of the run.
@@ -58,9 +59,8 @@ def refuse_missing_score(out: Path, spec: FrameModelSpec, reason: str) -> None:
         reason: why the last weights have no score.
     """
     if reason.startswith(NONFINITE):
-        raise FaultError(
-            f"{out}: no epoch has a validation score: {reason}, so the training has diverged; take a lower rate or a "
-            "smaller clip_norm, in another folder"
+        raise UserError(
+            f"{out}: no epoch has a validation score: {reason}, so the training has diverged; {DIVERGED_REMEDY}"
         )
     if spec.recipe.train_on != "all":
         raise UserError(f"{out}: no epoch has a validation score: {reason or 'it is undefined'}")

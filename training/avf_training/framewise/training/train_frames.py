@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from avf_shards.errors import FaultError, UserError
+from avf_shards.errors import UserError
 from avf_shards.text import count_noun
 from torch import nn
 
@@ -26,7 +26,12 @@ from avf_training.framewise.tracks.frame_rates import warn_of_rates_together
 from avf_training.framewise.training.frame_network import FrameModelSpec, FrameNetwork
 from avf_training.framewise.training.frame_objective import frames_forward, make_frame_loss, two_branch_forward
 from avf_training.framewise.training.frame_recipe import FREE, FrameRecipe
-from avf_training.framewise.training.frame_result import describe_run, refuse_missing_score, write_result
+from avf_training.framewise.training.frame_result import (
+    DIVERGED_REMEDY,
+    describe_run,
+    refuse_missing_score,
+    write_result,
+)
 from avf_training.framewise.training.frame_schedule import make_frame_schedule
 from avf_training.framewise.training.frame_scores import describe_nonfinite, explain_undefined, score_frames
 from avf_training.framewise.training.frame_selection import FrameSelection
@@ -256,8 +261,11 @@ class FrameRun:
             metrics, board, cost, log_every=recipe.log_every, evaluate=evaluate, eval_every=self.every
         )
 
-        def diverged(step: int, batches: object) -> FaultError:
-            return FaultError(f"{out}: {recipe.nonfinite_limit} steps in a row have no finite loss, up to step {step}")
+        def diverged(step: int, batches: object) -> UserError:
+            return UserError(
+                f"{out}: {recipe.nonfinite_limit} steps in a row have no finite loss, up to step {step}: the training "
+                f"has diverged; {DIVERGED_REMEDY}"
+            )
 
         lengths = RunLengths(
             steps=self.steps,
