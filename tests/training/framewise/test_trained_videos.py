@@ -114,6 +114,36 @@ def test_a_model_behind_the_tracks_counts_as_trained_on_its_videos_too(
     assert main([*report, "--out", str(tmp_path / "R")]) == 2, "no video is new"
 
 
+def test_a_finished_run_learns_of_records_that_came_later(
+    corpus: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The extractor was trained again by a later version, and its tracks say now which videos it has seen."""
+    tracks, labels = tmp_path / "tracks", corpus[1]
+    shutil.copytree(corpus[0], tracks)
+    assert train((tracks, labels), tmp_path / "run") == 0
+    before = json.loads((tmp_path / "run/result.json").read_text())
+    assert train((tracks, labels), tmp_path / "run") == 0
+    assert json.loads((tmp_path / "run/result.json").read_text()) == before, "nothing new, nothing written"
+    record_of("elsewhere").write(tracks / "looks")
+    caplog.clear()
+    assert train((tracks, labels), tmp_path / "run") == 0
+    assert "result.json: names 1 video more that this model, or one that it" in caplog.text
+    after = json.loads((tmp_path / "run/result.json").read_text())
+    trained = after.pop("trained_videos")["videos"]
+    assert "elsewhere" in {each["video"] for each in trained}
+    assert len(trained) == len(before.pop("trained_videos")["videos"]) + 1
+    assert after == before, "scores and models stay"
+    assert predict(tracks, tmp_path / "run", tmp_path / "P") == 0
+    record = read_trained_videos(tmp_path / "P/run")
+    assert record is not None
+    assert "elsewhere" in {each.video for each in record.videos}
+    (tracks / "looks/trained_videos.json").unlink()
+    caplog.clear()
+    assert train((tracks, labels), tmp_path / "run") == 0
+    assert "result.json" not in caplog.text
+    assert json.loads((tmp_path / "run/result.json").read_text())["trained_videos"]["videos"] == trained, "none is lost"
+
+
 def test_an_ensemble_answers_and_scores_by_the_record_where_the_plan_omits_it(tmp_path: Path) -> None:
     """Both members are named without a fold, and the labels name no set that would tell."""
     videos = ["1", "2", "3", "4"]

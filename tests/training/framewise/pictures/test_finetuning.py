@@ -30,6 +30,7 @@ from avf_training.framewise.pictures.split import split_pictures
 from avf_training.framewise.tracks.extractor import digest_weights
 from avf_training.framewise.tracks.identity import TrackSubject
 from avf_training.framewise.tracks.loading import load_extractor
+from avf_training.tasks.learned_clips import LEARNED, read_learned
 from PIL import Image
 from support.drawn_pictures import disc_picture, draw_disc, pretrain_images, read_weights, same_bits
 from support.picture_shards import write_picture_shards
@@ -271,6 +272,32 @@ def test_videos_whose_frames_are_trained_on_are_known_to_the_tracks(
     assert main([*extract, "--weights", str(run), "--out", str(tmp_path / "again")]) == 2
     assert "trained_videos.json: not readable as JSON" in capsys.readouterr().err
     assert not (tmp_path / "again").exists()
+
+
+def test_a_finished_run_learns_of_a_record_of_its_start_that_came_later(
+    labelled: Path, pretrained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the run names is beside its models too, and stays where the start is moved away from its record."""
+    start, run = tmp_path / "start", tmp_path / "run"
+    shutil.copytree(pretrained, start)
+    finetune(labelled, start, run, "epochs=1")
+    assert find_trained_videos(run) is None
+    seen = TrainedVideos(train_on="train").add([TrainedVideo(source="wild", video="one", group="one")])
+    seen.write(start)
+    caplog.clear()
+    finetune(labelled, start, run, "epochs=1")
+    assert "trained_videos.json: names 1 video more that this model, or one that it starts from" in caplog.text
+    for folder in (run, run / "model", run / "best/validation"):
+        assert read_trained_videos(folder) == seen
+    learned = read_learned(run / LEARNED)
+    (start / "trained_videos.json").unlink()
+    for path in start.rglob(LEARNED):
+        path.unlink()
+    caplog.clear()
+    finetune(labelled, start, run, "epochs=1")
+    assert "names" not in caplog.text
+    assert read_trained_videos(run / "model") == seen
+    assert read_learned(run / LEARNED) == learned
 
 
 def test_mistakes_are_told_in_words(

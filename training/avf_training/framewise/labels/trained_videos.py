@@ -13,7 +13,9 @@ from avf_shards.errors import UserError
 from avf_shards.schema.versions import stamp
 from avf_shards.settings.config import bind
 from avf_shards.system.durable_io import make_folder, replace_file
+from avf_shards.text import count_noun
 
+from avf_training.distributed.environment import log_of_rank_0
 from avf_training.framewise.json_records import bind_json_record
 from avf_training.framewise.labels.label_track import LabelTrack
 from avf_training.framewise.tracks.identity import TRAINED_VIDEOS, TrackSubject
@@ -21,6 +23,7 @@ from avf_training.models.saved_config import WEIGHTS
 from avf_training.trainer.run_folder import MODEL
 
 FILE = TRAINED_VIDEOS
+log = log_of_rank_0(__name__)
 _BEST = "best"  # folder in a run with the models of its best epochs
 _REMEDY = "run the command that wrote these predictions, tracks or weights again, which writes this file anew"
 
@@ -90,6 +93,29 @@ class TrainedVideos:
         make_folder(folder)
         text = json.dumps(stamp(self.to_json(), "trained videos"), indent=1, sort_keys=True) + "\n"
         replace_file(folder / FILE, text.encode())
+
+
+def renew_record(before: TrainedVideos | None, now: TrainedVideos, file: Path) -> TrainedVideos:
+    """Return the record of a run that was started before, with what its file and the new start name; warn of new ones.
+
+    The models or tracks that a run reads may have got their own record since then, as those of earlier versions do.
+
+    Args:
+        before: record in the file; None: it has none.
+        now: record by what the run reads now.
+        file: that the record is written to, for the message.
+    """
+    if before is None:
+        before = TrainedVideos(train_on=now.train_on)
+    new = len({*now.videos} - {*before.videos})
+    if new:
+        log.warning(
+            "%s: names %s more that this model, or one that it starts from or reads tracks of, was trained on; run "
+            "again what was made with it (extract, predict-frames and what follows), which takes the record over",
+            file,
+            count_noun(new, "video"),
+        )
+    return now.add(before.videos)
 
 
 def bind_trained_videos(values: Any, where: str) -> TrainedVideos:

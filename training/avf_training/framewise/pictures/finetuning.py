@@ -26,7 +26,13 @@ from avf_training.data.ordered_stream import StreamConfig
 from avf_training.distributed.collectives import process_group
 from avf_training.distributed.context import DistributedContext
 from avf_training.finetuning.model_selection import BEST
-from avf_training.framewise.labels.trained_videos import TrainedVideos, copy_trained_videos, find_trained_videos
+from avf_training.framewise.labels.trained_videos import (
+    TrainedVideos,
+    copy_trained_videos,
+    find_trained_videos,
+    read_trained_videos,
+    renew_record,
+)
 from avf_training.framewise.models.image_files import is_saved_model
 from avf_training.framewise.pictures.finetune_recipe import FREE, ImageFinetuneRecipe
 from avf_training.framewise.pictures.finetuning_loss import choose_weights, make_picture_loss
@@ -35,6 +41,7 @@ from avf_training.framewise.pictures.networks import PictureNetwork, make_networ
 from avf_training.framewise.pictures.selection import PROTOCOL, BestPictureModel
 from avf_training.framewise.pictures.split import PictureSplit, split_pictures
 from avf_training.framewise.pictures.stream import LabelledPictureBatch, LabellingSampler, PictureStream
+from avf_training.framewise.tracks.identity import TRAINED_VIDEOS
 from avf_training.models.cost_counter import count_forward
 from avf_training.models.flops import NO_PEAK, peak_flops
 from avf_training.models.precision import set_numerics
@@ -90,9 +97,10 @@ def finetune_images(
         lock = until_done.enter_context(exclusive_lock(out, context.rank))
         identity = _identify(recipe, pictures, split, start) | network.describe()
         identity["stream"] = loader.stream.order.digest
+        has_begun = (out / RUN).is_file()
         freeze_identity(out, identity, context.rank, FREE)
         if context.rank == 0:
-            _write_lists(out, learned, trained)
+            _write_lists(out, learned, trained, has_begun=has_begun)
         forward = _make_forward(recipe, pictures, split, network)
         step = network.make_step(context, forward, lengths=(steps, warmup), steps_per_epoch=steps_per_epoch)
         trainer = Trainer(
@@ -229,7 +237,11 @@ def _list_trained(pictures: LabelledPictures, split: PictureSplit, start: Path |
     return own if before is None else own.add(before.videos)
 
 
-def _write_lists(out: Path, learned: LearnedClips, trained: TrainedVideos) -> None:
+def _write_lists(out: Path, learned: LearnedClips, trained: TrainedVideos, *, has_begun: bool) -> None:
+    """Write what the model learns from; of a run that has begun before, nothing that its lists name is lost."""
+    if has_begun:
+        learned |= read_learned(out / LEARNED) if (out / LEARNED).is_file() else LearnedClips()
+        trained = renew_record(read_trained_videos(out), trained, out / TRAINED_VIDEOS)
     learned.write(out)
     if trained.videos:
         trained.write(out)

@@ -12,6 +12,7 @@ from avf_shards.schema.versions import stamp
 from avf_shards.system import durable_io
 
 from avf_training.framewise.json_records import add_remedy, read_json_record
+from avf_training.framewise.labels.trained_videos import TrainedVideos, bind_trained_videos, renew_record
 from avf_training.framewise.protocol import ProtocolOptions, list_differences, list_used_options, part_of_model
 from avf_training.framewise.training.frame_network import FrameModelSpec
 from avf_training.framewise.training.frame_scores import NONFINITE
@@ -107,6 +108,22 @@ def write_result(out: Path, result: dict[str, Any]) -> Path:
     text = json.dumps(stamp(result, "frame result"), indent=1, sort_keys=True) + "\n"
     durable_io.replace_file(out / RESULT, text.encode())
     return out / RESULT
+
+
+def renew_trained(run: Path, trained: TrainedVideos) -> Path:
+    """Write into RUN/result.json of a finished run which videos more it counts as trained on; return its path.
+
+    Args:
+        run: folder of the run.
+        trained: what it learned, with what the models behind its tracks say by now.
+    """
+    result, path = read_result(run), run / RESULT
+    known = result.get("trained_videos")
+    before = None if known is None else bind_trained_videos(known, f"{path}: trained_videos")
+    renewed = renew_record(before, trained, path)
+    if renewed != before:
+        write_result(run, result | {"trained_videos": renewed.to_json()})
+    return path
 
 
 def read_result(run: Path) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from avf_training.framewise.training.frame_result import (
     DIVERGED_REMEDY,
     describe_run,
     refuse_missing_score,
+    renew_trained,
     write_result,
 )
 from avf_training.framewise.training.frame_schedule import make_frame_schedule
@@ -110,7 +111,7 @@ def run_frame_training(recipe: FrameRecipe, data: FrameTrainingData, out: Path, 
         identity = {"recipe": recipe.frozen(), "frames": spec.to_json(), "windows": run.loader.digest()}
         freeze_identity(out, identity, context.rank, FREE)
         if decide_on_rank_0((out / RESULT).is_file):  # written last, so the run is finished
-            return out / RESULT
+            return decide_on_rank_0(partial(renew_trained, out, videos.trained))
         checkpoints = Checkpoints(out, recipe.checkpoint_keep, context.rank, lock)
         wrapped = wrap_ddp(run.model, context)
         trainer = Trainer(
