@@ -1,12 +1,15 @@
 """avf-curate sources: the corpora whose own layout is read, and what a copy of them lacks."""
 
 import argparse
+import logging
 from dataclasses import asdict
 from typing import Any
 
 from avf_shards.cli.common import add_command, add_command_group, add_json_option, write_answer
 
 from avf_curation.cli.options import add_follow_option
+
+log = logging.getLogger(__name__)
 
 
 def add(commands: Any) -> None:
@@ -64,13 +67,18 @@ def _run_check(options: argparse.Namespace) -> int:
 
     recipe = load_recipe()
     checks: list[SourceCheck | PictureCheck] = []
-    for name, root in parse_sources(options.sources).items():
+    sources = parse_sources(options.sources)
+    for name, root in sources.items():
         reader = picture_reader(name)
         if reader is not None:
             checks.append(check_pictures(reader, root, follow_symlinks=options.follow_symlinks))
         else:
             plan = recipe.settings_for(name).plan
             checks.append(check_source(name, root, plan, follow_symlinks=options.follow_symlinks))
+    for check in checks:
+        inputs, noun = (check.pictures, "picture") if isinstance(check, PictureCheck) else (check.videos, "video")
+        if not inputs:
+            log.warning("source %s: no %s in %s", check.source, noun, sources[check.source])
     if not write_answer(options, [asdict(check) | {"kinds": check.kinds} for check in checks]):
         for check in checks:
             if isinstance(check, PictureCheck):

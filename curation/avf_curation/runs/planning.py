@@ -22,6 +22,7 @@ from avf_curation.recipe import Recipe
 from avf_curation.runs.frozen_plan import RunPlan, planned_videos, read_plan
 from avf_curation.runs.identity import freeze_identity, remember_roots, run_identity
 from avf_curation.runs.plan import make_plan
+from avf_curation.runs.plan_labels import refuse_other_labels
 from avf_curation.runs.plan_table import encode_plan, encode_skipped_inputs
 from avf_curation.sources.listing import OUTSIDE
 from avf_curation.sources.media_names import is_image_name
@@ -31,6 +32,7 @@ from avf_curation.sources.types import SkippedInput, Video
 log = logging.getLogger(__name__)
 _SHOWN_UNREADABLE = 10
 _SHOWN_LINKS = 3
+_SHOWN_ROWS = 3
 _PICTURES_HINT = "; images are the input of --source pictures=DIR, or of --recipe pictures"
 
 
@@ -77,11 +79,14 @@ def plan_run(
         if not choice.allow_unreadable:
             _refuse_unreadable(skipped)
         _warn_about_links(skipped)
-        _warn_about_empty_sources(roots, videos, skipped)
+        _warn_about_rows(skipped)
         table = make_plan(choice.select(videos), {name: recipe.settings_for(name).plan for name in roots})
         freeze_identity(run, identity)  # only now: a source that cannot be listed leaves no folder behind
         run.deny(choice.deny)  # before the plan: no start continues a run that lacks it
         _publish_plan(run, 0, table, skipped)
+    else:
+        refuse_other_labels(run, recipe, roots, follow_symlinks=choice.follow_symlinks)
+    _warn_about_empty_sources(roots, read_plan(run, run.attempts()[0]))
     remember_roots(run, roots)
     return read_plan(run, run.attempts()[-1])
 
@@ -111,12 +116,21 @@ def _warn_about_links(skipped: Sequence[SkippedInput]) -> None:
         )
 
 
-def _warn_about_empty_sources(
-    roots: Mapping[str, Path], videos: Sequence[Video], skipped: Sequence[SkippedInput]
-) -> None:
+def _warn_about_rows(skipped: Sequence[SkippedInput]) -> None:
+    """Say how many rows or cells of the sources' tables cannot be used, and name the first."""
+    rows = [f"{item.source}: {item.path}: {item.reason}" for item in skipped if item.kind == "bad_row"]
+    if rows:
+        log.warning(
+            "not used, because they cannot be right: %s of tables, such as %s; the skipped inputs of the plan name all",
+            "1 row or cell" if len(rows) == 1 else f"{len(rows):,} rows or cells",
+            "; ".join(rows[:_SHOWN_ROWS]),
+        )
+
+
+def _warn_about_empty_sources(roots: Mapping[str, Path], plan: RunPlan) -> None:
     """Name the sources without an input: a mistyped folder gives one, and the plan stays as it is."""
-    for name in sorted(roots.keys() - {video.source for video in videos}):
-        others = [item for item in skipped if item.source == name]
+    for name in sorted(roots.keys() - set(plan.table["source"].unique().to_pylist())):
+        others = [item for item in plan.skipped_inputs if item.source == name]
         log.warning(
             "source %s: no input in %s%s; the plan is frozen: for files that come later, take a new --out%s",
             name,

@@ -8,6 +8,7 @@ empty cell is no label. An expression of ABAW is one whatever its letters' case.
 """
 
 import csv
+import difflib
 import io
 import os
 import re
@@ -34,6 +35,7 @@ TABLE = "labels.csv"
 _PICTURE = re.compile(r".+\.(jpg|jpeg|png|bmp|tif|tiff)", re.IGNORECASE | re.DOTALL)
 _SUBSETS: tuple[Subset, ...] = ("train", "validation", "test")
 _ABAW = {name.lower(): name for name in EXPRESSIONS}
+_MIN_SIMILARITY = 0.8  # from which an expression is taken for a misspelt one of ABAW: "surprised" has 0.94
 _UNIT = re.compile(r"AU[0-9]{1,2}")
 _NO_LABELS = ("file", "identity", "set")
 
@@ -135,9 +137,16 @@ def _parse_labels(listing: Listing, where: str, row: dict[str, str]) -> Labels |
             values[name] = text
         else:
             listing.skip("bad_row", where, f"{name} {text[:40]!r} is {fault}: the picture has none")
-    abaw = _ABAW.get(values.get("expression", "").lower())
+    expression = values.get("expression", "")
+    abaw = _ABAW.get(expression.lower())
     if abaw is not None:
         values.setdefault("abaw_expression", abaw)
+    elif near := difflib.get_close_matches(expression.lower(), _ABAW, n=1, cutoff=_MIN_SIMILARITY):
+        listing.skip(
+            "bad_row",
+            where,
+            f"expression {expression[:40]!r} is none of ABAW's, as {_ABAW[near[0]]!r} is: the picture has none of them",
+        )
     return Labels(values=values) if values else None
 
 

@@ -149,6 +149,21 @@ def test_labels_are_the_challenges_and_what_is_unknown_is_no_label(labelled: Pat
     assert np.isfinite(units.values_NK[:, :10]).all()
 
 
+def test_expressions_that_the_task_has_not_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    names = ("Fear", "Hapiness", "Hapiness", "Contempt", None)
+    pictures = [
+        disc_picture(number, labels={"valence": "0.1"} | ({} if name is None else {"expression": name}))
+        for number, name in enumerate(names)
+    ]
+    write_picture_shards(tmp_path, pictures)
+    assert len(read_labelled_shards([tmp_path], EXPR, StorageConfig()).pictures) == 1
+    (line,) = caplog.messages
+    assert "3 pictures left out, whose expression is none of the task's (--task expr): Hapiness 2, Contempt 1" in line
+    caplog.clear()
+    assert len(read_labelled_shards([tmp_path], VA, StorageConfig()).pictures) == 5
+    assert not caplog.messages
+
+
 def test_owners_sets_decide_and_nobody_is_in_both(labelled: Path) -> None:
     pictures = read_labelled_shards([labelled], VA, StorageConfig())
     split = split_pictures(pictures, 0.1)

@@ -11,9 +11,13 @@ from avf_shards.format.picture_record import PictureRecord
 from avf_shards.text import count_noun
 
 from avf_training.data.storage import StorageConfig
+from avf_training.distributed.environment import log_of_rank_0
 from avf_training.framewise.labels.tasks import FrameLabelTask
 from avf_training.framewise.pictures.labelled import LabelledPicture, LabelledPictures
 from avf_training.framewise.pictures.shards import PictureShards
+
+log = log_of_rank_0(__name__)
+_MAX_NAMED = 6
 
 
 def read_labelled_shards(
@@ -27,10 +31,12 @@ def read_labelled_shards(
     pictures: list[LabelledPicture] = []
     rows: list[list[float]] = []
     others: Counter[str] = Counter()
+    expressions: Counter[str] = Counter()  # that are none of the task's
     for number, record in source.records():
         values = label_values(record, task)
         if all(map(math.isnan, values)):
             others.update(() if record.labels is None else record.labels.values)
+            expressions.update(filter(None, [_expression_of(record)]))
             continue
         group = f"{record.source}/{record.group_id}"
         pictures.append(LabelledPicture(number=number, key=record.key, group=group, subset=record.subset))
@@ -41,6 +47,13 @@ def read_labelled_shards(
             f"{', '.join(map(str, shards))}: none of {count_noun(len(source), 'picture')} has a label of "
             f"--task {task.name} ({task.about}); {named}"
         )
+    unknown = expressions if task.name == "expr" else Counter[str]()
+    if unknown:
+        named = ", ".join(f"{name} {count:,}" for name, count in unknown.most_common(_MAX_NAMED))
+        log.warning(
+            "%s left out, whose expression is none of the task's (%s): %s; the task's are %s",
+            *(count_noun(unknown.total(), "picture"), f"--task {task.name}", named, ", ".join(task.classes)),
+        )
     return LabelledPictures(task, source, pictures, np.array(rows, np.float32))
 
 
@@ -50,7 +63,7 @@ def label_values(record: PictureRecord, task: FrameLabelTask) -> list[float]:
     An expression is that of the challenge, under which owners' classes without a counterpart have none.
     """
     if task.name == "expr":
-        name = record.label("abaw_expression") or record.label("expression")
+        name = _expression_of(record)
         return [float(task.classes.index(name)) if name in task.classes else math.nan]
     if task.name == "au":
         units = record.action_units
@@ -58,3 +71,7 @@ def label_values(record: PictureRecord, task: FrameLabelTask) -> list[float]:
     numbers = [record.number(name) for name in task.columns]
     # Owners mark what is not known by a number out of range, as AffectNet's -2.
     return [math.nan if number is None or not task.low <= number <= task.high else number for number in numbers]
+
+
+def _expression_of(record: PictureRecord) -> str | None:
+    return record.label("abaw_expression") or record.label("expression")
