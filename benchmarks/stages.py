@@ -71,7 +71,9 @@ def _rows(path: Path) -> list[list[str]]:
     def screen() -> tuple[MediaFile, VideoTrack, AudioTrack]:
         """Open the file, decode its video once and its sound."""
         media = MediaFile(path, settings.media)
-        video_track, _ = screen_shots(media, settings.scenes, settings.faces, detectors.face_finder)
+        video_track, _ = screen_shots(
+            media, settings.scenes, settings.faces, detectors.face_finder, dlib=detectors.dlib
+        )
         audio_track = media.audio(video_track.frames)
         assert audio_track is not None
         return media, video_track, audio_track

@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from avf_curation.detectors.dlib_faces import DlibFaceDetector
-from avf_curation.detectors.face_finders import DlibFinder
 from avf_curation.media.decode import MediaFile
 from avf_curation.media.frame_converter import FrameConverter
 from avf_curation.media.types import Bytes
@@ -46,7 +44,7 @@ def read_shots(side_px: int, every: int, *, min_frames: int = 60, max_frames: in
     for number, path in enumerate(paths):
         with MediaFile(path, settings.media) as media:
             cuts_only = replace(settings.scenes, detectors=("adaptive",))
-            _, shots = screen_shots(media, cuts_only, settings.faces, DlibFinder(DlibFaceDetector()), find_faces=False)
+            _, shots = screen_shots(media, cuts_only, settings.faces, finder=None)
             for shot in shots:
                 span = Span(shot.span.start_frame, min(shot.span.stop_frame, shot.span.start_frame + max_frames))
                 if span.frames >= min_frames:

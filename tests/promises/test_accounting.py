@@ -4,6 +4,7 @@ The real pipeline runs with random verdicts, cuts and errors; only the measureme
 """
 
 import random
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,13 +14,15 @@ from avf_curation.audit.funnel import summarize_ledger
 from avf_curation.media.types import AudioTrack, MediaError, PictureRun, VideoTrack
 from avf_curation.pipeline import refining
 from avf_curation.pipeline import video as pipeline
+from avf_curation.pipeline.outcomes import VideoOutcomes
 from avf_curation.pipeline.screening import ScreenedShot
 from avf_curation.pipeline.unit import decide_unit
 from avf_curation.pipeline.unit_job import UnitJob
 from avf_curation.stages import faces, quality, scenes, silence, sync, tracking
 from avf_curation.stages.stage_timer import StageTimer
 from avf_curation.stages.undecided import STAGES_WITH_UNDECIDED, undecided_reasons
-from avf_shards.schema.ledger import Check, decisions_to_table
+from avf_shards.format.run_folder import PackedClip
+from avf_shards.schema.ledger import Check, Decision, decisions_to_table
 from avf_shards.timeline import Span, TilingError, check_tiling
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -31,6 +34,7 @@ RECIPES = {
     )
     for verdict in ("keep", "reject")
 }
+Decided = list[tuple[Decision, tuple[PackedClip, ...]]]
 PICTURE = PictureRun(start_frame=0, width_px=640, height_px=360)
 
 
@@ -60,6 +64,19 @@ class Dice:
         tail = self.draw.choice([0, 0, self.draw.randrange(50)])
         shots = [ScreenedShot(span=span, faces=((),)) for span in self.cuts(frames)]
         return VideoTrack(frames=frames + tail, pts=np.arange(frames), pictures=(PICTURE,)), shots
+
+    def tracks(self, span: Span) -> list[SimpleNamespace]:
+        """Return two tracks of a span, which another face divides now and then."""
+        edges = (self.draw.randrange(span.frames + 1),) if self.draw.random() < 0.2 else ()
+        track = SimpleNamespace(
+            record=lambda: {"window_px": 100.0, "face_px": 50.0, "detections": 1, "tracks": 1},
+            window=SimpleNamespace(side_px=100.0),
+            rival_share=0.0,
+            other_faces=(),
+            pan_edges=edges,
+            blend=0.0,
+        )
+        return [track, track]
 
     def split(self, samples: np.ndarray, config: object) -> list[Span]:
         self.maybe_fail()
@@ -97,17 +114,14 @@ def random_stages(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     holder = SimpleNamespace(dice=Dice(0))
 
     def failing(value: object):
-        def run(*_: object) -> object:
+        def run(*_: object, **__: object) -> object:
             holder.dice.maybe_fail()
             return value
 
         return run
 
-    track = SimpleNamespace(record=dict, window=SimpleNamespace(side_px=100.0))
     scores = quality.QualityScores(sharpness=1.0, frozen_s=0.0, black_share=0.0, bars=0.0, overlay_px=None)
     for name, value in (
-        ("decode_for_detector", "frames"),
-        ("track_faces", [track, track]),
         ("crop_clip", "crops"),
         (
             "score_sync",
@@ -117,10 +131,12 @@ def random_stages(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         ("encode_clip", {"mp4": b"m", "flac": b"f"}),
     ):
         monkeypatch.setattr(refining, name, failing(value))
+    monkeypatch.setattr(refining, "decode_for_detector", lambda media, span, *_: span)
+    monkeypatch.setattr(refining, "track_faces", lambda span, *_: failing(holder.dice.tracks(span))())
     for module in (scenes, faces, silence, tracking, sync, quality):
         monkeypatch.setattr(module, "decide", lambda *_, stage=module.STAGE: holder.dice.checks(stage))
     monkeypatch.setattr(pipeline, "MediaFile", lambda *_: Media(holder.dice))
-    monkeypatch.setattr(pipeline, "screen_shots", lambda *_: holder.dice.screen())
+    monkeypatch.setattr(pipeline, "screen_shots", lambda *_, **__: holder.dice.screen())
     monkeypatch.setattr(pipeline, "split_silence", lambda *arguments: holder.dice.split(*arguments))
     for check in ("check_unchanged", "check_still_unchanged"):
         monkeypatch.setattr(pipeline, check, lambda *_, **__: None)
@@ -128,15 +144,29 @@ def random_stages(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return holder
 
 
+def decide_randomly(stages: SimpleNamespace, seed: int, undecided: str) -> tuple[list[VideoOutcomes], Decided]:
+    """Return the outcomes of three videos of one group, and the decisions about them with their clips."""
+    stages.dice = Dice(seed)
+    recipe = RECIPES[undecided]
+    names = ("face_finder", "dlib", "syncnet", "lr_asd", "sync_head", "find_speech")
+    tools = SimpleNamespace(**dict.fromkeys(names), clock=StageTimer(), choice=EMBEDDED)
+    videos = tuple(make_source_video(f"d/{n}.mp4", group_id="d") for n in range(3))
+    results = [pipeline.curate_video(video, Path("/nowhere"), recipe.settings_for("made"), tools) for video in videos]
+    return results, list(decide_unit(results, recipe, IDENTITY, UnitJob(unit=0, attempt=0, videos=videos)))
+
+
+def test_random_verdicts_are_of_each_kind(random_stages: SimpleNamespace) -> None:
+    """What stands for the measurements must not fail each span: the promises below would hold of nothing."""
+    decisions = [d for seed in range(20) for d, _ in decide_randomly(random_stages, seed, "keep")[1]]
+    assert Counter(d.status for d in decisions)["kept"] > 20
+    assert {d.status for d in decisions} == {"kept", "rejected", "failed"}
+    assert {d.error for d in decisions if d.status == "failed"} == {"decode", "RuntimeError", "cut_off"}
+
+
 @given(seed=st.integers(0, 2**32), undecided=st.sampled_from(["keep", "reject"]))
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_random_verdicts_tile_the_timeline(random_stages: SimpleNamespace, seed: int, undecided: str) -> None:
-    random_stages.dice = Dice(seed)
-    recipe = RECIPES[undecided]
-    tools = SimpleNamespace(face_finder=None, syncnet=None, find_speech=None, clock=StageTimer(), choice=EMBEDDED)
-    videos = tuple(make_source_video(f"d/{n}.mp4", group_id="d") for n in range(3))
-    results = [pipeline.curate_video(video, Path("/nowhere"), recipe.settings_for("made"), tools) for video in videos]
-    decisions = list(decide_unit(results, recipe, IDENTITY, UnitJob(unit=0, attempt=0, videos=videos)))
+    results, decisions = decide_randomly(random_stages, seed, undecided)
     for result in results:
         video_decisions = [d for d, _ in decisions if d.video_id == result.video.video_id]
         frames = max(d.span.stop_frame for d in video_decisions)

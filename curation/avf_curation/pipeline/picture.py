@@ -26,6 +26,10 @@ from avf_curation.stages import faces, picture, quality, tracking
 from avf_curation.stages.candidate import Candidate
 from avf_curation.stages.faces import Box
 
+_NOT_ASKED = (
+    "turned",
+    "size_jump",
+)  # checks of faces: a file of a picture says how it is turned; one frame has one size
 _QUALITY_REASONS = ("blurred", "black")  # the other checks of the stage compare frames
 _TEST_SIDE_PX = 96
 
@@ -112,7 +116,7 @@ def _check_faces(
     candidate: Candidate, boxes: list[Box], decoded: DecodedPicture, settings: SourceSettings
 ) -> Candidate:
     scores, gates = faces.measure([boxes], decoded.width_px, decoded.height_px), settings.gates
-    checks = tuple(check for check in faces.decide(scores, settings.faces) if check.reason != "size_jump")
+    checks = tuple(check for check in faces.decide(scores, settings.faces) if check.reason not in _NOT_ASKED)
     checks += gates.undecided_checks(faces.STAGE, checks)
     candidate = candidate.with_stage(faces.STAGE, scores.record(), checks, gates.faces)
     assert settings.picture is not None

@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from avf_shards.timeline import Span
 
 from avf_curation.detectors.dissolves import MAX_DELAY
+from avf_curation.detectors.dlib_faces import DlibFaceDetector
 from avf_curation.detectors.face_finders import FaceFinder
+from avf_curation.detectors.turned_faces import measure_turned_share
 from avf_curation.media.decode import MediaFile
 from avf_curation.media.frame_converter import FrameConverter
 from avf_curation.media.picture_format import display_size
@@ -31,6 +33,7 @@ class ScreenedShot:
     span: Span  # frame range on the 25 fps timeline
     faces: tuple[tuple[Box, ...], ...] | None  # faces in each sampled frame; None: the shot is too short for a search
     sampled: tuple[int, ...] = ()  # indices of the sampled frames, ascending
+    turned_share: float = 0.0  # share of the sampled frames whose face is upside down or lies on its side
     dissolve: float = 0.0  # share of the change of the picture that a mixture explains; 0: the shot is no dissolve
 
     def part(self, span: Span) -> "ScreenedShot":
@@ -80,33 +83,41 @@ class _FrameSampler:
             self.sampled = {i: frame for i, frame in self.sampled.items() if i % self._stride == 0}
 
 
-def _find_faces(
-    frames: list[tuple[Bytes, float]], finder: FaceFinder, config: FacesConfig
-) -> tuple[tuple[Box, ...], ...]:
-    """Return the faces of frames of one size, each with its scale to the source."""
-    if not frames:
-        return ()
-    return tuple(map(tuple, finder.find([frame for frame, _ in frames], frames[0][1], config)))
+def _search_shot(
+    span: Span, sampler: _FrameSampler, finder: FaceFinder, dlib: DlibFaceDetector | None, config: FacesConfig
+) -> ScreenedShot:
+    """Return a shot with the faces of its sampled frames, and how many of them are turned."""
+    # Cuts are reported a few frames late, so the sampler may hold frames of the next shot already.
+    available = [index for index in sorted(sampler.sampled) if span.start_frame <= index < span.stop_frame]
+    indices = sample_indices(span.start_frame, span.stop_frame, available, config.samples)
+    images = [sampler.sampled[index][0] for index in indices]
+    if not images:
+        return ScreenedShot(span=span, faces=())
+    scale = sampler.sampled[indices[0]][1]
+    boxes = finder.find(images, scale, config)
+    turned_share = 0.0 if dlib is None else measure_turned_share(images, boxes, scale, dlib)
+    return ScreenedShot(span=span, faces=tuple(map(tuple, boxes)), sampled=tuple(indices), turned_share=turned_share)
 
 
 def screen_shots(
     media: MediaFile,
     scenes: ScenesConfig,
     faces: FacesConfig,
-    finder: FaceFinder,
+    finder: FaceFinder | None,
     *,
-    find_faces: bool = True,
+    dlib: DlibFaceDetector | None = None,
     find_dissolves: bool = True,
 ) -> tuple[VideoTrack, list[ScreenedShot]]:
     """Decode `media` once. Return its timeline, and its shots up to where decoding ends. Raises MediaError.
 
     Args:
-        find_faces: False leaves the shots without faces.
+        finder: finds the faces; None leaves the shots without.
+        dlib: tells whether faces are turned; None: that is not asked.
         find_dissolves: False divides no shot at its dissolves, whatever detectors `scenes` names.
     """
     find_dissolves = find_dissolves and "dissolve" in scenes.detectors
     converter, ends = FrameConverter(), ShotEnds(scenes, first_index=0, find_dissolves=find_dissolves)
-    sampler = _FrameSampler(faces.side_px, converter, finder.pixel_format if find_faces else "gray")
+    sampler = _FrameSampler(faces.side_px, converter, "gray" if finder is None else finder.pixel_format)
     shots: list[ScreenedShot] = []
     start = index = 0
     size: tuple[int, int] | None = None
@@ -116,14 +127,10 @@ def screen_shots(
         if stop <= start:
             return
         span = Span(start, stop)
-        boxes: tuple[tuple[Box, ...], ...] | None = None
-        indices: tuple[int, ...] = ()
-        if span.seconds >= scenes.min_shot_s and find_faces and not dissolve:
-            # Cuts are reported a few frames late, so the sampler may hold frames of the next shot already.
-            frames = {i: frame for i, frame in sampler.sampled.items() if start <= i < stop}
-            indices = tuple(sample_indices(start, stop, sorted(frames), faces.samples))
-            boxes = _find_faces([frames[i] for i in indices], finder, faces)
-        shots.append(ScreenedShot(span=span, faces=boxes, sampled=indices, dissolve=dissolve))
+        if finder is None or dissolve or span.seconds < scenes.min_shot_s:
+            shots.append(ScreenedShot(span=span, faces=None, dissolve=dissolve))
+        else:
+            shots.append(_search_shot(span, sampler, finder, dlib, faces))
         sampler.start_shot(stop)
         start = stop
 
@@ -143,7 +150,7 @@ def screen_shots(
                     # The detectors compare frames of one size.
                     ends = ShotEnds(scenes, first_index=index, find_dissolves=find_dissolves)
                 size = new_size
-            if find_faces:
+            if finder is not None:
                 sampler.offer(index, timeline_frame.frame)
             small = None
             if not timeline_frame.repeated:

@@ -132,8 +132,8 @@ def _screen(
                 media,
                 settings.scenes,
                 settings.faces,
-                detectors.face_finder,
-                find_faces=gates.faces != "skip",
+                None if gates.faces == "skip" else detectors.face_finder,
+                dlib=detectors.dlib,
                 find_dissolves=gates.scenes == "decide",
             )
         uses_own_audio = video.own_sound_first and audio_covers_video(media.embedded_audio_s(), video_track)
@@ -224,7 +224,7 @@ class _ShotScreening:
             return
         if gates.faces != "skip":
             picture = self.video_track.picture_at(shot.span.start_frame)
-            seen = faces.measure(shot.faces or (), picture.width_px, picture.height_px)
+            seen = faces.measure(shot.faces or (), picture.width_px, picture.height_px, shot.turned_share)
             checks = faces.decide(seen, self.settings.faces)
             checks += gates.undecided_checks(faces.STAGE, checks)
             candidate = candidate.with_stage(faces.STAGE, seen.record(), checks, gates.faces)

@@ -15,7 +15,8 @@ _SPAN_STAGES = ("scenes", "silence")
 _THRESHOLDS = {
     "picture": "min_side_px min_owners_score max_owners_second_score",
     "silence": "min_speech_share",
-    "faces": "max_no_face_share max_several_share min_face_px max_size_ratio min_inside min_aspect max_aspect",
+    "faces": "max_turned_share max_no_face_share max_several_share min_face_px max_size_ratio min_inside min_aspect "
+    "max_aspect",
     "track": "max_lost_share max_rival_share max_step max_blend min_face_px max_padding",
     "speaker": "min_share max_other_share",
     "sync": "min_confidence max_offset_frames envelope_min_motion envelope_max_offset_frames learned_max_offset_frames",

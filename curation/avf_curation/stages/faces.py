@@ -85,6 +85,7 @@ class FacesConfig:
     min_score: float  # dlib's own scale
     min_probability: float  # of RetinaFace, YuNet and BlazeFace, 0 to 1
     nms_iou: float  # RetinaFace and YuNet: of two boxes that overlap more, the better is kept
+    max_turned_share: float  # of the sampled frames
     max_no_face_share: float  # of the sampled frames
     max_several_share: float  # of the sampled frames
     min_face_px: float  # median face width in source pixels
@@ -112,18 +113,23 @@ class FacesScores:
     inside: float | None  # median share of the face's box inside the frame
     aspect_low: float | None  # smallest width over height
     aspect_high: float | None  # largest width over height
+    turned_share: float = 0.0  # share of sampled frames whose face is upside down or lies on its side
 
     def record(self) -> dict[str, Any]:
         """Return the measurements as the ledger stores them."""
         histogram = {str(count): n for count, n in sorted(Counter(self.counts).items())}
         box = {"face_px": self.face_px, "size_ratio": self.size_ratio, "inside": self.inside}
         aspects = {"aspect_low": self.aspect_low, "aspect_high": self.aspect_high}
-        rounded = {name: None if value is None else round(value, 4) for name, value in (box | aspects).items()}
+        values = box | aspects | {"turned_share": self.turned_share}
+        rounded = {name: None if value is None else round(value, 4) for name, value in values.items()}
         return {"faces_per_frame": histogram, "frames": len(self.counts)} | rounded
 
 
-def measure(faces: Sequence[Sequence[Box]], width_px: int, height_px: int) -> FacesScores:
-    """Return the face statistics of a shot from the faces of each sampled frame, all in source pixels."""
+def measure(faces: Sequence[Sequence[Box]], width_px: int, height_px: int, turned_share: float = 0.0) -> FacesScores:
+    """Return the face statistics of a shot from the faces of each sampled frame, all in source pixels.
+
+    turned_share: share of these frames whose face is upside down or lies on its side.
+    """
     counts = tuple(len(boxes) for boxes in faces)
     share = 1 / max(1, len(counts))
     no_face_share, several_share = counts.count(0) * share, sum(count > 1 for count in counts) * share
@@ -139,6 +145,7 @@ def measure(faces: Sequence[Sequence[Box]], width_px: int, height_px: int) -> Fa
             inside=None,
             aspect_low=None,
             aspect_high=None,
+            turned_share=turned_share,
         )
     areas = [box.width * box.height for box in largest]
     aspects = [box.width / box.height for box in largest]
@@ -151,12 +158,25 @@ def measure(faces: Sequence[Sequence[Box]], width_px: int, height_px: int) -> Fa
         inside=float(np.median([box.share_inside(width_px, height_px) for box in largest])),
         aspect_low=min(aspects),
         aspect_high=max(aspects),
+        turned_share=turned_share,
     )
 
 
 def decide(scores: FacesScores, config: FacesConfig) -> tuple[Check, ...]:
-    """Check that the shot shows exactly one face, large enough, not cut by the border, of steady size and shape."""
+    """Check that the shot shows one face alone: upright, large enough, not cut off, of steady size and shape."""
+    return (*_check_presence(scores, config), *_check_boxes(scores, config))
+
+
+def _check_presence(scores: FacesScores, config: FacesConfig) -> tuple[Check, ...]:
     return (
+        Check(
+            stage=STAGE,
+            reason="turned",
+            score=scores.turned_share,
+            operator="<=",
+            threshold=config.max_turned_share,
+            setting="faces.max_turned_share",
+        ),
         Check(
             stage=STAGE,
             reason="no_face",
@@ -173,6 +193,11 @@ def decide(scores: FacesScores, config: FacesConfig) -> tuple[Check, ...]:
             threshold=config.max_several_share,
             setting="faces.max_several_share",
         ),
+    )
+
+
+def _check_boxes(scores: FacesScores, config: FacesConfig) -> tuple[Check, ...]:
+    return (
         Check(
             stage=STAGE,
             reason="too_small",

@@ -58,6 +58,10 @@ REASONS: Mapping[str, Reason] = {
     "picture/owners_second_face": Reason(
         sentence="The owners' detector saw a second face.", score="score of the owners' detector, 0 without such a face"
     ),
+    "faces/turned": Reason(
+        sentence="The face is upside down or lies on its side: the video may be turned, without saying so.",
+        score="share of sampled frames whose face is found, or more surely, once the picture is turned",
+    ),
     "faces/no_face": Reason(
         sentence="No face was found in too many of the sampled frames.", score="share of sampled frames without a face"
     ),

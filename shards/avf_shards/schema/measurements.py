@@ -37,6 +37,7 @@ class FacesMeasurements:
     inside: float | None  # smallest share of a face's box inside the picture
     aspect_low: float | None  # narrowest width over height
     aspect_high: float | None  # widest width over height
+    turned_share: float | None = None  # share of sampled frames whose face is upside down or lies on its side
     would_reject: tuple[str, ...] = ()  # reasons of failed checks, where the recipe only measures the stage
 
 

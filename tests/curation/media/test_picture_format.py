@@ -214,8 +214,7 @@ def test_a_shot_ends_where_the_size_of_the_picture_changes(tmp_path: Path, sizes
     path = tmp_path / "call.ts"
     path.write_bytes(b"".join(parts))
     with MediaFile(path, CONFIG) as media:
-        no_detector: Any = None  # no face is looked for
-        video_track, shots = screen_shots(media, DEFAULTS.scenes, DEFAULTS.faces, no_detector, find_faces=False)
+        video_track, shots = screen_shots(media, DEFAULTS.scenes, DEFAULTS.faces, finder=None)
     assert [shot.span for shot in shots] == [Span(0, 30), Span(30, 60)]
     assert video_track.pictures == tuple(
         PictureRun(start_frame=30 * number, width_px=width, height_px=height)

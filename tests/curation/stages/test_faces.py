@@ -29,7 +29,14 @@ def test_face_checks_reject_each_fault(boxes_per_frame: list[list[Box]], expecte
 def test_a_shot_without_faces_has_no_face_size() -> None:
     scores = faces.measure([[], []], 100, 100)
     assert scores.face_px is None
-    assert [c.passed for c in faces.decide(scores, DEFAULT.faces)][2:] == [None] * 5
+    assert [c.passed for c in faces.decide(scores, DEFAULT.faces)][3:] == [None] * 5
+
+
+@pytest.mark.parametrize(("turned_share", "expected"), [(0.4, []), (0.6, ["turned"])])
+def test_a_face_that_is_turned_in_most_frames_is_rejected(turned_share: float, expected: list[str]) -> None:
+    scores = faces.measure([[make_box()]] * 5, 1000, 1000, turned_share)
+    assert failed_reasons(faces.decide(scores, DEFAULT.faces)) == expected
+    assert scores.record()["turned_share"] == turned_share
 
 
 def test_the_square_of_a_face_is_the_same_by_a_box_that_reaches_up_to_the_hair() -> None:
