@@ -118,7 +118,7 @@ def _parse_member(row: object, where: str) -> Member:
         )
     key, _, extension = name.partition(".")
     if not is_key(key) or extension not in _EXTENSIONS:
-        raise FaultError(f"{where}: {name!r} cannot be the name of a clip's file")
+        raise FaultError(f"{where}: {name!r} cannot be the name of a file of a shard")
     return Member(name=name, offset=offset, size=size, crc32=crc32)
 
 

@@ -86,7 +86,7 @@ class StreamOrder(EpochwiseOrder):
         super().__init__(corpus, source_quotas(corpus, mix))
         self.mix, self.seed = mix, seed
         if not sum(self.quotas):
-            raise UserError("the mix takes no clip of any source")
+            raise UserError(f"the mix takes no {corpus.noun} of any source")
         self._source_P = interleave(self.quotas)  # every epoch's: which source comes when is not shuffled
         named = {source.name: quota for source, quota in zip(corpus.sources, self.quotas, strict=True)}
         share = f" share {mix.share}" if mix.share < 1 else ""

@@ -25,6 +25,7 @@ USUAL: dict[str, Any] = {
         ({}, []),
         ({"precision": Precision(compute="bf16"), "device_type": "cuda"}, []),
         ({"batch": 1312}, ["batch 1312 takes the 29 clips of an epoch more than once"]),
+        ({"batch": 1312, "noun": "picture"}, ["batch 1312 takes the 29 pictures of an epoch more than once"]),
         ({"precision": Precision(compute="fp16")}, ["--set precision.compute=fp32"]),
         ({"warmup_steps": 100}, ["--set warmup_steps=10"]),
     ],

@@ -42,6 +42,7 @@ def log_hints(
         warmup_steps=warmup_steps,
         precision=recipe.precision,
         device_type=device_type,
+        noun=noun,
     ):
         _LOG.warning("%s", hint)
 
@@ -66,7 +67,14 @@ def log_few_steps(epochs: float, steps: int, *, per_epoch: float, items: int, no
 
 
 def recipe_hints(
-    *, batch: int, clips: int, steps: int, warmup_steps: int, precision: Precision, device_type: str
+    *,
+    batch: int,
+    clips: int,
+    steps: int,
+    warmup_steps: int,
+    precision: Precision,
+    device_type: str,
+    noun: str = "clip",
 ) -> list[str]:
     """Return a sentence for each setting of a run that can hardly be meant, with the setting to change.
 
@@ -76,11 +84,12 @@ def recipe_hints(
         steps: length of the run.
         warmup_steps: part of it in which the learning rate rises.
         device_type: cpu or cuda.
+        noun: what `clips` counts.
     """
     hints = []
     if batch >= 2 * clips:
         hints.append(
-            f"batch {batch} takes the {clips} clips of an epoch more than once in each step; "
+            f"batch {batch} takes the {count_noun(clips, noun)} of an epoch more than once in each step; "
             f"a smaller batch fits these shards, as in --set batch={_power_of_two(clips)} "
             f"--set micro_batch={min(8, _power_of_two(clips))}"
         )

@@ -53,6 +53,7 @@ class BestPictureModel:
     context: DistributedContext
 
     def __post_init__(self) -> None:
+        self._has_scored = False  # and told which pictures cannot be read
         self._early_end = end_by_validation(self.out, self.pictures.task.metric, self.patience, self.every)
         # Of an earlier start that was stopped between a row and its model.
         decide_on_rank_0(lambda: publish_best_models(self.out, (PROTOCOL,)))
@@ -90,6 +91,7 @@ class BestPictureModel:
         Raises FaultError where no picture can be read.
         """
         predictions = self._predict_share(self.rows[self.context.rank :: self.context.size])
+        self._has_scored = True
         if self.context.size > 1:
             gathered: list[dict[int, list[float]]] = [{}] * self.context.size
             dist.all_gather_object(gathered, predictions)
@@ -106,7 +108,7 @@ class BestPictureModel:
         if not rows:
             return {}
         numbers = [self.pictures.pictures[row].number for row in rows]
-        config = StreamConfig(shards=".", batch=_BATCH, epochs=1, scored=True)
+        config = StreamConfig(shards=".", batch=_BATCH, epochs=1, scored=True, warns=not self._has_scored)
         sampler = LabellingSampler(size_px=self.network.size_px, augment=None)
         order = ViewOrder(self.pictures.corpus, numbers, 1, _BATCH)
         stream = PictureStream(config, sampler, (order, self.pictures))
