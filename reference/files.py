@@ -38,7 +38,8 @@ from avf_training.framewise.ensemble.fold_table import FoldRow, FoldTable
 from avf_training.framewise.labels.label_track import label_schema
 from avf_training.framewise.labels.tasks import TASKS_OF_FRAMES
 from avf_training.framewise.labels.trained_videos import TrainedVideo, TrainedVideos
-from avf_training.framewise.report.page import FrameReport, ReportedModel
+from avf_training.framewise.report.page import FrameReport
+from avf_training.framewise.report.score_table import ReportedModel
 from avf_training.framewise.report.tables import ProtocolLine, ReportedOutput, ReportedVideo
 from avf_training.framewise.tracks.feature_track import track_schema
 from avf_training.inference.embeddings import features_schema

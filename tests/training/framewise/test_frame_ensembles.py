@@ -109,7 +109,7 @@ def test_forests_answer_a_video_without_having_seen_it_and_their_leaking_score_s
     assert record.fitting.out_of_bag_score > record.fitting.left_out_score + 0.2
     assert record.scores["mean"] < record.fitting.left_out_score + 0.15
     assert record.fitting.headline == "grouped"
-    assert "out of bag, which leaks" in capsys.readouterr().out
+    assert "out of bag, where a frame's neighbours were learned, which leaks" in capsys.readouterr().out
 
 
 def test_sigma_is_chosen_on_the_scored_videos(corpus: Path) -> None:

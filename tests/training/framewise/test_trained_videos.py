@@ -239,7 +239,8 @@ def test_a_report_leaves_out_what_was_trained_on_and_says_so(
     words = "without 1 that the model was trained on; of 1, the model was trained on another of the same person or file"
     assert report() == (f"labelled videos of the validation set, {words}", ["2", "3"], [])
     chosen, videos, _ = report("--split", "validation")
-    assert chosen == "labelled videos of the validation set, 1 of which the model was trained on"
+    related = "; of 1, the model was trained on another of the same person or file"
+    assert chosen == f"labelled videos of the validation set, 1 of which the model was trained on{related}"
     assert videos == ["1", "2", "3"]
     assert "1 of the test set, 2 of which the model was trained on" in report("--split", "all")[0].replace(
         "3 of the validation set, ", ""
@@ -294,7 +295,9 @@ def test_videos_without_labels_when_an_ensemble_was_written_are_not_said_to_be_l
     assert "had no labels when ensemble-frames ran" in capsys.readouterr().err
     assert main([*words, "--split", "validation"]) == 0
     printed = capsys.readouterr().out.splitlines()[0]
-    assert printed == "all on 1 labelled video of the validation set; the model was trained on none of them"
+    assert (
+        printed == "all on 1 labelled video of the validation set; the members that answer were trained on none of them"
+    )
 
 
 def test_a_submission_tells_of_videos_that_were_trained_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

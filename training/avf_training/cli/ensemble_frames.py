@@ -76,6 +76,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _describe(record: "EnsembleRecord", out: Path) -> list[str]:
     """Return the lines that the command prints."""
+    from avf_training.framewise.combination.fit_words import describe_fit
     from avf_training.framewise.tracks.track_folder import TrackFolder
 
     lines = [f"{'':<24}{'videos':>8}{'scored':>8}{'score':>9}{'smoothed':>10}"]
@@ -86,16 +87,16 @@ def _describe(record: "EnsembleRecord", out: Path) -> list[str]:
     lines.append(f"{record.name:<24}{len(record.videos):>8}{development:>8}{_format(record.scores):>9}")
     if record.width_scores:
         tried = ", ".join(f"{width}: {score:.4f}" for width, score in record.width_scores.items() if score is not None)
-        lines.append(f"{record.width_unit} {record.width:g} was chosen on these videos ({tried})")
-    fitting = record.fitting
-    if fitting.out_of_bag_score is not None and fitting.left_out_score is not None:
+        lines.append(f"{record.width_unit} {record.width:g} was chosen of {tried}")
+    scored = [video for video in record.videos if video.is_development]
+    if scored:
+        lines += describe_fit(record, [video.subject for video in scored])
+    related = [video for video in record.videos if video.scored and video.related]
+    if related:
         lines.append(
-            f"forests: {fitting.left_out_score:.4f} with people or files left out; {fitting.out_of_bag_score:.4f} out "
-            "of bag, which leaks"
+            f"{count_noun(len(related), 'scored video')} of a person or file of which a member that answers was "
+            f"trained on another video, such as {related[0].subject} ({', '.join(related[0].related)})"
         )
-    elif fitting.chosen_score is not None:
-        left_out = "" if fitting.left_out_score is None else f", {fitting.left_out_score:.4f} with people left out"
-        lines.append(f"weights: {fitting.chosen_score:.4f} on the frames that chose them{left_out}")
     lines += _describe_test(record)
     missing = sum(bool(video.missing) for video in record.videos)
     if missing:

@@ -13,7 +13,8 @@ each output, curves of videos with the truth and every member, what was repeated
 the 32 protocol items ran. OUT/TASK.json has the same numbers.
 
 Of an ensemble, the videos that are new to its members are scored, and its members stand beside it; of a single model,
-those of the validation set. Videos of the test set stand in a table of their own. Other sets are named by --split."""
+those of the validation set. Videos of the test set stand in a table of their own. Other sets are named by --split.
+Models and videos without a score are named with the reason."""
 
 
 def add(commands: Any) -> None:
@@ -70,6 +71,9 @@ def _run(options: argparse.Namespace) -> int:
         sets=[read_prediction_set(options.predictions, each, task) for each in dict.fromkeys(names)],
         labels=read_labels(options.labels, task),
         record=record,
+        absent=[]
+        if record is None or options.compare
+        else [member.name for member in record.members if member.name not in there],
         split=options.split,
         curves=options.video,
     )

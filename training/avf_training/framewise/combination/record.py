@@ -13,6 +13,7 @@ from avf_shards.system.durable_io import replace_file
 
 from avf_training.framewise.combination.plan import EnsemblePlan
 from avf_training.framewise.json_records import add_remedy, bind_json_record
+from avf_training.framewise.tracks.identity import TrackSubject
 
 RECORD = "ensemble.json"
 
@@ -57,6 +58,12 @@ class VideoRecord:
     split: Literal["train", "validation", "test"] | None  # set of the owners; null: in none, or it is not labelled
     scored: bool  # it is labelled, and its members have not seen it in training
     longest_gap_s: float = 0.0  # between two predictions of a member
+    related: tuple[str, ...] = ()  # members that answer it and were trained on another video of its person or file
+
+    @property
+    def subject(self) -> TrackSubject:
+        """Return whose answer it is."""
+        return TrackSubject(source=self.source, video_id=self.video, person=self.person)
 
     @property
     def is_development(self) -> bool:
@@ -75,6 +82,7 @@ class FittingRecord:
 
     kind: str  # method of the plan
     frames: int = 0  # that it was fitted on
+    groups: int = 0  # people or files that these are of; 0 in records of earlier versions
     weights: Mapping[str, Any] = field(default_factory=dict)  # output -> member -> weight, of dirichlet
     chosen_score: float | None = None  # of dirichlet, on the frames that the weights were chosen on
     left_out_score: float | None = None  # with people or files left out of the fit that answers them

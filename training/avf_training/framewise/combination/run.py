@@ -52,6 +52,7 @@ class PlannedVideo:
     facts: VideoFacts
     answering: AnsweringMembers
     missing: tuple[str, ...]  # members without a prediction of it
+    related: tuple[str, ...] = ()  # members that answer it and were trained on another video of its person or file
 
     @property
     def is_scored(self) -> bool:
@@ -101,7 +102,12 @@ class EnsembleRun:
         answering = choose_members(self.plan.members, available, facts, trained, all_answer=self._is_fitted)
         if not answering.positions:
             raise UserError(f"{facts.subject}: only members of the scene reaction have predictions of it")
-        return PlannedVideo(facts=facts, answering=answering, missing=missing)
+        related = []
+        for position in answering.positions:
+            learned = trained[position]
+            if learned is not None and learned.related(facts.subject, facts.labels):
+                related.append(names[position])
+        return PlannedVideo(facts=facts, answering=answering, missing=missing, related=tuple(related))
 
     @property
     def _is_fitted(self) -> bool:
@@ -226,10 +232,13 @@ class EnsembleRun:
             unit=unit, width=max(widths, key=rank), scores={f"{width:g}": scores[width] for width in widths}
         )
 
-    def fit(self, width: float | None, on_video: OnVideo) -> tuple[Fitted | None, int]:
-        """Return what the method fits in development, and on how many frames; None for means and votes."""
+    def fit(self, width: float | None, on_video: OnVideo) -> tuple[Fitted | None, list[str]]:
+        """Return what the method fits in development, and the person or file of each frame that it is fitted on.
+
+        None, and no frame, for means and votes.
+        """
         if not self._is_fitted:
-            return None, 0
+            return None, []
         likelihoods, truth, groups = [], [], []
         for number, video in enumerate(self.development, 1):
             on_video("fitting", number, len(self.development))
@@ -246,7 +255,7 @@ class EnsembleRun:
             likelihoods_MND=np.concatenate(likelihoods, 1), truth_NK=np.concatenate(truth), groups_N=groups
         )
         fitted = fit_weights(self.plan, rows) if self.plan.method.kind == "dirichlet" else fit_forests(self.plan, rows)
-        return fitted, len(groups)
+        return fitted, groups
 
     def group_of(self, video: PlannedVideo) -> str:
         """Return what is left out together with a video: its person or media file."""

@@ -74,8 +74,8 @@ def write_ensemble(run: EnsembleRun, out: Path, on_video: OnVideo) -> EnsembleRe
     Raises OtherTrackError where a track of the ensemble's name is of another plan, or of other members.
     """
     choice = run.choose_width(on_video)
-    fitted, frames = run.fit(choice.width, on_video)
-    fitting = describe_fitting(run, fitted, frames)
+    fitted, groups_N = run.fit(choice.width, on_video)
+    fitting = describe_fitting(run, fitted, groups_N)
     identity = _identify(run, choice, fitting)
     standing = _list_standing(run, out, identity)
     development, test = _Counts(), _Counts()
@@ -127,9 +127,9 @@ def _list_trained(run: EnsembleRun) -> TrainedVideos:
     return TrainedVideos(train_on="ensemble").add(learned)
 
 
-def describe_fitting(run: EnsembleRun, fitted: Fitted | None, frames: int) -> FittingRecord:
-    """Return what was fitted, as the record says it."""
-    kind = run.plan.method.kind
+def describe_fitting(run: EnsembleRun, fitted: Fitted | None, groups_N: Sequence[str]) -> FittingRecord:
+    """Return what was fitted, as the record says it. `groups_N`: person or file of each frame that it was fitted on."""
+    kind, frames, groups = run.plan.method.kind, len(groups_N), len(set(groups_N))
     if isinstance(fitted, FittedWeights):
         names = [member.name for member in run.plan.members]
         weights = {
@@ -139,15 +139,17 @@ def describe_fitting(run: EnsembleRun, fitted: Fitted | None, frames: int) -> Fi
         return FittingRecord(
             kind=kind,
             frames=frames,
+            groups=groups,
             weights=weights,
             chosen_score=_finite(fitted.score),
-            left_out_score=fitted.left_out,
+            left_out_score=None if fitted.left_out is None else _finite(fitted.left_out),
         )
     if isinstance(fitted, FittedForests):
         stacked = fitted.stacked
         return FittingRecord(
             kind=kind,
             frames=frames,
+            groups=groups,
             trees=stacked.trees,
             criterion=stacked.criterion,
             left_out_score=_finite(stacked.grouped),
@@ -163,7 +165,7 @@ def _identify(run: EnsembleRun, choice: WidthChoice, fitting: FittingRecord) -> 
         "plan": asdict(run.plan),
         "members": [member.identity.digest for member in run.members],
         "width": choice.width,
-        "fitting": asdict(fitting),
+        "fitting": {name: value for name, value in asdict(fitting).items() if name != "groups"},  # as in version 1
     }
     digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
     settings = {"task": run.task.name, "method": run.plan.method.kind, "protocol": run.plan.protocol}
@@ -232,6 +234,7 @@ def _describe_video(run: EnsembleRun, video: PlannedVideo, aligned: AlignedVideo
         split=video.facts.split,
         scored=video.is_scored,
         longest_gap_s=aligned.longest_gap_s,
+        related=video.related,
     )
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +14,17 @@ from avf_shards.system import durable_io
 from avf_shards.system.own_files import PAGE, json_table, require_replaceable
 
 from avf_training.evaluation.intervals import MIN_UNITS
+from avf_training.framewise.combination.fit_words import describe_fit
 from avf_training.framewise.combination.record import EnsembleRecord
 from avf_training.framewise.labels.label_track import LabelTrack
 from avf_training.framewise.labels.tasks import FrameLabelTask
-from avf_training.framewise.labels.trained_videos import split_trained
 from avf_training.framewise.predictions.frame_statistics import MEAN
 from avf_training.framewise.predictions.prediction_set import PredictionSet
 from avf_training.framewise.predictions.truth_join import BehindLast
 from avf_training.framewise.report.curves import FrameChart, chart_video
-from avf_training.framewise.report.scored_model import (
-    ScoredModel,
-    choose_for_member,
-    choose_test_videos,
-    choose_videos,
-    count_trained,
-    score_model,
-)
+from avf_training.framewise.report.model_notes import describe_missing
+from avf_training.framewise.report.score_table import ReportedModel, score_models
+from avf_training.framewise.report.scored_model import ScoredModel
 from avf_training.framewise.report.tables import (
     ProtocolLine,
     ReportedOutput,
@@ -41,22 +37,16 @@ from avf_training.framewise.report.tables import (
     list_score_rows,
     published_rows,
 )
+from avf_training.framewise.report.video_choice import (
+    ChosenVideos,
+    ReportedTraining,
+    choose_test_videos,
+    choose_videos,
+)
 from avf_training.framewise.tracks.identity import TrackSubject
 
 _NUMBERS = json_table("the numbers of a report", ("task", "behind_last", "protocol", SCHEMA_VERSION))
 MOST_CURVES = 24  # videos that are drawn where none is named
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReportedModel:
-    """A row of the table of scores."""
-
-    name: str
-    digest: str  # of the model
-    videos: int  # that it is scored on
-    frames: int  # valid labels that the scores are of
-    scores: Mapping[str, Any]  # output or mean -> CCC or F1; null where undefined
-    intervals: Mapping[str, Any]  # output or mean -> ends of the 95 % interval over people; null where there is none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +59,17 @@ class FrameReport:
     trained_on: (
         int | None
     )  # of these, videos that the model, or each member that answers, was trained on; null: unknown
+    learned: tuple[str, ...]  # videos that are not scored, as the model, or members that answer, were trained on them
+    fit: tuple[
+        str, ...
+    ]  # sentences on what an ensemble chose and fitted on the scored videos; empty: it is no ensemble
+    notes: tuple[str, ...]  # sentences on models and videos that are not scored
     behind_last: str  # labels behind the last prediction: repeat or leave_out
     models: tuple[ReportedModel, ...]  # the reported one first
     test_models: tuple[ReportedModel, ...]  # likewise on the test set, where no set is named; empty: it has no video
+    test_chosen: str  # which videos of the test set are scored, in words; empty: a set is named, or it has no video
+    test_fit: tuple[str, ...]  # as `fit`, of the test set
+    test_notes: tuple[str, ...]  # as `notes`, of the test set
     outputs: tuple[ReportedOutput, ...]  # of the reported model
     confusion: list[list[int]] | None  # of expressions, rows by truth
     videos: tuple[ReportedVideo, ...]  # of the reported model
@@ -89,6 +87,7 @@ class ReportInputs:
     labels: Mapping[TrackSubject, LabelTrack]
     record: EnsembleRecord | None  # of the reported predictions, where they are an ensemble's
     split: str | None = None  # set of the owners, or all; None: what is new to the model, as far as that is known
+    absent: Sequence[str] = ()  # members of the ensemble without a folder of predictions
     curves: Sequence[str] = ()  # video ids to draw; empty: evenly spread over the scores
 
 
@@ -100,21 +99,30 @@ def write_frame_report(inputs: ReportInputs, out: Path) -> tuple[FrameReport, Pa
     task, main = inputs.task, inputs.sets[0]
     require_replaceable(out / f"{task.name}.json", _NUMBERS)
     require_replaceable(out / f"{task.name}.html", PAGE)
-    chosen_text, chosen = choose_videos(inputs.labels, main.tracks.keys(), inputs.record, inputs.split, main.trained)
+    training = ReportedTraining(record=inputs.record, trained=main.trained)
+    chosen = choose_videos(inputs.labels, main.tracks.keys(), training, inputs.split)
     by_authors = inputs.record is not None and inputs.record.plan.get("protocol") == "authors_code"
     # In development alone: a submission for the test set has a row for every frame.
     behind_last: BehindLast = "leave_out" if by_authors and inputs.split != "test" else "repeat"
-    models = _score_models(inputs, chosen, behind_last)
-    tested = choose_test_videos(inputs.labels, main.tracks.keys(), inputs.split, main.trained)
-    test_models = _score_models(inputs, tested, "repeat")
+    score = partial(score_models, inputs.sets, inputs.labels, inputs.record, new_alone=inputs.split is None)
+    table = score(chosen=chosen.subjects, behind_last=behind_last)
+    tested = choose_test_videos(inputs.labels, main.tracks.keys(), training, inputs.split)
+    test_table = score(chosen=tested.subjects, behind_last="repeat")
+    models, test_models = table.models, test_table.models
     report = FrameReport(
         task=task.name,
         name=main.name,
-        chosen=chosen_text,
-        trained_on=count_trained(chosen, inputs.record, main.trained),
+        chosen=chosen.words,
+        trained_on=training.count_trained(chosen.subjects),
+        learned=tuple(map(str, chosen.learned)),
+        fit=_describe_fit(inputs, chosen),
+        notes=(*table.notes, *_describe_absent(inputs), *describe_missing(main, inputs.labels, inputs.record)),
+        test_chosen=tested.words,
+        test_fit=_describe_fit(inputs, tested),
+        test_notes=test_table.notes,
         behind_last=behind_last,
-        models=tuple(_describe_model(task, model) for model in models),
-        test_models=tuple(_describe_model(task, model) for model in test_models),
+        models=table.describe(task),
+        test_models=test_table.describe(task),
         outputs=tuple(describe_outputs(task, models[0])),
         confusion=describe_confusion(task, models[0]),
         videos=tuple(describe_videos(task, models[0], inputs.record)),
@@ -130,28 +138,12 @@ def write_frame_report(inputs: ReportInputs, out: Path) -> tuple[FrameReport, Pa
     return report, out / f"{task.name}.html"
 
 
-def _score_models(inputs: ReportInputs, chosen: Sequence[TrackSubject], behind_last: BehindLast) -> list[ScoredModel]:
-    """Return the models that have predictions of the chosen videos, the reported one first."""
-    models = []
-    for each in inputs.sets:
-        videos = chosen if each is inputs.sets[0] else choose_for_member(inputs.record, each.name, chosen)
-        if inputs.split is None:
-            _, videos = split_trained(each.trained, videos)
-        scored = score_model(each, inputs.labels, videos, behind_last)
-        if scored is not None:
-            models.append(scored)
-    return models
+def _describe_fit(inputs: ReportInputs, chosen: ChosenVideos) -> tuple[str, ...]:
+    return () if inputs.record is None or not chosen.subjects else tuple(describe_fit(inputs.record, chosen.subjects))
 
 
-def _describe_model(task: FrameLabelTask, model: ScoredModel) -> ReportedModel:
-    return ReportedModel(
-        name=model.name,
-        digest=model.digest,
-        videos=len(model.videos),
-        frames=model.frames(task),
-        scores={name: scored.score.value for name, scored in model.scores.items()},
-        intervals={name: scored.interval.as_list() for name, scored in model.scores.items()},
-    )
+def _describe_absent(inputs: ReportInputs) -> list[str]:
+    return [f"{name} does not stand in the table: its predictions are not in the folder" for name in inputs.absent]
 
 
 def _render(
@@ -234,17 +226,22 @@ def summarize(report: FrameReport, task: FrameLabelTask) -> list[str]:
     """Return the lines that the command prints."""
     lines = [_describe_chosen(report), f"{'':<24}{'videos':>8}{'frames':>12}{task.metric:>12}"]
     lines += [_summarize_model(model, task) for model in report.models]
-    if report.test_models:
-        lines.append("the test set:")
+    lines += [f"  {sentence}" for sentence in (*report.fit, *report.notes)]
+    if report.test_chosen:
+        lines.append(f"the test set: {report.test_chosen}")
         lines += [_summarize_model(model, task) for model in report.test_models]
+        lines += [f"  {sentence}" for sentence in (*report.test_fit, *report.test_notes)]
     return lines
 
 
 def _describe_chosen(report: FrameReport) -> str:
     """Return which set is scored, and how many of its videos the model was trained on."""
-    trained = "" if report.trained_on else "; the model was trained on none of them"
+    trained = ""
     if report.trained_on is None:
         trained = "; its predictions do not say which videos the model was trained on"
+    elif not report.trained_on and not report.learned:
+        whom = "members that answer were" if report.fit else "model was"
+        trained = f"; the {whom} trained on none of them"
     return f"{report.name} on {count_chosen(len(report.videos), report.chosen)}{trained}"
 
 
