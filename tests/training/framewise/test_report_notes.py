@@ -150,6 +150,26 @@ def test_an_ensemble_tells_of_related_people_when_it_is_written(
     ) in capsys.readouterr().out
 
 
+def test_an_ensemble_tells_of_videos_that_it_does_not_score_when_it_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    label(tmp_path, v="validation", w="validation", s="test", t="test")
+    write_model(tmp_path / "P", "a", "va", ["v", "s", "t"])
+    learn(tmp_path, "a", "t")
+    plan = write_plan(tmp_path / "plan.yaml", "va", ["a"])
+    run_plan(tmp_path, plan)
+    printed = capsys.readouterr()
+    assert f"1 labelled video has no predictions of any member: {SOURCE}/w" in printed.err
+    learned = f"not scored, as every member that answers was trained on it: {SOURCE}/t"
+    assert f"1 video of the set test is {learned}" in printed.out
+    shutil.rmtree(tmp_path / "P/together")
+    learn(tmp_path, "a", "s", "t")
+    run_plan(tmp_path, plan)
+    assert f"2 videos of the set test are not scored, as every member that answers was trained on them: {SOURCE}/s" in (
+        capsys.readouterr().out
+    )
+
+
 def test_what_is_left_out_and_what_was_learned_do_not_contradict(tmp_path: Path, reports: Reports) -> None:
     label(tmp_path, u="validation", v="validation", w="validation")
     write_model(tmp_path / "P", "a", "va", ["u", "v", "w"])

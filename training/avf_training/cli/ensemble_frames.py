@@ -1,6 +1,7 @@
 """avf-train ensemble-frames: predictions of several models for frames become one, as a plan says."""
 
 import argparse
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from avf_training.cli.options import require_files
 if TYPE_CHECKING:
     from avf_training.framewise.combination.record import EnsembleRecord
 
+log = logging.getLogger(__name__)
 _LONG_GAP_S = 1.0  # that is told
 _DETAILS = """\
 The plan names the members, who answers which video (folds, scenes), the smoothing, and the method: mean, vote,
@@ -63,9 +65,13 @@ def _run(options: argparse.Namespace) -> int:
     from avf_training.framewise.combination.run import EnsembleRun
     from avf_training.framewise.combination.write import write_ensemble
     from avf_training.framewise.tracks.frame_rates import warn_of_rates_together
+    from avf_training.framewise.tracks.identity import name_some
 
     plan = load_plan(options.plan)
     run = EnsembleRun(plan, options.plan.parent, options.predictions, options.labels)
+    if run.unpredicted:
+        count, verb = count_noun(len(run.unpredicted), "labelled video"), "has" if len(run.unpredicted) == 1 else "have"
+        log.warning("%s %s no predictions of any member: %s", count, verb, name_some(run.unpredicted))
     with warn_of_rates_together(), progress_line() as show:
         record = write_ensemble(
             run, options.out, lambda what, number, count: show(f"{what}: video {number} of {count}")
@@ -114,15 +120,23 @@ def _describe(record: "EnsembleRecord", out: Path) -> list[str]:
 
 
 def _describe_test(record: "EnsembleRecord") -> list[str]:
-    """Return the lines of the set test; none where no video of it is scored."""
+    """Return the lines of the set test; none where no video of it is labelled."""
+    from avf_training.framewise.tracks.identity import name_some
+
     videos = sum(video.is_test for video in record.videos)
+    seen = [video.subject for video in record.videos if video.split == "test" and not video.scored]
+    learned = []
+    if seen:
+        count, verb = count_noun(len(seen), "video"), "is" if len(seen) == 1 else "are"
+        why = f"{record.learners} was trained on {'it' if len(seen) == 1 else 'them'}"
+        learned = [f"{count} of the set test {verb} not scored, as {why}: {name_some(seen)}"]
     if not videos:
-        return []
+        return learned
     lines = ["the set test, on which nothing is chosen or fitted:"]
     for member in record.members:
         scores = f"{_format(member.test_scores):>9}{_format(member.smoothed_test_scores):>10}"
         lines.append(f"{member.name:<32}{member.test_videos:>8}{scores}")
-    return [*lines, f"{record.name:<32}{videos:>8}{_format(record.test_scores):>9}"]
+    return [*lines, f"{record.name:<32}{videos:>8}{_format(record.test_scores):>9}", *learned]
 
 
 def _format(scores: Any) -> str:

@@ -2,10 +2,9 @@
 
 from collections.abc import Collection
 
+from avf_training.framewise.combination.plan import FITTED_METHODS
 from avf_training.framewise.combination.record import EnsembleRecord
 from avf_training.framewise.tracks.identity import TrackSubject
-
-_FITTED = ("dirichlet", "forest")  # methods that fit something
 
 
 def describe_fit(record: EnsembleRecord, scored: Collection[TrackSubject]) -> list[str]:
@@ -23,7 +22,7 @@ def describe_fit(record: EnsembleRecord, scored: Collection[TrackSubject]) -> li
         sentences.append(_describe_forests(record, these))
     if not sentences:
         sentences.append("Nothing of the ensemble was chosen or fitted on these videos.")
-    below = [member.name for member in record.members if member.settings.get("method") in _FITTED]
+    below = [member.name for member in record.members if member.settings.get("method") in FITTED_METHODS]
     if below:
         names, verb = ", ".join(below), "is an ensemble" if len(below) == 1 else "are ensembles"
         sentences.append(f"The member{'s' if len(below) > 1 else ''} {names} {verb} with fits of their own, on videos "

@@ -19,6 +19,7 @@ SCHEMA = "avf-foundry frame ensemble plan"
 VERSION = 1
 TimeAxis = Literal["frames", "hundredths"]
 MethodName = Literal["mean", "vote", "dirichlet", "forest"]
+FITTED_METHODS = ("dirichlet", "forest")  # which need the answers of every member
 TieRule = Literal["mean_probability", "lowest", "first_model", "off", "on"]
 _TIES = {"expr": ("mean_probability", "lowest", "first_model"), "au": ("mean_probability", "off", "on")}
 
@@ -192,7 +193,7 @@ class EnsemblePlan:
                 f"method: ties {self.method.ties} are not of {self.task}; take {', '.join(_TIES.get(self.task, ()))}",
             ),
             (
-                kind in ("dirichlet", "forest") and split,
+                kind in FITTED_METHODS and split,
                 f"method: {kind} needs every member on every video, so none of a fold or scene; make an ensemble "
                 "of those first, and name it as a member",
             ),

@@ -11,7 +11,7 @@ from avf_shards.schema.versions import stamp
 from avf_shards.settings.config import bind
 from avf_shards.system.durable_io import replace_file
 
-from avf_training.framewise.combination.plan import EnsemblePlan
+from avf_training.framewise.combination.plan import FITTED_METHODS, EnsemblePlan
 from avf_training.framewise.json_records import add_remedy, bind_json_record
 from avf_training.framewise.tracks.identity import TrackSubject
 
@@ -112,6 +112,12 @@ class EnsembleRecord:
     scores: Mapping[str, Any]
     test_frames: int  # valid labels of the scored videos of the set test
     test_scores: Mapping[str, Any]  # of these; nothing was chosen or fitted on them
+
+    @property
+    def learners(self) -> str:
+        """Return who was trained on a video that is not scored for it, in words."""
+        is_fitted = self.plan["method"]["kind"] in FITTED_METHODS
+        return "some member" if is_fitted else "every member that answers"
 
 
 def write_record(folder: Path, record: EnsembleRecord) -> None:

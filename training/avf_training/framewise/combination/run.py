@@ -25,7 +25,7 @@ from avf_training.framewise.combination.membership import (
     gather_facts,
     has_seen,
 )
-from avf_training.framewise.combination.plan import EnsembleMember, EnsemblePlan
+from avf_training.framewise.combination.plan import FITTED_METHODS, EnsembleMember, EnsemblePlan
 from avf_training.framewise.combination.smoothing_choice import WidthChoice, list_widths, smooth_likelihoods
 from avf_training.framewise.ensemble.fold_table import read_fold_table
 from avf_training.framewise.ensemble.scenes import read_scenes
@@ -37,7 +37,7 @@ from avf_training.framewise.predictions.frame_statistics import (
     score_statistics,
 )
 from avf_training.framewise.predictions.prediction_set import read_prediction_set
-from avf_training.framewise.predictions.truth_join import read_labels
+from avf_training.framewise.predictions.truth_join import match_frames, read_labels
 from avf_training.framewise.tracks.feature_track import FeatureTrack
 from avf_training.framewise.tracks.frame_rates import check_same_rate
 
@@ -85,6 +85,7 @@ class EnsembleRun:
             folds = table.fold_of()
         scenes = None if plan.scenes is None else read_scenes(plan_folder / plan.scenes)
         subjects = sorted({subject for member in self.members for subject in member.tracks})
+        self.unpredicted = sorted(truth.keys() - {*subjects})  # labelled persons of videos that no member predicts
         facts = gather_facts(subjects, truth, folds, scenes)
         self.videos = [self._plan_video(each) for each in facts]
         self._refuse_what_cannot_be_chosen(labels)
@@ -111,7 +112,7 @@ class EnsembleRun:
 
     @property
     def _is_fitted(self) -> bool:
-        return self.plan.method.kind in ("dirichlet", "forest")
+        return self.plan.method.kind in FITTED_METHODS
 
     @cached_property
     def development(self) -> list[PlannedVideo]:
@@ -188,11 +189,9 @@ class EnsembleRun:
         labels = video.facts.labels
         assert labels is not None, "only labelled videos are scored"
         check_same_rate(f"labels of {labels.subject}", labels.fps, "its predictions", aligned.fps)
-        values_NK = labels.values_NK
-        if self.plan.protocol == "authors_code" and video.is_development:
-            values_NK = np.where((labels.frames_N > aligned.frames_N[-1])[:, None], np.float32(np.nan), values_NK)
-        rows_N = np.searchsorted(aligned.frames_N, labels.frames_N, side="right") - 1
-        return values_NK, np.maximum(0, rows_N)
+        leaves_out = self.plan.protocol == "authors_code" and video.is_development
+        matched = match_frames(labels, aligned.frames_N, "leave_out" if leaves_out else "repeat")
+        return np.where(matched.left_out_N[:, None], np.float32(np.nan), labels.values_NK), matched.rows_N
 
     def choose_width(self, on_video: OnVideo) -> WidthChoice:
         """Return the width of smoothing; of several, the best in development, of equal ones the narrowest.

@@ -5,9 +5,9 @@ from itertools import combinations
 
 from avf_training.distributed.environment import log_of_rank_0
 from avf_training.framewise.labels.label_track import LabelTrack
+from avf_training.framewise.tracks.identity import name_some
 
 log = log_of_rank_0(__name__)
-_MOST_NAMED = 5  # in one sentence
 
 
 def names_in(labels: Iterable[LabelTrack]) -> set[str]:
@@ -28,10 +28,8 @@ def warn_of_shared(names_of: Mapping[str, set[str]]) -> list[str]:
     for first, second in combinations(names_of, 2):
         shared = sorted(names_of[first] & names_of[second])
         if shared:
-            more = f" and {len(shared) - _MOST_NAMED} more" if len(shared) > _MOST_NAMED else ""
             noun = "person or media file" if len(shared) == 1 else "persons or media files"
-            named = ", ".join(shared[:_MOST_NAMED])
-            sentences.append(f"{len(shared):,} {noun} in {first} and in {second}: {named}{more}")
+            sentences.append(f"{len(shared):,} {noun} in {first} and in {second}: {name_some(shared)}")
     for sentence in sentences:
         log.warning("%s", sentence)
     return sentences

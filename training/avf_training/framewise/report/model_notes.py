@@ -8,8 +8,8 @@ from avf_shards.text import count_noun
 from avf_training.framewise.combination.record import EnsembleRecord
 from avf_training.framewise.labels.trained_videos import split_trained
 from avf_training.framewise.predictions.prediction_set import PredictionSet
-from avf_training.framewise.report.video_choice import LabelsOfVideos, count_related, count_sets, name_some
-from avf_training.framewise.tracks.identity import TrackSubject
+from avf_training.framewise.report.video_choice import LabelsOfVideos, count_related, count_sets
+from avf_training.framewise.tracks.identity import TrackSubject, name_some
 
 
 @dataclass(frozen=True, kw_only=True)

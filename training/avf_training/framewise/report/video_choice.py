@@ -10,10 +10,9 @@ from avf_shards.errors import UserError
 from avf_training.framewise.combination.record import EnsembleRecord
 from avf_training.framewise.labels.label_track import LabelTrack, SplitName
 from avf_training.framewise.labels.trained_videos import TrainedVideos, split_trained
-from avf_training.framewise.tracks.identity import TrackSubject
+from avf_training.framewise.tracks.identity import TrackSubject, name_some
 
 LabelsOfVideos = Mapping[TrackSubject, LabelTrack]
-_MAX_NAMED = 5  # videos in one sentence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +34,7 @@ class ReportedTraining:
     @property
     def whom(self) -> str:
         """Return who was trained on a video that counts as learned, in words."""
-        if self.record is None:
-            return "the model"
-        is_fitted = self.record.plan["method"]["kind"] in ("dirichlet", "forest")
-        return "some member" if is_fitted else "every member that answers"
+        return "the model" if self.record is None else self.record.learners
 
     def count_trained(self, chosen: Collection[TrackSubject]) -> int | None:
         """Return how many videos the model, or the members that answer, were trained on; None where nothing says it."""
@@ -63,12 +59,6 @@ class ReportedTraining:
 def count_related(trained: TrainedVideos | None, labels: LabelsOfVideos, chosen: Collection[TrackSubject]) -> int:
     """Return how many videos are of a person or file of which a model was trained on another video."""
     return 0 if trained is None else sum(trained.related(subject, labels[subject]) for subject in chosen)
-
-
-def name_some(subjects: Sequence[TrackSubject]) -> str:
-    """Return the names of the first videos, and how many more there are."""
-    more = f" and {len(subjects) - _MAX_NAMED:,} more" if len(subjects) > _MAX_NAMED else ""
-    return f"{', '.join(map(str, subjects[:_MAX_NAMED]))}{more}"
 
 
 def choose_videos(

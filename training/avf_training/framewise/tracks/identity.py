@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+_MAX_NAMED = 5  # persons or videos in one sentence
 TRAINED_VIDEOS = "trained_videos.json"
 """Name of the file that says which videos a model was trained on; beside weights it is no part of their digest."""
 
@@ -45,3 +46,9 @@ class TrackSubject:
     def __str__(self) -> str:
         person = f", person {self.person + 1}" if self.person else ""
         return f"{self.source}/{self.video_id}{person}"
+
+
+def name_some(subjects: Sequence[object]) -> str:
+    """Return the names of the first persons or videos, and how many more there are."""
+    more = f" and {len(subjects) - _MAX_NAMED:,} more" if len(subjects) > _MAX_NAMED else ""
+    return f"{', '.join(map(str, subjects[:_MAX_NAMED]))}{more}"
