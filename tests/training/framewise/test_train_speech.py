@@ -218,6 +218,18 @@ def test_a_run_learns_and_its_best_model_is_an_extractor(
     assert "holds a run with other settings" in capsys.readouterr().err
 
 
+def test_a_training_that_diverged_is_not_called_constant_labels(
+    lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--set", "trained_layers=1", "--set", "rate=1e35"]
+    assert train(lab, tmp_path / "few", *words, "--set", "steps=2") == 2
+    errors = capsys.readouterr().err
+    assert "no epoch has a validation score: predictions are nan or infinite, so the training has diverged" in errors
+    assert "constant" not in errors
+    assert train(lab, tmp_path / "many", *words, "--set", "steps=9", "--set", "nonfinite_limit=3") == 2
+    assert "3 steps in a row have no finite loss, up to step 3: the training has diverged" in capsys.readouterr().err
+
+
 def test_a_run_that_was_killed_goes_on_with_the_same_bits(
     lab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,10 +66,16 @@ def set_training(model: SpeechModel, open_layers: int) -> None:
 
 @torch.no_grad()
 def score_windows(model: SpeechModel, loader: SpeechLoader, options: ProtocolOptions) -> dict[str, float]:
-    """Return the scores of a set: over all steps of all its windows together, as the SUN team's table has them."""
+    """Return the scores of a set: over all steps of all its windows together, as the SUN team's table has them.
+
+    None is defined, and all are nan, where an output is nan or infinite.
+    """
     affect, affect_truth, labels, label_truth = [], [], [], []
+    is_finite = True
     for batch in loader.batches():
         output: SpeechOutput = model(normalize_wave(batch.wave_BN))
+        outputs = (output.valence_arousal_BS2, output.expressions_BW8)
+        is_finite &= all(bool(each.isfinite().all()) for each in outputs if each is not None)
         if output.valence_arousal_BS2 is not None:
             affect.append(output.valence_arousal_BS2.double().cpu().numpy().reshape(-1, 2))
             affect_truth.append(batch.affect_BS2.double().cpu().numpy().reshape(-1, 2))
@@ -88,4 +94,16 @@ def score_windows(model: SpeechModel, loader: SpeechLoader, options: ProtocolOpt
             score_expressions(np.concatenate(label_truth), np.concatenate(labels)).mean.value or 0
         )
     chosen = [scores[name] for name in ("mean CCC", "macro F1") if name in scores]
-    return {SCORE: float(np.mean(chosen)), **scores}
+    scores = {SCORE: float(np.mean(chosen)), **scores}
+    return scores if is_finite else dict.fromkeys(scores, float("nan"))
+
+
+@torch.no_grad()
+def has_finite_outputs(model: SpeechModel, loader: SpeechLoader) -> bool:
+    """Return whether a model in eval mode gives numbers alone for the windows of a set, neither nan nor infinity."""
+    for batch in loader.batches():
+        output: SpeechOutput = model(normalize_wave(batch.wave_BN))
+        for each in (output.valence_arousal_BS2, output.expressions_BW8):
+            if each is not None and not each.isfinite().all():
+                return False
+    return True

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from avf_shards.errors import FaultError, UserError
+from avf_shards.errors import UserError
 from avf_shards.schema.fields import Fields
 from avf_shards.schema.versions import stamp
 from avf_shards.system import durable_io
@@ -30,7 +30,13 @@ from avf_training.framewise.models.speech_encoder import PDEM
 from avf_training.framewise.protocol import list_differences
 from avf_training.framewise.speech.speech_batches import SpeechBatch, SpeechLoader
 from avf_training.framewise.speech.speech_files import make_speech_model, save_speech_model
-from avf_training.framewise.speech.speech_objective import SCORE, score_windows, set_training, speech_forward
+from avf_training.framewise.speech.speech_objective import (
+    SCORE,
+    has_finite_outputs,
+    score_windows,
+    set_training,
+    speech_forward,
+)
 from avf_training.framewise.speech.speech_recipe import FREE, SpeechRecipe
 from avf_training.framewise.speech.voice_windows import VoiceData, VoiceSets, list_voice_windows
 from avf_training.framewise.speech.wave_store import WaveStore
@@ -51,6 +57,7 @@ from avf_training.trainer.train_step import TrainStep
 from avf_training.trainer.trainer import RunLengths, Trainer
 
 _REMEDY = "where RUN is one of train-speech, remove this file and run the same command again, which writes it anew"
+_DIVERGED_REMEDY = "take a lower rate or a smaller clip_norm, in another folder"
 SCORES = ("mean CCC", "macro F1")  # of results, by what the run learns
 STAGE = "train-speech"  # in run.json, and the command that made the run
 BEST, WAVES = "best", "waves"
@@ -183,9 +190,12 @@ class SpeechRun:
             metrics, board, cost, log_every=self.recipe.log_every, evaluate=evaluate, eval_every=self.every
         )
 
-        def diverged(step: int, batches: object) -> FaultError:
+        def diverged(step: int, batches: object) -> UserError:
             limit = self.recipe.nonfinite_limit
-            return FaultError(f"{out}: {limit} steps in a row have no finite loss, up to step {step}")
+            return UserError(
+                f"{out}: {limit} steps in a row have no finite loss, up to step {step}: the training has diverged; "
+                f"{_DIVERGED_REMEDY}"
+            )
 
         early_end = EarlyEnd(
             metric=f"validation {SCORE}",
@@ -218,7 +228,10 @@ class SpeechRun:
         """Write RUN/result.json, and return its path. Raises UserError where no epoch has a score."""
         best = _best_row(out)
         if best is None:
-            raise UserError(f"{out}: no epoch has a validation score: labels or predictions of validation are constant")
+            reason = "labels of validation are constant, or there is none"
+            if not has_finite_outputs(self.model.eval(), self.validation):
+                reason = f"predictions are nan or infinite, so the training has diverged; {_DIVERGED_REMEDY}"
+            raise UserError(f"{out}: no epoch has a validation score: {reason}")
         _remove_others(out / BEST, best)
         copy_trained_videos(out, out / BEST / _folder_name(best["step"]))
         differences = [
