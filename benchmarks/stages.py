@@ -13,7 +13,7 @@ import numpy as np
 from avf_curation.demo.video import HEIGHT, WIDTH, ShotScript, shot_frames
 from avf_curation.detectors.detector_set import BackendSelection, Detectors
 from avf_curation.detectors.librosa_split import split_silence
-from avf_curation.detectors.sync_head_file import PACKAGED_HEAD
+from avf_curation.detectors.shipped_weights import SYNC_HEAD
 from avf_curation.detectors.weights import KNOWN
 from avf_curation.media.decode import MediaFile
 from avf_curation.media.types import AudioTrack, VideoTrack
@@ -96,7 +96,7 @@ def _rows(path: Path) -> list[list[str]]:
     rows = [["stage", "core-seconds", "target"]]
     rows += [[name, f"{value:.3f}", ""] for name, value in parts.items()]
     rows.append(["**scenes + faces + silence + quality + envelope**", f"**{sum(parts.values()):.3f}**", "0.5"])
-    learned = Detectors(BackendSelection(track="dlib", sync="learned", weights={"sync_head": PACKAGED_HEAD}))
+    learned = Detectors(BackendSelection(track="dlib", sync="learned", weights={"sync_head": SYNC_HEAD.path}))
     learned_s = cpu_s(lambda: refining.score_sync(crops, track, samples, settings.sync, learned), 5)
     rows.append(["sync: learned network, with the envelope in it", f"{learned_s:.3f}", ""])
     second = cpu_s(

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from avf_curation.detectors.detector_set import Detectors, resolve_backends
-from avf_curation.detectors.retinaface import RetinaFaceDetector, resnet50
+from avf_curation.detectors.retinaface import RetinaFaceDetector
+from avf_curation.detectors.retinaface_network import resnet50
 from avf_curation.detectors.weights import pull_weights
 from avf_curation.media.decode import MediaFile
 from avf_curation.media.frame_converter import FrameConverter

@@ -10,9 +10,8 @@ from avf_curation.detectors.retinaface import (
     Architecture,
     RetinaFaceDetections,
     RetinaFaceDetector,
-    RetinaFaceMobileNet,
-    resnet50,
 )
+from avf_curation.detectors.retinaface_network import mobilenet, resnet50
 from avf_curation.detectors.syncnet import SyncNetScorer, formula_weights
 from avf_curation.media.types import Bytes
 from torch import Tensor, nn
@@ -46,7 +45,7 @@ def _attempt(label: Row, make: Callable[[], Row]) -> Row:
 
 
 def _face_row(architecture: Architecture, settings: Settings) -> Row:
-    weights = _draw_weights(RetinaFaceMobileNet() if architecture == "mobilenet" else resnet50())
+    weights = _draw_weights(mobilenet() if architecture == "mobilenet" else resnet50())
     on_cpu, on_device = (RetinaFaceDetector(architecture, weights, device) for device in ("cpu", settings.device))
     compared = _frames(2 if settings.tiny else 8)
     threshold = _choose_threshold(on_cpu, compared)

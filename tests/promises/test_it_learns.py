@@ -34,10 +34,12 @@ def test_each_training_stage_improves_results_on_unseen_people(tmp_path: Path, m
         argv = [stage, *datasets, "--shards", "lab/shards", "--recipe", "nano", "--out", out, *sets, *options]
         assert main(argv) == 0
         last = json.loads((tmp_path / out / "result.json").read_text())["protocols"]["last"]
-        return float(last["scores"]["UAR"]["value"]) if "scores" in last else 0.0
+        return float(last["scores"]["AUC"]["value"]) if "scores" in last else 0.0
 
     alone = run("finetune", "alone")
     run("posttrain", "psi")
     after = run("finetune", "after", "--model", "psi")
-    # How far it gets depends on how the processor rounds; docs/benchmarks.md has the level over three seeds.
-    assert after > alone + 0.3, (alone, after)
+    # By chance 0.5. A model that reads the face alone, or the voice alone, confuses the four feelings in pairs and has
+    # 0.83 and half of its answers right; whether it comes to read both depends on how the processor rounds, so its
+    # answers are no measure. docs/benchmarks.md has the level over three seeds.
+    assert after > 0.7 > alone, (alone, after)

@@ -13,7 +13,7 @@ import ray
 import torch
 from avf_curation.demo.video import ShotScript, VideoScript, encode_video
 from avf_curation.detectors.detector_set import BackendSelection
-from avf_curation.detectors.retinaface import resnet50
+from avf_curation.detectors.retinaface_network import resnet50
 from avf_curation.detectors.syncnet import formula_tensor, formula_weights
 from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.ray_pool import ActorPool

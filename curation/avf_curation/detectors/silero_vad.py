@@ -1,26 +1,21 @@
-"""Silero VAD (MIT): how probable speech is in each 32 ms of sound. The weights are in the package silero-vad.
+"""Silero VAD (MIT): how probable speech is in each 32 ms of sound. The weights come with the program.
 
-The arithmetic is that of the package's own network, to 1e-5, and a test compares the two. It is in numpy: the embedded
-backends need no torch, which takes six times as long, nor OpenCV's network, which takes ten times as long. The package
-has two sets of weights of this network; its safetensors file is the one that numpy can read. A spectrum by
+The arithmetic is that of the network in the package silero-vad, to 1e-5, and a test compares the two. It is in numpy:
+the embedded backends need no torch, which takes six times as long, nor OpenCV's network, which takes ten times as long.
+The package has two sets of weights of this network; its safetensors file is the one that numpy can read. A spectrum by
 convolution, four convolutions and an LSTM cell; only the cell knows what came before a window.
 """
 
-import importlib.util
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from avf_shards.errors import UserError
-from avf_shards.format.tar import sha256_file
 from avf_shards.timeline import SAMPLES_PER_FRAME
 
+from avf_curation.detectors.shipped_weights import SILERO
 from avf_curation.detectors.weights import read_weights
 from avf_curation.media.types import FULL_SCALE, Samples
 
-SILERO_PACKAGE = "silero-vad==6.2.3"
-SILERO_SHA256 = "c59271c284ae9c8335d795d60e0bfdb71aaaceec578d9bd9ffc1b8153c319ea1"  # of the weight file of that version
 WINDOW = 512  # samples, 32 ms at 16 kHz
 _CONTEXT = 64  # samples of the window before that the network sees too
 _REFLECTED = 64  # samples that are mirrored after the window
@@ -32,26 +27,6 @@ _PART = 256  # windows that are calculated at a time: sound of 8 s, so that memo
 LEAST_PROBABILITY = 0.5  # of speech, as the authors of the network have it
 
 Floats = npt.NDArray[np.float32]
-
-
-@cache
-def find_silero_weights() -> Path | None:
-    """Return the weight file in the installed package, without importing the package; None where it is not there.
-
-    Raises UserError for another file than that of the version that was measured.
-    """
-    spec = importlib.util.find_spec("silero_vad")
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        path = Path(folder) / "data" / "silero_vad_16k.safetensors"
-        if path.is_file():
-            digest = sha256_file(path)
-            if digest != SILERO_SHA256:
-                raise UserError(
-                    f"{path}: has SHA-256 {digest[:16]}..., but {SILERO_SHA256[:16]}... is that of the version whose "
-                    f"scores the thresholds hold for; get it with pip install {SILERO_PACKAGE}"
-                )
-            return path
-    return None
 
 
 class SileroVad:
@@ -70,15 +45,9 @@ class SileroVad:
         self._last_U, self._last_bias = weights["final_conv.weight"][0, :, 0].copy(), weights["final_conv.bias"]
 
     @classmethod
-    def from_package(cls, digest: str = SILERO_SHA256) -> "SileroVad":
-        """Load the network of the installed package.
-
-        Raises UserError where it is not installed, or has another digest.
-        """
-        path = find_silero_weights()
-        if path is None:
-            raise UserError(f"this run measures with Silero, which is not installed here: pip install {SILERO_PACKAGE}")
-        return cls(path, digest)
+    def shipped(cls, digest: str = SILERO.sha256) -> "SileroVad":
+        """Load the network that comes with the program. Raises ReplacedWeightsError where it has another digest."""
+        return cls(SILERO.path, digest)
 
     def find_speech(self, samples: Samples) -> npt.NDArray[np.bool_]:
         """Return whether each frame at 25 fps is speech, (frames,): the window at its middle is probably speech."""

@@ -19,9 +19,6 @@ from avf_shards.system import durable_io
 from avf_curation.detectors.weights import read_weights
 
 HEAD_FILE = "sync_head.safetensors"  # in the weights folder
-PACKAGED_HEAD = Path(__file__).with_name(HEAD_FILE)
-"""The network that the package ships, which is trained on GRID (docs/howto/calibrate.md)."""
-PACKAGED_SHA256 = "d0a3154f0376330341a91466adccc43aad675107771429247a3f581a6ed10f4d"
 CARD_KEY = "sync_head"  # key of the metadata
 _MAX_BYTES = 1_000_000  # a file has about 160 kB
 _UNITS = (1e-3, 1e4)  # least and largest unit: leads are in robust standard deviations, and most are 0.1 to 20

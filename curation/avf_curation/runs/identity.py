@@ -30,23 +30,22 @@ PACKAGES = (
     "av",
     "avf-foundry",
     "dlib-bin",
-    "librosa",
     "numpy",
     "opencv-python-headless",
-    "retinaface-pytorch",
-    "scenedetect",
+    "scenedetect-headless",
     "scipy",
     "soundfile",
-    "torch",
-    "torchvision",
 )
 
 PICTURE_PACKAGES = ("pillow", "simplejpeg")  # of runs of pictures, in addition
+TORCH_PACKAGES = ("torch", "torchvision")  # of runs with a network that torch calculates, in addition
+_TORCH_NETWORKS = frozenset({"retinaface", "syncnet", "lr_asd"})
 
 
 def run_identity(recipe: Recipe, backends: BackendSelection, sources: list[str], device: str = "cpu") -> RunIdentity:
     """Return the identity of a run with these settings."""
-    packages = PACKAGES if recipe.content == "clips" else (*PACKAGES, *PICTURE_PACKAGES)
+    packages = [*PACKAGES, *(PICTURE_PACKAGES if recipe.content == "pictures" else ())]
+    packages += TORCH_PACKAGES if _TORCH_NETWORKS & backends.weights.keys() else ()
     values: dict[str, Any] = {
         "settings": recipe.values,
         "backends": backends.names(),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO, TypeVar
 
 from avf_shards.cli.logging_setup import add_logging_options, count_verbose, setup_logging
+from avf_shards.cli.missing_package import DISTRIBUTION, describe_missing_package
 from avf_shards.cli.standard_output import ClosedOutputError, check_output, flush_output
 from avf_shards.errors import FaultError, UserError
 from avf_shards.system.durable_io import AlreadyExistsError
@@ -19,7 +20,6 @@ from avf_shards.system.named_writes import write_text
 from avf_shards.system.own_files import OwnFile, read_json_value, require_replaceable
 from avf_shards.text import printable, printable_json, printable_lines
 
-DISTRIBUTION = "avf-foundry"
 _Check = TypeVar("_Check", bound=Callable[[str], Any])
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 EXIT_STATUS = """\
@@ -156,7 +156,7 @@ def run_command(
         except OSError as error:
             parser.exit(2, f"{parser.prog}: {_describe_os_error(error)}\n")
         with setup_logging(parser.prog, options):
-            return _run_parsed(options, getattr(options, "stopped", stopped), run)
+            return _run_parsed(parser.prog, options, getattr(options, "stopped", stopped), run)
 
 
 def _parse_arguments(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -169,7 +169,9 @@ def _parse_arguments(parser: argparse.ArgumentParser, arguments: Sequence[str] |
     return options
 
 
-def _run_parsed(options: argparse.Namespace, stopped: str, run: Callable[[argparse.Namespace], int]) -> int:
+def _run_parsed(
+    program: str, options: argparse.Namespace, stopped: str, run: Callable[[argparse.Namespace], int]
+) -> int:
     """Run the subcommand, write its error as a message, and return the exit status."""
     log = logging.getLogger(options.run.__module__)
     status = 0
@@ -191,6 +193,12 @@ def _run_parsed(options: argparse.Namespace, stopped: str, run: Callable[[argpar
         return 2
     except ClosedOutputError:
         return status
+    except ModuleNotFoundError as error:
+        sentence = describe_missing_package(program, error)
+        if sentence is None:
+            raise
+        log.error("%s", sentence)
+        return 2
     except OSError as error:
         log.error("%s", _describe_os_error(error))
         return 2

