@@ -41,6 +41,7 @@ OTHERS = (
     "install",
     "mkdir",
     "openssl",
+    "pip",
     "sudo",
     "eval",
     "export",
