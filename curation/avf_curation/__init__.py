@@ -2,15 +2,15 @@
 
 The Python API of what the command `avf-curate run` does:
 
-    from pathlib import Path
-    from avf_curation import RunOptions, curate, load_recipe, resolve_backends
+    import avf_curation
 
-    recipe = load_recipe(None, ["sync.min_confidence=4"])
-    backends = resolve_backends(recipe, Path("weights"))
-    run = curate(recipe, backends, {"interviews": Path("interviews")}, Path("run"), RunOptions(engine="inline"))
-    decisions = run.ledger()
+    run = avf_curation.run({"interviews": "interviews"}, out="run", recipe={"sync": {"min_confidence": 4}})
+    print(run)  # kept, rejected and failed, as `avf-curate audit` prints it
+    keys = [clip.key for clip in run.clips()]
+    shards = run.pack("shards")
 
-The names are imported when they are first used, because some of them need packages that take a second to import.
+`curate` is the same with every option of a cluster. The names are imported when they are first used, because some of
+them need packages that take a second to import.
 """
 
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from avf_shards import import_at_first_use
 
 if TYPE_CHECKING:
+    from avf_curation.api import CuratedClip, CurationRun, run
     from avf_curation.console.progress_bar import clip_display
     from avf_curation.detectors.detector_set import BackendSelection, resolve_backends
     from avf_curation.execution.cluster import ClusterConfig
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = [
     "BackendSelection",
     "ClusterConfig",
+    "CuratedClip",
+    "CurationRun",
     "InfrastructureError",
     "PipelineStages",
     "Progress",
@@ -46,12 +49,15 @@ __all__ = [
     "holds_video",
     "load_recipe",
     "resolve_backends",
+    "run",
     "run_status",
 ]
 
 _MODULES = {
     "BackendSelection": "detectors.detector_set",
     "ClusterConfig": "execution.cluster",
+    "CuratedClip": "api",
+    "CurationRun": "api",
     "InfrastructureError": "pipeline.failures",
     "PipelineStages": "execution.worker",
     "Progress": "runs.progress",
@@ -65,6 +71,7 @@ _MODULES = {
     "holds_video": "sources.media_names",
     "load_recipe": "recipe",
     "resolve_backends": "detectors.detector_set",
+    "run": "api",
     "run_status": "runs.status",
 }
 

@@ -41,9 +41,14 @@ _STAGE_TITLES = {
 
 
 class ProgressBar:
-    """A progress bar on a terminal, a log message every 15 s elsewhere. Call it with each Progress."""
+    """A progress bar on a terminal, a line every 15 s elsewhere. Call it with each Progress."""
 
-    def __init__(self) -> None:
+    def __init__(self, write: Callable[[str], None] | None = None) -> None:
+        """Draw nothing yet.
+
+        write: takes each line; None logs it.
+        """
+        self._write = write or (lambda line: _LOG.info("%s", line))
         self._live = draws_progress()
         self._start_s = self._logged_s = time.monotonic()
         self._first: Progress | None = None
@@ -85,7 +90,7 @@ class ProgressBar:
         assert self._first is not None
         new = done - self._first.videos_done - self._first.videos_in_units
         left = f"; about {format_wait(elapsed_s / new * (progress.videos - done))} left" if new and not finished else ""
-        _LOG.info("%d/%d %ss, %s%s", done, progress.videos, input_noun(progress.content), counts, left)
+        self._write(f"{done}/{progress.videos} {input_noun(progress.content)}s, {counts}{left}")
 
     def __enter__(self) -> Self:
         self._bar.start()
