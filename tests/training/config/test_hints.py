@@ -12,8 +12,7 @@ from avf_training.trainer.stream_run import run_lengths
 USUAL: dict[str, Any] = {
     "batch": 8,
     "clips": 29,
-    "steps": 100,
-    "warmup_steps": 10,
+    "lengths": (100, 10),
     "precision": Precision(compute="fp32"),
     "device_type": "cpu",
 }
@@ -27,7 +26,7 @@ USUAL: dict[str, Any] = {
         ({"batch": 1312}, ["batch 1312 takes the 29 clips of an epoch more than once"]),
         ({"batch": 1312, "noun": "picture"}, ["batch 1312 takes the 29 pictures of an epoch more than once"]),
         ({"precision": Precision(compute="fp16")}, ["--set precision.compute=fp32"]),
-        ({"warmup_steps": 100}, ["--set warmup_steps=10"]),
+        ({"lengths": (100, 100)}, ["--set warmup_steps=10"]),
     ],
 )
 def test_a_setting_that_can_hardly_be_meant_gives_a_hint(values: dict[str, Any], hints: list[str]) -> None:

@@ -29,17 +29,13 @@ class HintedRecipe(Protocol):
 def log_hints(
     recipe: HintedRecipe, *, clips: int, steps: int, warmup_steps: int, device_type: str, noun: str = "clip"
 ) -> None:
-    """Log a warning for each setting of a recipe that can hardly be meant. Arguments as of `recipe_hints`.
-
-    `noun` names what `clips` counts.
-    """
+    """Log a warning for each setting of a recipe that can hardly be meant. Arguments as of `recipe_hints`."""
     if recipe.steps is None:
         log_few_steps(recipe.epochs, steps, per_epoch=clips / recipe.batch, items=clips, noun=noun)
     for hint in recipe_hints(
         batch=recipe.batch,
         clips=clips,
-        steps=steps,
-        warmup_steps=warmup_steps,
+        lengths=(steps, warmup_steps),
         precision=recipe.precision,
         device_type=device_type,
         noun=noun,
@@ -70,8 +66,7 @@ def recipe_hints(
     *,
     batch: int,
     clips: int,
-    steps: int,
-    warmup_steps: int,
+    lengths: tuple[int, int],
     precision: Precision,
     device_type: str,
     noun: str = "clip",
@@ -81,12 +76,12 @@ def recipe_hints(
     Args:
         batch: clips of one step of all ranks.
         clips: clips of one epoch.
-        steps: length of the run.
-        warmup_steps: part of it in which the learning rate rises.
+        lengths: steps of the run, and those of them in which the learning rate rises.
         device_type: cpu or cuda.
         noun: what `clips` counts.
     """
     hints = []
+    steps, warmup_steps = lengths
     if batch >= 2 * clips:
         hints.append(
             f"batch {batch} takes the {count_noun(clips, noun)} of an epoch more than once in each step; "

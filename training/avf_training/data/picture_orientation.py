@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image
 
-Pixels = npt.NDArray[np.uint8]
+_Picture = npt.NDArray[np.uint8]
 UPRIGHT = 1
 _MARKS = (b"Exif", b"eXIf", b"iff:Orientation")  # of EXIF in a JPEG and in a PNG, and of a copy of it in XMP
 #: By EXIF's number: what a viewer does with the stored pixels (H, W, 3).
-_TURNS: Mapping[int, Callable[[Pixels], Pixels]] = {
+_TURNS: Mapping[int, Callable[[_Picture], _Picture]] = {
     2: lambda stored_HW3: stored_HW3[:, ::-1],
     3: lambda stored_HW3: stored_HW3[::-1, ::-1],
     4: lambda stored_HW3: stored_HW3[::-1],
@@ -37,6 +37,6 @@ def read_orientation(data: bytes) -> int:
     return number if isinstance(number, int) and number in _TURNS else UPRIGHT
 
 
-def turn_upright(stored_HW3: Pixels, orientation: int) -> Pixels:
+def turn_upright(stored_HW3: _Picture, orientation: int) -> _Picture:
     """Return a stored picture as a viewer shows it."""
     return np.ascontiguousarray(_TURNS[orientation](stored_HW3)) if orientation in _TURNS else stored_HW3

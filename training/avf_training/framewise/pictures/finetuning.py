@@ -97,10 +97,9 @@ def finetune_images(
         lock = until_done.enter_context(exclusive_lock(out, context.rank))
         identity = _identify(recipe, pictures, split, start) | network.describe()
         identity["stream"] = loader.stream.order.digest
-        has_begun = (out / RUN).is_file()
         freeze_identity(out, identity, context.rank, FREE)
         if context.rank == 0:
-            _write_lists(out, learned, trained, has_begun=has_begun)
+            _write_lists(out, learned, trained)
         forward = _make_forward(recipe, pictures, split, network)
         step = network.make_step(context, forward, lengths=(steps, warmup), steps_per_epoch=steps_per_epoch)
         trainer = Trainer(
@@ -237,10 +236,10 @@ def _list_trained(pictures: LabelledPictures, split: PictureSplit, start: Path |
     return own if before is None else own.add(before.videos)
 
 
-def _write_lists(out: Path, learned: LearnedClips, trained: TrainedVideos, *, has_begun: bool) -> None:
+def _write_lists(out: Path, learned: LearnedClips, trained: TrainedVideos) -> None:
     """Write what the model learns from; of a run that has begun before, nothing that its lists name is lost."""
-    if has_begun:
-        learned |= read_learned(out / LEARNED) if (out / LEARNED).is_file() else LearnedClips()
+    if (out / LEARNED).is_file():
+        learned |= read_learned(out / LEARNED)
         trained = renew_record(read_trained_videos(out), trained, out / TRAINED_VIDEOS)
     learned.write(out)
     if trained.videos:
