@@ -1,4 +1,5 @@
-"""Precision and recall of the gates on made failures, over the real clips: dissolves and wipes, and burnt-in marks.
+"""Precision and recall of the gates on made failures, over the real clips: dissolves and wipes, burnt-in marks, and
+letterboxes.
 
 A gate joins by a function in `GATES` that yields its verdicts on films of which the truth is known. Limits are set on
 one half of the clips and told on the other.
@@ -7,7 +8,9 @@ one half of the clips and told on the other.
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 from avf_curation.audit.gates import GateVerdict, Outcome, summarize_gates
+from avf_curation.detectors.blurred_bars import find_blurred_bars
 from avf_curation.detectors.burnt_in_text import find_burnt_in_text
 from avf_curation.detectors.dissolves import Dissolve, DissolveDetector
 from avf_curation.detectors.overlay import find_overlay
@@ -15,8 +18,11 @@ from avf_curation.detectors.still_text import choose_frames, count_still_letters
 from avf_curation.media import crop
 from avf_curation.media.types import Bytes
 from avf_curation.recipe import load_recipe
+from avf_curation.stages.quality import bars_in_window
+from avf_curation.stages.tracking import CropWindow
 from avf_shards.timeline import FRAMES_PER_SECOND
 
+from benchmarks.gates.bars import BARS, draw_bars
 from benchmarks.gates.footage import read_shots
 from benchmarks.gates.marks import MARKS, SCENERY, draw_mark, draw_scenery
 from benchmarks.gates.transitions import KINDS, LENGTHS, Film, make_single_shots, make_transition, shake
@@ -90,11 +96,7 @@ def judge_marks() -> Iterator[Case]:
 def _judge_span(frames_THWC: Bytes, half: int, kind: str, mark: str) -> Iterator[Case]:
     """Yield the verdicts of the four gates on marks. A mark counts for its own gate, nothing and scenery for all."""
     config = SETTINGS.quality
-    height, width = frames_THWC.shape[1:3]
-    shrink = min(1.0, config.side_px / max(height, width))
-    frames = [
-        crop.resize_grey(crop.to_grey(frame), round(width * shrink), round(height * shrink)) for frame in frames_THWC
-    ]
+    frames = _shrink(frames_THWC)
     overlay, text = find_overlay(frames), find_burnt_in_text(frames, FRAMES_PER_SECOND / config.every)
     outcomes: dict[str, Outcome] = {
         "subtitles": "rejected" if text.subtitle_px > config.max_subtitle_px else "passed",
@@ -117,7 +119,42 @@ def _judge_span(frames_THWC: Bytes, half: int, kind: str, mark: str) -> Iterator
             )
 
 
-GATES: tuple[Callable[[], Iterable[Case]], ...] = (judge_transitions, judge_marks)
+def judge_letterboxes() -> Iterator[Case]:
+    """Yield what the quality stage says of bars around the picture, and of scenes without any."""
+    config = SETTINGS.quality
+    rate = FRAMES_PER_SECOND / config.every
+    for shot in read_shots(_MARK_SIDE_PX, config.every, min_frames=75):
+        half, frames_THWC = shot.number % 2, shot.frames_THWC
+        for kind in BARS:
+            yield _judge_bars(draw_bars(frames_THWC, kind, shot.number), half, kind, is_bad=True)
+        yield _judge_bars(frames_THWC, half, "no bars, still scene", is_bad=False)
+        yield _judge_bars(shake(frames_THWC, rate), half, "no bars, shaking scene", is_bad=False)
+        for thing in SCENERY:
+            if "letterbox" not in thing:
+                yield _judge_bars(
+                    draw_scenery(frames_THWC, thing, shot.number), half, f"no bars, {thing}", is_bad=False
+                )
+
+
+def _judge_bars(frames_THWC: Bytes, half: int, kind: str, *, is_bad: bool) -> Case:
+    """Return the verdict on a crop that is as large as the frame."""
+    frames = _shrink(frames_THWC)
+    height, width = frames[0].shape
+    window = CropWindow(side_px=max(width, height), centres_T2=np.full((len(frames), 2), (width / 2, height / 2)))
+    share = bars_in_window(frames, 1.0, window, find_blurred_bars(frames))
+    outcome: Outcome = "rejected" if share > SETTINGS.quality.max_bars else "passed"
+    return Case(half=half, kind=kind, verdict=GateVerdict(gate="quality/letterbox", is_bad=is_bad, outcome=outcome))
+
+
+def _shrink(frames_THWC: Bytes) -> list[Bytes]:
+    """Return frames in grey, as large as the quality stage looks at them."""
+    height, width = frames_THWC.shape[1:3]
+    shrink = min(1.0, SETTINGS.quality.side_px / max(height, width))
+    size = round(width * shrink), round(height * shrink)
+    return [crop.resize_grey(crop.to_grey(frame), *size) for frame in frames_THWC]
+
+
+GATES: tuple[Callable[[], Iterable[Case]], ...] = (judge_transitions, judge_marks, judge_letterboxes)
 
 
 def run() -> list[Section]:

@@ -24,7 +24,7 @@ MIN_LINE = 0.4  # of the line that is a step, in every frame; measured: bars 0.4
 MAX_DETAIL = 0.4  # of the detail between the bars that a bar has, in every frame; measured: bars up to 0.34
 MIN_COPY = 0.95  # correlation of the bars with the enlarged picture; measured: 0.959 and up
 CELLS = 32  # cells along the picture's width in which bars and picture are compared
-CELL_BLUR = 0.6  # cells: sigma of a blur between the weakest and the strongest that bars have
+CELL_BLURS = (0.6, 1.5)  # cells: sigmas of the blurs that copies are compared with; the better one counts
 Shares = npt.NDArray[np.float64]
 
 
@@ -102,8 +102,8 @@ def _detail_outside(frames_THW: Bytes, left: int, right: int) -> float:
 def _likeness(frames_THW: Bytes, left: int, right: int) -> float:
     """Return the correlation of both bars with the picture between them when that is enlarged to the frame.
 
-    It is enlarged alike in both directions and cut off, or stretched in one; the better of the two counts, in the
-    middle one of the frames.
+    It is enlarged alike in both directions and cut off, or stretched in one, and blurred less or more; the best of
+    these counts, in the middle one of the frames.
     """
     _, height, width = frames_THW.shape
     cut = (height - round(height * (width - left - right) / width)) // 2
@@ -114,8 +114,10 @@ def _likeness(frames_THW: Bytes, left: int, right: int) -> float:
     likenesses = []
     for top in (cut, 0):
         inner_THW = frames_THW[:, top : height - top, left + 1 : width - right - 1]
-        enlarged = [_blur(_shrink(inner_HW, cells))[:, is_bar] for inner_HW in inner_THW]
-        likenesses.append(np.median([_correlation(a, b) for a, b in zip(shown, enlarged, strict=True)]))
+        enlarged = [_shrink(inner_HW, cells) for inner_HW in inner_THW]
+        for sigma in CELL_BLURS:
+            copies = [_blur(cells_HW, sigma)[:, is_bar] for cells_HW in enlarged]
+            likenesses.append(np.median([_correlation(a, b) for a, b in zip(shown, copies, strict=True)]))
     return float(max(likenesses))
 
 
@@ -124,8 +126,8 @@ def _shrink(frame_HW: Bytes, size: tuple[int, int]) -> Bytes:
     return np.asarray(cv2.resize(np.ascontiguousarray(frame_HW), size, interpolation=cv2.INTER_AREA))
 
 
-def _blur(cells_HW: Bytes) -> Bytes:
-    return np.asarray(cv2.GaussianBlur(cells_HW, (0, 0), CELL_BLUR), np.uint8)
+def _blur(cells_HW: Bytes, sigma: float) -> Bytes:
+    return np.asarray(cv2.GaussianBlur(cells_HW, (0, 0), sigma), np.uint8)
 
 
 def _correlation(a: Bytes, b: Bytes) -> float:

@@ -2,7 +2,8 @@
 
 While one picture turns into another, each part of the picture is a mixture of what was there before and what comes
 after. The face of one person in motion is not: a turning head passes through views that are no mixture of its first
-and its last. Shapes: T frames, H height, W width, B blocks.
+and its last. Detectors' boxes tremble, dlib's most of all, and a window that trembles with them turns a mixture into
+motion: while its centre moves little it is held still. Shapes: T frames, H height, W width, B blocks.
 """
 
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ MAX_CORRELATION = 0.75  # of the aligned faces; measured: two people at most 0.6
 # Share of the change that no mixture explains, above which the faces are not aligned: talkers exceed 0.11.
 MAX_REST = 0.3
 _CHANGED_SHARE = 0.3  # of a change; below it, a picture shows one of the two faces, which talks
+MAX_DRIFT = 0.1  # of the window's side: a centre that moves no farther is held still. Measured: dlib trembles by 0.05
+_MIN_QUICK_CHANGE = 0.8  # of the least change: seconds with a smaller one in a window that moves are not looked at
 _BORDER_PX = 10  # of the aligned picture, which has no content beside it
 _SEARCHES = (
     MotionSearch(kind=cv2.MOTION_TRANSLATION, blur_px=9, max_iterations=40, min_gain=1e-4),
@@ -48,10 +51,17 @@ def face_pictures(frames: list[Bytes], scale: float, window: CropWindow, step: i
     side = max(8, round(window.side_px * scale * FACE_SHARE))
     pictures = []
     for frame_HWC, (x, y) in zip(frames[::step], window.centres_T2[::step] * scale, strict=True):
-        face_HWC = cv2.getRectSubPix(frame_HWC, (side, side), (float(x), float(y)))
-        grey_HW = cv2.cvtColor(face_HWC, cv2.COLOR_BGR2GRAY)
+        grey_HW = cv2.cvtColor(_cut_square(frame_HWC, float(x), float(y), side), cv2.COLOR_BGR2GRAY)
         pictures.append(np.asarray(cv2.resize(grey_HW, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA), np.float32))
     return pictures
+
+
+def _cut_square(frame_HWC: Bytes, x: float, y: float, side: int) -> Bytes:
+    """Return the square around a point, to a pixel; what lies beside the frame repeats its border."""
+    left, top = round(x - side / 2), round(y - side / 2)
+    if min(left, top) >= 0 and left + side <= frame_HWC.shape[1] and top + side <= frame_HWC.shape[0]:
+        return frame_HWC[top : top + side, left : left + side]
+    return np.asarray(cv2.getRectSubPix(frame_HWC, (side, side), (x, y)))
 
 
 def find_blend(frames: list[Bytes], scale: float, window: CropWindow, min_share: float) -> Blend:
@@ -64,7 +74,7 @@ def find_blend(frames: list[Bytes], scale: float, window: CropWindow, min_share:
         min_share: a share above which a change is one from a face to another; seconds in which the share is higher and
             that touch the best one belong to the same change.
     """
-    blends = list(_blends(face_pictures(frames, scale, window)))
+    blends = list(_blends(frames, scale, window))
     if not blends:
         return Blend(share=0.0, span=Span(0, 0))
     best, share = max(blends, key=lambda blend: blend[1])
@@ -73,24 +83,41 @@ def find_blend(frames: list[Bytes], scale: float, window: CropWindow, min_share:
         if first - LAG <= start <= last + LAG:
             first, last = min(first, start), max(last, start)
     stop = min(last + LAG + 1, len(frames))
-    around = CropWindow(side_px=window.side_px, centres_T2=window.centres_T2[first:stop])
+    around = _hold_still(window, first, stop)
     start_frame, stop_frame = _edges_of_change(face_pictures(frames[first:stop], scale, around, step=1))
     return Blend(share=share, span=Span(first + start_frame, first + stop_frame))
 
 
-def _blends(pictures: list[Picture]) -> Iterator[tuple[int, float]]:
+def _hold_still(window: CropWindow, first: int, stop: int) -> CropWindow:
+    """Return the window in frames `first` to `stop`, without motion where its centre moves by `MAX_DRIFT` at most."""
+    centres_T2 = window.centres_T2[first:stop]
+    if np.ptp(centres_T2, axis=0).max() <= MAX_DRIFT * window.side_px:
+        centres_T2 = np.repeat(np.median(centres_T2, axis=0, keepdims=True), len(centres_T2), axis=0)
+    return CropWindow(side_px=window.side_px, centres_T2=centres_T2)
+
+
+def _blends(frames: list[Bytes], scale: float, window: CropWindow) -> Iterator[tuple[int, float]]:
     """Yield the first frame of each second in which the face changes, and the share that a mixture explains.
 
     A share is at least 1 - MAX_REST.
     """
-    lag = LAG // STEP
-    for start in range(len(pictures) - lag):
-        before_HW, *between, after_HW = pictures[start : start + lag + 1]
-        if np.abs(after_HW - before_HW).mean() < MIN_CHANGE:
+    last = len(frames) - LAG - 1
+    moving = face_pictures(frames, scale, window)
+    for start in sorted({*range(0, last + 1, STEP), *([last] if last >= 0 else [])}):
+        stop = start + LAG + 1
+        if _change(moving[start // STEP], moving[(stop - 1) // STEP]) < _MIN_QUICK_CHANGE * MIN_CHANGE:
+            continue
+        before_HW, *between, after_HW = face_pictures(frames[start:stop], scale, _hold_still(window, start, stop))
+        if _change(before_HW, after_HW) < MIN_CHANGE:
             continue
         rest = float(np.mean([_unexplained_share(before_HW, after_HW, picture_HW) for picture_HW in between]))
         if rest <= MAX_REST and _aligned_correlation(before_HW, after_HW) < MAX_CORRELATION:
-            yield start * STEP, 1 - rest
+            yield start, 1 - rest
+
+
+def _change(first_HW: Picture, second_HW: Picture) -> float:
+    """Return the mean difference of two pictures in grey levels."""
+    return float(np.abs(second_HW - first_HW).mean())
 
 
 def _edges_of_change(pictures: list[Picture]) -> tuple[int, int]:

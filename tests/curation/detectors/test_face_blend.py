@@ -71,3 +71,24 @@ def test_one_face_is_no_blend_however_it_moves(motion: str) -> None:
 
 def test_a_short_span_has_no_blend() -> None:
     assert measure_blend(film("dissolve")[:20]) == 0
+
+
+def trembling(frames: int) -> CropWindow:
+    """Return a window whose centre trembles as dlib's does, by 0.05 of its side."""
+    centres_T2 = 128 + 6.0 * np.random.default_rng(5).choice([-1, 1], (frames, 2))
+    return CropWindow(side_px=250.0, centres_T2=centres_T2)
+
+
+@pytest.mark.parametrize("stop", [43, 75])
+def test_a_window_that_trembles_neither_hides_a_dissolve_nor_moves_its_ends(stop: int) -> None:
+    """The film ends 30 frames behind its dissolve, or when 13 of the dissolve's 15 frames have passed."""
+    frames = film("dissolve")[:stop]
+    blend = find_blend(frames, 1.0, trembling(stop), min_share=MAX_BLEND)
+    assert blend.share > MAX_BLEND + 0.02
+    assert 25 <= blend.span.start_frame <= 31
+    assert min(45, stop) <= blend.span.stop_frame <= min(50, stop)
+
+
+@pytest.mark.parametrize("motion", ["talking", "turning head", "exposure"])
+def test_one_face_in_a_window_that_trembles_is_no_blend(motion: str) -> None:
+    assert find_blend(film(motion), 1.0, trembling(75), min_share=MAX_BLEND).share < MAX_BLEND - 0.02

@@ -160,3 +160,37 @@ def test_mp3_is_in_step_where_it_says_what_its_encoder_put_before_the_sound(
     begin_s = float(np.argmax(np.abs(sound.samples) > 4000)) / 16_000
     assert begin_s == pytest.approx(1 + late_s, abs=0.001)
     assert len(sound.samples) / 16_000 == pytest.approx(2 + longer_s, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("codec", "delay_samples"), [("pcm_s16le", 0), ("mp2", 481), ("ac3", 256), ("libmp3lame", 1105)]
+)
+def test_sound_beside_h264_in_avi_is_as_late_as_ffmpeg_plays_it(tmp_path: Path, codec: str, delay_samples: int) -> None:
+    """AVI has no field for the delay of an encoder, and MP3 in AVI no LAME header, so nobody can take it out."""
+    path = tmp_path / "film.avi"
+    samples = tone(1000)
+    samples[:RATE] = 0
+    with av.open(str(path), "w") as out:
+        picture = out.add_stream("libx264", rate=25, options={"bf": "2", "b_strategy": "0"})
+        picture.width, picture.height, picture.pix_fmt = 64, 64, "yuv420p"
+        sound = out.add_stream(codec, rate=RATE, layout="mono")
+        for number in range(50):
+            out.mux(picture.encode(av.VideoFrame.from_ndarray(np.full((64, 64), number, np.uint8), format="gray")))
+        out.mux(picture.encode(None))
+        resampler = av.AudioResampler(format=sound.format.name, layout="mono", rate=RATE)
+        for start in range(0, len(samples), 4800):
+            frame = av.AudioFrame.from_ndarray(samples[None, start : start + 4800], "s16p", "mono")
+            frame.sample_rate, frame.pts, frame.time_base = RATE, start, Fraction(1, RATE)
+            for converted in resampler.resample(frame):
+                out.mux(sound.encode(converted))
+        out.mux(sound.encode(None))
+    with av.open(str(path)) as container:  # FFmpeg's own decoding, from its first sample on
+        played = np.concatenate([frame.to_ndarray().astype(float)[0] for frame in container.decode(audio=0)])
+    played_begin_s = float(np.argmax(np.abs(played) > 0.25 * np.abs(played).max())) / RATE
+    with MediaFile(path, MEDIA) as media:
+        frames = sum(1 for _ in media.frames())
+        track = media.audio(frames)
+    assert track is not None
+    begin_s = float(np.argmax(np.abs(track.samples) > 0.25 * np.abs(track.samples.astype(float)).max())) / 16_000
+    assert begin_s == pytest.approx(played_begin_s, abs=0.0003)
+    assert begin_s == pytest.approx(1 + delay_samples / RATE, abs=0.001)
