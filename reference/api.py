@@ -5,7 +5,8 @@ import importlib
 import inspect
 import re
 
-from reference.field_comments import field_notes
+from avf_shards.settings.field_comments import field_notes
+
 from reference.markdown import code, escape, table
 
 TITLES = {

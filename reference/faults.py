@@ -3,8 +3,8 @@
 from avf_curation.pipeline.failures import FAILURE_SENTENCES
 from avf_curation.sources.types import SkippedInput
 from avf_shards.cli.common import EXIT_STATUS
+from avf_shards.settings.field_comments import field_notes
 
-from reference.field_comments import field_notes
 from reference.markdown import code, escape, table
 
 

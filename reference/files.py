@@ -32,6 +32,7 @@ from avf_shards.schema import ledger, measurements
 from avf_shards.schema.clip_record import ClipRecord
 from avf_shards.schema.labels import Labels, Origin
 from avf_shards.schema.versions import VERSIONS, FileKind
+from avf_shards.settings.field_comments import field_notes
 from avf_training.finetuning.model_selection import EpochScores
 from avf_training.framewise.combination.record import EnsembleRecord, FittingRecord, MemberRecord, VideoRecord
 from avf_training.framewise.ensemble.fold_table import FoldRow, FoldTable
@@ -46,7 +47,6 @@ from avf_training.inference.embeddings import features_schema
 from avf_training.inference.feature_kinds import KINDS, LAYER_KINDS
 from avf_training.tasks.learned_clips import LEARNED_SCHEMA
 
-from reference.field_comments import field_notes
 from reference.markdown import code, escape, table
 
 Texts = dict[str, str]

@@ -12,6 +12,7 @@ import yaml
 from avf_curation.recipe import RunConfig, SourceSettings
 from avf_curation.stages.picture import PictureConfig
 from avf_shards.packing.selection import Selection, SourceSelection
+from avf_shards.settings.field_comments import FieldNote, field_notes, unit_of_field
 from avf_training.config.finetune import FinetuneRecipe
 from avf_training.config.pretrain import PretrainRecipe
 from avf_training.framewise.models.image_sizes import ImageViTConfig
@@ -23,7 +24,6 @@ from avf_training.study.plan import Study, StudyRow
 from avf_training.study.sweep import SweepRange
 from avf_training.tasks.catalog import Dataset
 
-from reference.field_comments import FieldNote, field_notes, unit_of
 from reference.markdown import code, escape, table
 
 ROOT = Path(__file__).parents[1]
@@ -128,7 +128,7 @@ def _settings(cls: Any, prefix: str, values: Mapping[str, Any]) -> Iterator[tupl
             yield from _settings(inner, name, value or {})
         else:
             default = note.default if value is None else yaml.safe_dump(value, default_flow_style=True)
-            yield name, unit_of(note.name), default.removesuffix("\n...\n").strip(), note
+            yield name, unit_of_field(note.name), default.removesuffix("\n...\n").strip(), note
 
 
 def _inner_dataclass(hint: Any) -> Any:

@@ -30,7 +30,7 @@ MANY_POSITIONAL_CALLS = {
 
 ROOT_MODULES = {
     "avf_shards": {"__init__", "errors", "text", "timeline"},
-    "avf_curation": {"__init__", "recipe"},
+    "avf_curation": {"__init__", "api", "recipe"},
     "avf_training": {"__init__"},
 }
 

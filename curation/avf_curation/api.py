@@ -3,7 +3,7 @@
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from avf_shards.format.run_folder import RunFolder
 from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import load_selection
 from avf_shards.schema.ledger import Decision, table_to_decisions
+from avf_shards.settings.config import flatten
 from rich.console import Console
 
 from avf_curation.audit.funnel import LedgerSummary, summarize_run
@@ -20,13 +21,14 @@ from avf_curation.console.audit_tables import print_audit
 from avf_curation.console.progress_bar import ProgressBar
 from avf_curation.detectors.detector_set import resolve_backends
 from avf_curation.detectors.weights import default_weights_folder
-from avf_curation.execution.cluster import ClusterConfig
 from avf_curation.execution.signals import remember_interrupt
 from avf_curation.pipeline.failures import InfrastructureError
-from avf_curation.runs.curation import Engine, RunOptions, curate
+from avf_curation.runs.curation import RunOptions, curate
 from avf_curation.runs.plan import parse_sources
 from avf_curation.runs.progress import Progress
 from avf_curation.sources.registry import load_recipe_for, warn_about_unread_corpora
+
+IN_THIS_PROCESS = RunOptions(engine="inline")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,10 +111,8 @@ def run(
     out: Path | str,
     recipe: Mapping[str, Any] | Path | str | None = None,
     *,
-    engine: Engine = "inline",
-    workers: int | None = None,
     weights: Path | str | None = None,
-    device: str = "cpu",
+    options: RunOptions = IN_THIS_PROCESS,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> CurationRun:
     """Curate folders of videos, or of face pictures, into a run folder, and return the finished run.
@@ -125,10 +125,8 @@ def run(
         out: folder of the run.
         recipe: settings that differ from the default, as in {"sync": {"min_confidence": 4}}; or the path of a recipe,
             or the name of one that comes with the program. None takes the default.
-        engine: inline runs in this process, ray in `workers` processes.
-        workers: number of Ray workers; None: one for each CPU.
         weights: folder of model files; None: the default folder.
-        device: cpu or cuda, of RetinaFace, SyncNet and LR-ASD.
+        options: engine, cluster and device; RunOptions() starts Ray with one worker.
         on_progress: called after each video; None writes a line to standard error at most every 15 s.
 
     Raises:
@@ -139,7 +137,6 @@ def run(
     loaded = load_recipe_for(roots, file, overrides)
     warn_about_unread_corpora(loaded, roots)
     backends = resolve_backends(loaded, Path(weights) if weights is not None else default_weights_folder())
-    options = RunOptions(engine=engine, cluster=ClusterConfig(workers=workers), device=device)
     with remember_interrupt(), ProgressBar(_print_line) as bar:
         try:
             folder = curate(loaded, backends, roots, Path(out), options, on_progress=on_progress or bar)
@@ -152,16 +149,7 @@ def _split_recipe(recipe: Mapping[str, Any] | Path | str | None) -> tuple[Path |
     """Return the file of a recipe, if it is one, and settings as `--set` takes them."""
     if recipe is None or isinstance(recipe, (str, Path)):
         return (None if recipe is None else Path(recipe)), []
-    return None, [f"{name}={json.dumps(value)}" for name, value in _flatten(recipe)]
-
-
-def _flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each value of nested settings with its full name, as sync.min_confidence."""
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
+    return None, [f"{name}={json.dumps(value)}" for name, value in flatten(recipe).items()]
 
 
 def _print_line(line: str) -> None:

@@ -14,6 +14,7 @@ from avf_curation.cli import (
     hybrid,
     learn_sync,
     plan,
+    recipe,
     retry,
     review,
     run,
@@ -46,4 +47,5 @@ COMMANDS = (
     data_card,
     sources,
     weights,
+    recipe,
 )

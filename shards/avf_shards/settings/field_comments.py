@@ -53,7 +53,7 @@ def field_notes(cls: type[Any]) -> list[FieldNote]:
     return list(notes.values())
 
 
-def unit_of(name: str) -> str:
+def unit_of_field(name: str) -> str:
     """Return the unit that the last word of a field's name says, or nothing."""
     return UNITS.get(name.rpartition("_")[2], "")
 
