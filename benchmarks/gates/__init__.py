@@ -31,6 +31,7 @@ from benchmarks.table import Section
 SETTINGS = load_recipe().defaults
 HALVES = ("sets the limits", "tells them")
 _MARK_SIDE_PX = 640  # marks are drawn at this size, before frames are shrunk to the quality stage's
+_OWN_BAR = "liveportrait_d14_music_not_talking.mp4"  # has a black bar at its left
 _STEPS = (1, 3)  # from a clip to the one that it turns into
 
 
@@ -124,6 +125,8 @@ def judge_letterboxes() -> Iterator[Case]:
     config = SETTINGS.quality
     rate = FRAMES_PER_SECOND / config.every
     for shot in read_shots(_MARK_SIDE_PX, config.every, min_frames=75):
+        if shot.clip == _OWN_BAR:
+            continue
         half, frames_THWC = shot.number % 2, shot.frames_THWC
         for kind in BARS:
             yield _judge_bars(draw_bars(frames_THWC, kind, shot.number), half, kind, is_bad=True)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from benchmarks.gates.bars import BARS, draw_bars
 from benchmarks.gates.marks import MARKS, SCENERY, draw_mark, draw_scenery
 from benchmarks.gates.transitions import KINDS, PURE_FRAMES, make_single_shots, make_transition
 
@@ -39,6 +40,19 @@ def test_scenery_keeps_size_and_count_of_frames(kind: str) -> None:
     drawn = draw_scenery(SCENE, kind, seed=1)
     assert (drawn.shape, drawn.dtype) == (SCENE.shape, SCENE.dtype)
     assert (drawn != SCENE).any()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("kind", BARS)
+def test_bars_lie_at_two_opposite_sides_and_leave_the_middle(kind: str, seed: int) -> None:
+    scene = np.random.default_rng(1).integers(20, 200, (3, 180, 320, 3)).astype(np.uint8)
+    drawn = draw_bars(scene, kind, seed)
+    assert drawn.shape == scene.shape
+    is_same_HW = (drawn == scene).all((0, 3))
+    rows, columns = is_same_HW.all(1), is_same_HW.all(0)
+    lines = columns if columns.any() else rows
+    assert 0.4 <= lines.mean() <= 0.8
+    assert list(lines) == list(lines[::-1])
 
 
 def test_single_shots_have_no_transition() -> None:
