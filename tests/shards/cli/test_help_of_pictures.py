@@ -18,7 +18,7 @@ WITHOUT_PICTURES = {
 SHARDS = ("pack", "verify", "ls", "show", "lineage", "order", "delete")
 CURATION = (
     *("estimate", "plan", "run", "status", "retry", "gc", "audit", "verify", "explain", "what-if", "calibrate"),
-    *("data-card", "sources", "weights"),
+    *("data-card", "sources", "weights", "recipe"),
 )
 
 
