@@ -90,7 +90,7 @@ def test_a_stopped_extraction_goes_on_and_a_damaged_track_is_made_new(
     assert main(argv) == 0
     printed = capsys.readouterr()
     assert "2 tracks written (128 vectors), 2 tracks there already" in printed.out
-    assert "remove it and extract it again" in printed.err
+    assert "it is written anew" in printed.err
     assert {path: path.read_bytes() for path in files} == complete
 
 

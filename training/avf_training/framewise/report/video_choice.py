@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from avf_shards.errors import UserError
+from avf_shards.text import count_noun
 
 from avf_training.framewise.combination.record import EnsembleRecord
 from avf_training.framewise.labels.label_track import LabelTrack, SplitName
@@ -99,7 +100,7 @@ def choose_test_videos(
     if split is not None or not tested:
         return ChosenVideos(words="", subjects=())
     learned, chosen = split_trained(training.trained, tested)
-    words = f"{len(chosen)} of {len(tested)} labelled videos"
+    words = f"{len(chosen)} of {count_noun(len(tested), 'labelled video')}"
     if learned:
         words += f", without {len(learned)} that {training.whom} was trained on ({name_some(learned)})"
     words += training.describe_related(labels, chosen)
