@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from avf_curation.recipe import load_recipe
-from avf_curation.stages import faces, picture, quality, scenes, silence, speaker, sync, tracking
+from avf_curation.stages import faces, identity, picture, quality, scenes, silence, speaker, sync, tracking
 from avf_curation.stages.checks import STAGES
 from avf_curation.stages.reasons import REASONS
 from avf_curation.stages.undecided import STAGES_WITH_UNDECIDED, make_undecided_check
@@ -47,6 +47,7 @@ def default_checks() -> list[Check]:
         *faces.decide(no_face, defaults.faces),
         *silence.decide(silence.Stretch(span=Span(0, 1), speech=True, level_dbfs=0.0), defaults.silence),
         *tracking.decide(track, defaults.track),
+        *identity.decide(identity.Identity(jump=0.0), defaults.track),
         *speaker.decide(speaker.SpeakerScores(backend="none", other_share=0.0), defaults.speaker),
         *sync.decide(replace(open_sync, backend="syncnet"), defaults.sync),
         *sync.decide(open_sync, defaults.sync),

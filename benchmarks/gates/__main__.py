@@ -14,9 +14,11 @@ from pathlib import Path
 
 from avf_curation.audit.gate_evidence import EVIDENCE_FILE, format_gate_evidence
 from avf_curation.detectors.threads import limit_threads
+from avf_curation.detectors.weights import default_weights_folder
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 
+from benchmarks.gates import changes, people
 from benchmarks.gates import run as run_detectors
 from benchmarks.gates.chain import demo_section, gate_evidence, gate_section, kept_section, run_chain
 from benchmarks.gates.films import write_films
@@ -24,7 +26,7 @@ from benchmarks.gates.page import write_page
 from benchmarks.table import SHARED, Section
 
 PAGE = Path(__file__).parents[2] / "docs" / "verdicts.md"
-PARTS = ("chain", "demo", "detectors")
+PARTS = ("chain", "demo", "detectors", "changes", "people")
 
 
 def main() -> None:
@@ -53,6 +55,10 @@ def main() -> None:
 def _sections(part: str, folder: Path, workers: int) -> Iterator[Section]:
     if part == "detectors":
         yield from run_detectors()
+    elif part == "changes":
+        yield from changes.run()
+    elif part == "people":
+        yield from people.run(default_weights_folder())
     elif part == "demo":
         yield demo_section(folder / "demo", workers)
     else:

@@ -28,7 +28,13 @@ from avf_curation.stages.sync import SyncConfig
 from avf_curation.stages.tracking import TrackConfig
 
 # The settings that name a backend, as (stage, setting): a run measures all its sources with the same backends.
-_BACKENDS = (("silence", "speech_backend"), ("track", "backend"), ("speaker", "backend"), ("sync", "backend"))
+_BACKENDS = (
+    ("silence", "speech_backend"),
+    ("track", "backend"),
+    ("track", "identity"),
+    ("speaker", "backend"),
+    ("sync", "backend"),
+)
 PROJECT = "avf-foundry"
 DEFAULT = Path(__file__).parent / "recipes" / "default.yaml"
 PICTURES = DEFAULT.with_name("pictures.yaml")

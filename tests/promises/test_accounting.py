@@ -148,7 +148,7 @@ def decide_randomly(stages: SimpleNamespace, seed: int, undecided: str) -> tuple
     """Return the outcomes of three videos of one group, and the decisions about them with their clips."""
     stages.dice = Dice(seed)
     recipe = RECIPES[undecided]
-    names = ("face_finder", "dlib", "syncnet", "lr_asd", "sync_head", "find_speech")
+    names = ("face_finder", "shot_network", "dlib", "syncnet", "lr_asd", "sync_head", "find_speech", "face_embedder")
     tools = SimpleNamespace(**dict.fromkeys(names), clock=StageTimer(), choice=EMBEDDED)
     videos = tuple(make_source_video(f"d/{n}.mp4", group_id="d") for n in range(3))
     results = [pipeline.curate_video(video, Path("/nowhere"), recipe.settings_for("made"), tools) for video in videos]

@@ -26,6 +26,8 @@ _BACKEND_OF: dict[str, str | tuple[str, ...]] = {
     "faces.nms_iou": ("retinaface", "yunet"),
     "speaker.min_share": "lr-asd",
     "speaker.max_other_share": "lr-asd",
+    "track.identity_s": "dlib-resnet",
+    "track.max_identity_jump": "dlib-resnet",
     "track.min_score": "retinaface",
     "track.nms_iou": "retinaface",
     "run.retinaface": "retinaface",
@@ -38,6 +40,7 @@ _DETECTOR_OF = {
     "scenes.hash_threshold": "hash",
     "scenes.fade_threshold": "threshold",
     "scenes.max_dissolve": "dissolve",
+    "scenes.transnetv2_threshold": "transnetv2",
 }
 _CODEC_OF = {
     **{f"clip.{name}": "h264" for name in ("preset", "crf", "fastdecode")},

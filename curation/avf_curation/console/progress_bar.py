@@ -33,6 +33,7 @@ _STAGE_TITLES = {
     "silence": "finding speech",
     "track": "tracking faces",
     "crop": "cutting out faces",
+    "identity": "asking who the face is",
     "speaker": "asking who speaks",
     "sync": "comparing lips and voice",
     "quality": "measuring quality",

@@ -10,9 +10,11 @@ import numpy as np
 from avf_shards.errors import UserError
 from avf_shards.format.content import Content
 
+from avf_curation.detectors.optional_networks import describe_missing_weights, resolve_identity, resolve_shots
+from avf_curation.detectors.package_weights import TRANSNETV2
 from avf_curation.detectors.shipped_weights import BLAZEFACE, FACE_MESH, SILERO, SYNC_HEAD
 from avf_curation.detectors.sync_head_file import HEAD_FILE, read_head
-from avf_curation.detectors.weights import KNOWN, find_weight, is_weight_file, short_digest
+from avf_curation.detectors.weights import find_weight, is_weight_file, short_digest
 from avf_curation.media.types import Bytes
 from avf_curation.recipe import Recipe
 from avf_curation.stages.faces import Box, FacesBackend
@@ -32,11 +34,13 @@ class BackendSelection:
 
     track: str  # "dlib", "retinaface-mobilenet" or "retinaface-resnet50"
     sync: str  # "envelope", "learned" or "syncnet"
-    #: Files that the backends load, by network: "retinaface", "yunet", "syncnet", "lr_asd", "sync_head".
+    #: Files that the backends load, by network: "retinaface", "yunet", "syncnet", "lr_asd", "sync_head", "dlib_resnet".
     weights: dict[str, Path]
     content: Content = "clips"  # pictures: only the search for faces is used
     faces: str = "dlib"  # also "dlib+blazeface", "blazeface", "yunet", or as `track`
     speaker: str = "none"  # "lr-asd" or "none"
+    identity: str = "none"  # "dlib-resnet" or "none"
+    shots: str = "none"  # "transnetv2" or "none", beside PySceneDetect's detectors and the one of dissolves
     speech: str = "none"  # "silero" or "none"; its weights come with the program
 
     def names(self) -> dict[str, str]:
@@ -44,14 +48,18 @@ class BackendSelection:
         if self.content == "pictures":
             return {"faces": self.faces}
         stages = {"faces": self.faces, "silence": "librosa", "speech": self.speech}
-        return stages | {"track": self.track, "speaker": self.speaker, "sync": self.sync}
+        stages |= {"track": self.track, "speaker": self.speaker, "sync": self.sync}
+        stages |= {"identity": self.identity} if self.identity != "none" else {}
+        return stages if self.shots == "none" else {"scenes": self.shots} | stages
 
     def weight_digests(self) -> dict[str, str]:
         """Return the digest of the weights of each network, for the fingerprint."""
         digests = {name: short_digest(path) for name, path in sorted(self.weights.items())}
         if "blazeface" in self.faces:
             digests["blazeface"] = BLAZEFACE.sha256[:16]
-        digests |= {"face_mesh": FACE_MESH.sha256[:16]} if self.sync == "learned" else {}
+        digests |= {"transnetv2": TRANSNETV2.sha256[:16]} if self.shots == "transnetv2" else {}
+        if self.sync == "learned" or self.identity != "none":
+            digests["face_mesh"] = FACE_MESH.sha256[:16]
         return digests | ({"silero": SILERO.sha256[:16]} if self.speech == "silero" else {})
 
 
@@ -70,6 +78,7 @@ def resolve_backends(recipe: Recipe, weights_folder: Path) -> BackendSelection:
     hears = recipe.content == "clips"
     sync, sync_file = _resolve_sync(settings.sync.backend if hears else "envelope", weights_folder)
     speaker, speaker_file = _resolve_speaker(recipe, weights_folder)
+    identity, identity_file = resolve_identity(recipe, weights_folder)
     faces_setting = settings.faces.backend
     if recipe.content == "pictures" and faces_setting == "auto" and track_file is None:
         # BlazeFace takes one of ten patterns of soft spots for a face. A video has more frames, and a track by dlib.
@@ -79,6 +88,7 @@ def resolve_backends(recipe: Recipe, weights_folder: Path) -> BackendSelection:
         "retinaface": track_file,
         ("sync_head" if sync == "learned" else "syncnet"): sync_file,
         "lr_asd": speaker_file,
+        "dlib_resnet": identity_file,
     }
     if faces_file is not None:
         files["yunet" if faces == "yunet" else "retinaface"] = faces_file
@@ -89,6 +99,8 @@ def resolve_backends(recipe: Recipe, weights_folder: Path) -> BackendSelection:
         content=recipe.content,
         faces=faces,
         speaker=speaker,
+        identity=identity,
+        shots=resolve_shots(recipe),
         speech=_resolve_speech(settings.silence.speech_backend) if _asks_for_speech(recipe) else "none",
     )
 
@@ -140,9 +152,9 @@ def _resolve_speaker(recipe: Recipe, folder: Path) -> tuple[str, Path | None]:
         log.info("speaker: backend %s with %s", match[0].backend, match[1])
         return match[0].backend, match[1]
     if setting != "auto":
-        raise UserError(_describe_missing("speaker.backend", setting, "lr_asd", folder))
+        raise UserError(describe_missing_weights("speaker.backend", setting, "lr_asd", folder))
     if any(each.track.people == "speaker" for each in every):
-        raise UserError(_describe_missing("track.people", "speaker", "lr_asd", folder))
+        raise UserError(describe_missing_weights("track.people", "speaker", "lr_asd", folder))
     log.info("speaker: not measured, because %s has no weights for it: avf-curate weights pull lr_asd", folder)
     return "none", None
 
@@ -177,16 +189,9 @@ def _resolve_backend(
             log.info("%s: backend %s with %s", stage, entry.backend, path)
             return entry.backend, path
     if setting != "auto":
-        raise UserError(_describe_missing(f"{stage}.backend", setting, weights[0], folder))
+        raise UserError(describe_missing_weights(f"{stage}.backend", setting, weights[0], folder))
     log.info("%s: embedded backend %s, because %s has no weights for the stage", stage, embedded, folder)
     return embedded, None
-
-
-def _describe_missing(setting: str, backend: str, name: str, folder: Path) -> str:
-    return (
-        f"{setting}: {backend} needs {KNOWN[name].file_name} in {folder}, which is not there; get it with\n"
-        f"  avf-curate weights pull {name}\nor, if you have the file,\n  avf-curate weights pull {name} --from PATH"
-    )
 
 
 class Detectors:
@@ -223,6 +228,7 @@ class Detectors:
         self.lr_asd: Any = None
         self.sync_head: Any = None
         self.face_mesh: Any = None
+        self.face_embedder: Any = None
         self.find_speech: FindSpeech | None = None
         if choice.speech == "silero":
             from avf_curation.detectors.silero_vad import SileroVad
@@ -246,14 +252,35 @@ class Detectors:
             from avf_curation.detectors.lr_asd import LrAsd
 
             self.lr_asd = LrAsd.from_file(choice.weights["lr_asd"], device, self._digests.get("lr_asd"))
-        if "sync_head" in choice.weights:
-            from avf_curation.detectors.face_mesh import FaceMesh
-            from avf_curation.detectors.sync_head import SyncHead
-
-            self.face_mesh = FaceMesh.shipped(self._digests.get("face_mesh", FACE_MESH.sha256))
-            self.sync_head = SyncHead.from_file(choice.weights["sync_head"], self._digests.get("sync_head"))
+        self._load_networks_of_points()
+        self.shot_network = self._load_shot_network(device)
         limit_threads()  # a second time, for torch, which only the models load
         log.debug("models loaded on %s: %s", device, choice.names())
+
+    def _load_networks_of_points(self) -> None:
+        """Load FaceMesh and the networks that stand on its points. Raises as `__init__`."""
+        choice = self.choice
+        if {"sync_head", "dlib_resnet"} & choice.weights.keys():
+            from avf_curation.detectors.face_mesh import FaceMesh
+
+            self.face_mesh = FaceMesh.shipped(self._digests.get("face_mesh", FACE_MESH.sha256))
+        if "dlib_resnet" in choice.weights:
+            from avf_curation.detectors.face_embedding import FaceEmbedder
+
+            path = choice.weights["dlib_resnet"]
+            self.face_embedder = FaceEmbedder(path, self.face_mesh, self._digests.get("dlib_resnet"))
+        if "sync_head" in choice.weights:
+            from avf_curation.detectors.sync_head import SyncHead
+
+            self.sync_head = SyncHead.from_file(choice.weights["sync_head"], self._digests.get("sync_head"))
+
+    def _load_shot_network(self, device: str) -> Any:
+        """Return TransNetV2 where the run asks for it. Raises as `__init__`."""
+        if self.choice.shots != "transnetv2":
+            return None
+        from avf_curation.detectors.transnetv2 import TransNetV2
+
+        return TransNetV2.from_package(device, self._digests.get("transnetv2", TRANSNETV2.sha256))
 
     def _load_face_finder(self) -> "FaceFinder":
         """Return the detector of the faces stage. Raises UserError where its file cannot be read."""

@@ -38,7 +38,8 @@ class Dissolve:
     """A stretch in which one picture turns into another."""
 
     span: Span  # frames that show something of both
-    share: float  # of the change that a single mixture of the two pictures, or a wipe, explains
+    dissolve: float  # share of the change that a single mixture of the two pictures, or a wipe, explains
+    transition: float = 0.0  # no probability: the share is the score
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +119,7 @@ class DissolveDetector:
         last = min(hits[-1].start + hits[-1].lag.frames + MARGIN, self._offset + len(self._pictures) - 1)
         is_wipe = max(hits, key=lambda hit: hit.turn.share).turn.is_wipe
         start, stop = find_ends(self._cut(first, last), is_wipe=is_wipe)
-        return [Dissolve(span=Span(first + start, first + stop), share=share)]
+        return [Dissolve(span=Span(first + start, first + stop), dissolve=share)]
 
     def _cut(self, first: int, last: int, stride: int = 1) -> list[Image]:
         """Return the pictures from one index to another, both included."""
@@ -143,4 +144,4 @@ def _overlap(first: Span, second: Span) -> bool:
 def _join(dissolves: list[Dissolve]) -> Dissolve:
     start = min(dissolve.span.start_frame for dissolve in dissolves)
     stop = max(dissolve.span.stop_frame for dissolve in dissolves)
-    return Dissolve(span=Span(start, stop), share=max(dissolve.share for dissolve in dissolves))
+    return Dissolve(span=Span(start, stop), dissolve=max(other.dissolve for other in dissolves))

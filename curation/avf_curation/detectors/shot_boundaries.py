@@ -49,9 +49,8 @@ class ShotBoundaryDetector:
             "hash": lambda: HashDetector(config.hash_threshold, min_scene_len=distance),
             "threshold": lambda: ThresholdDetector(config.fade_threshold, distance),
         }
-        self._detectors = [
-            make[name]() for name in config.detectors if name in make
-        ]  # detectors/dissolves.py has the other
+        # detectors/dissolves.py and detectors/transitions.py have the others
+        self._detectors = [make[name]() for name in config.detectors if name in make]
         self._time = FrameTimecode(0, float(FRAMES_PER_SECOND))
         self._previous: Bytes | None = None  # the latest frame that the detectors have seen
         self._skipped = 0  # frames after it

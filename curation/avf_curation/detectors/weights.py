@@ -90,6 +90,14 @@ KNOWN = {
             licence="MIT (Junhua-Liao/LR-ASD)",
             backend="lr-asd",
         ),
+        WeightFile(
+            name="dlib_resnet",
+            file_name="dlib_face_recognition_resnet_model_v1.dat",
+            address="https://github.com/ageitgey/face_recognition_models/raw/167b671ea0fbaf40f77d4927561706c1679dd203/face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat",
+            sha256_prefix="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+            licence="CC0 (Davis King, davisking/dlib-models)",
+            backend="dlib-resnet",
+        ),
     )
 }
 

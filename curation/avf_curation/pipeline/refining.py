@@ -26,8 +26,10 @@ from avf_curation.recipe import SourceSettings
 from avf_curation.sources.types import Side
 from avf_curation.stages import quality, sync, tracking
 from avf_curation.stages.faces import Box
+from avf_curation.stages.identity import EmbedFaces
 
 View = Literal["syncnet", "lr-asd"]  # networks that have a crop of their own
+_IDENTITY_SIDE_PX, _IDENTITY_SCALE = 192, 1.5  # of the picture of a face that is embedded; its side over the box's
 _MIN_QUALITY_SIDE_PX = 16  # of the shrunk frames of extremely wide or high videos
 
 
@@ -189,6 +191,24 @@ def _face_path(track: tracking.Track, median: int) -> FacePath:
         x_T=medfilt(centres_T2[:, 0], median),
         y_T=medfilt(centres_T2[:, 1], median),
     )
+
+
+def face_embeddings(crops: FaceCrops, track: tracking.Track, detectors: Detectors) -> EmbedFaces:
+    """Return a function that embeds the face of a track in the frames that it is given, by their numbers."""
+    size_px = crops.face_THWC.shape[1]
+    scale = size_px / track.window.side_px
+    centres_T2 = (track.boxes_T4[:, :2] + track.boxes_T4[:, 2:]) / 2
+    in_clip_T2 = (centres_T2 - track.window.centres_T2) * scale + size_px / 2
+    sides_T = (track.boxes_T4[:, 2:] - track.boxes_T4[:, :2]).max(axis=1) * scale * _IDENTITY_SCALE
+
+    def embed(numbers: Sequence[int]) -> np.ndarray:
+        faces = [
+            crop.crop_square(crops.face_THWC[t], tuple(in_clip_T2[t]), float(sides_T[t]), _IDENTITY_SIDE_PX)
+            for t in numbers
+        ]
+        return np.asarray(detectors.face_embedder.embed(faces))
+
+    return embed
 
 
 def score_sync(

@@ -17,7 +17,7 @@ from avf_curation.media.frame_converter import FrameConverter
 from avf_curation.media.picture_format import display_size
 from avf_curation.media.prefetch import prefetch_items
 from avf_curation.media.types import Bytes, MediaError, VideoTrack
-from avf_curation.pipeline.shot_ends import ShotEnd, ShotEnds
+from avf_curation.pipeline.shot_ends import WHOLE_SEARCH, ShotEnd, ShotEnds, ShotSearch
 from avf_curation.stages.faces import Box, FacesConfig, sample_indices
 from avf_curation.stages.scenes import ScenesConfig
 
@@ -35,6 +35,7 @@ class ScreenedShot:
     sampled: tuple[int, ...] = ()  # indices of the sampled frames, ascending
     turned_share: float = 0.0  # share of the sampled frames whose face is upside down or lies on its side
     dissolve: float = 0.0  # share of the change of the picture that a mixture explains; 0: the shot is no dissolve
+    transition: float = 0.0  # probability that the shot is a change of shots; 0: it is none
 
     def part(self, span: Span) -> "ScreenedShot":
         """Return a part of the shot with the faces that were sampled in it; where there are none, with all of them."""
@@ -106,29 +107,31 @@ def screen_shots(
     finder: FaceFinder | None,
     *,
     dlib: DlibFaceDetector | None = None,
-    find_dissolves: bool = True,
+    search: ShotSearch = WHOLE_SEARCH,
 ) -> tuple[VideoTrack, list[ScreenedShot]]:
     """Decode `media` once. Return its timeline, and its shots up to where decoding ends. Raises MediaError.
 
     Args:
+        media: the open input.
+        scenes: settings of the search for cuts.
+        faces: settings of the search for faces.
         finder: finds the faces; None leaves the shots without.
         dlib: tells whether faces are turned; None: that is not asked.
-        find_dissolves: False divides no shot at its dissolves, whatever detectors `scenes` names.
+        search: what the detectors that `scenes` names may do, and have.
     """
-    find_dissolves = find_dissolves and "dissolve" in scenes.detectors
-    converter, ends = FrameConverter(), ShotEnds(scenes, first_index=0, find_dissolves=find_dissolves)
+    converter, ends = FrameConverter(), ShotEnds(scenes, first_index=0, search=search)
     sampler = _FrameSampler(faces.side_px, converter, "gray" if finder is None else finder.pixel_format)
     shots: list[ScreenedShot] = []
     start = index = 0
     size: tuple[int, int] | None = None
 
-    def close_shot(stop: int, dissolve: float = 0.0) -> None:
+    def close_shot(stop: int, dissolve: float = 0.0, transition: float = 0.0) -> None:
         nonlocal start
         if stop <= start:
             return
         span = Span(start, stop)
-        if finder is None or dissolve or span.seconds < scenes.min_shot_s:
-            shots.append(ScreenedShot(span=span, faces=None, dissolve=dissolve))
+        if finder is None or dissolve or transition or span.seconds < scenes.min_shot_s:
+            shots.append(ScreenedShot(span=span, faces=None, dissolve=dissolve, transition=transition))
         else:
             shots.append(_search_shot(span, sampler, finder, dlib, faces))
         sampler.start_shot(stop)
@@ -137,7 +140,7 @@ def screen_shots(
     def close_shots(ends: Iterable[ShotEnd], last: int) -> None:
         for end in ends:
             if end.stop_frame <= last:  # two detectors may report the same cut
-                close_shot(end.stop_frame, end.dissolve)
+                close_shot(end.stop_frame, end.dissolve, end.transition)
 
     # Decoding runs ahead in a thread; closing stops the thread when a detector raises.
     with closing(prefetch_items(media.frames())) as timeline:
@@ -148,7 +151,7 @@ def screen_shots(
                     close_shots(ends.finish(), index)
                     close_shot(index)
                     # The detectors compare frames of one size.
-                    ends = ShotEnds(scenes, first_index=index, find_dissolves=find_dissolves)
+                    ends = ShotEnds(scenes, first_index=index, search=search)
                 size = new_size
             if finder is not None:
                 sampler.offer(index, timeline_frame.frame)

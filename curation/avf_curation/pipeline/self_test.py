@@ -17,6 +17,7 @@ from avf_curation.media.decode import MediaFile
 from avf_curation.media.encode import encode_flac, encode_mp4
 from avf_curation.pipeline.failures import InfrastructureError, OtherWeightsError
 from avf_curation.pipeline.screening import screen_shots
+from avf_curation.pipeline.shot_ends import ShotSearch
 from avf_curation.recipe import SourceSettings
 
 _FRAMES = 40  # a shot of 1.6 s, which is long enough for the search for faces
@@ -58,7 +59,13 @@ def check_tools(detectors: Detectors, settings: SourceSettings) -> None:
             sound_path.write_bytes(encode_flac(tone.astype(np.int16)))
             step = "decoding a clip and searching it for cuts and faces"
             with MediaFile(path, settings.media, sound_path) as media:
-                track, _ = screen_shots(media, settings.scenes, settings.faces, detectors.face_finder)
+                track, _ = screen_shots(
+                    media,
+                    settings.scenes,
+                    settings.faces,
+                    detectors.face_finder,
+                    search=ShotSearch(network=detectors.shot_network),
+                )
                 step = "decoding its sound"
                 audio_track = media.audio(track.frames)
             if track.decoded_frames != _FRAMES or audio_track is None:
@@ -72,6 +79,9 @@ def check_tools(detectors: Detectors, settings: SourceSettings) -> None:
             if detectors.lr_asd is not None:
                 face_THW = np.zeros((2, SPEAKER_SIDE_PX, SPEAKER_SIDE_PX), np.uint8)
                 detectors.lr_asd.score(face_THW, audio_track.samples[: 2 * SAMPLES_PER_FRAME])
+            step = "asking who a face is"
+            if detectors.face_embedder is not None:
+                detectors.face_embedder.embed([frame])
             step = "searching a frame for faces"
             detectors.faces([frame], 1.0, settings.track)
     except Exception as error:

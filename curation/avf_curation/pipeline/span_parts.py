@@ -7,8 +7,10 @@ from avf_shards.timeline import Span
 
 from avf_curation.pipeline.outcomes import SpanOutcome
 from avf_curation.pipeline.span_refiner import RefiningContext, SpanRefiner
-from avf_curation.stages import scenes, silence, tracking
+from avf_curation.stages import identity, scenes, silence, tracking
 from avf_curation.stages.candidate import Candidate
+
+_CHANGES = (tracking.ANOTHER_FACE, identity.TWO_PEOPLE)  # reasons of a part in which one face gives way to another
 
 
 def refine_span(candidate: Candidate, context: RefiningContext) -> Iterator[SpanOutcome]:
@@ -31,7 +33,7 @@ def refine_span(candidate: Candidate, context: RefiningContext) -> Iterator[Span
 
 def _reject_change(candidate: Candidate, span: Span) -> Candidate:
     """Return the part of a candidate in which its face changes, without the checks that the whole of it failed else."""
-    checks = (check for check in candidate.checks if check.passed is not False or check.reason == tracking.ANOTHER_FACE)
+    checks = (check for check in candidate.checks if check.passed is not False or check.reason in _CHANGES)
     return replace(candidate, span=span, checks=tuple(checks))
 
 

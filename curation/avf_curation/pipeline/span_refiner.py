@@ -13,7 +13,7 @@ from avf_curation.pipeline.failures import classify_failure
 from avf_curation.pipeline.outcomes import EncodedClip, SpanOutcome
 from avf_curation.recipe import SourceSettings
 from avf_curation.sources.types import Side
-from avf_curation.stages import quality, speaker, sync, tracking
+from avf_curation.stages import identity, quality, speaker, sync, tracking
 from avf_curation.stages.candidate import Candidate
 
 log = logging.getLogger(__name__)
@@ -67,6 +67,10 @@ class SpanRefiner:
             views.append("lr-asd")
         crops = self._crop(frames, first, views)
 
+        self._ask_who_it_is(first, crops)
+        if self._stops or len(self.parts) > 1:
+            return SpanOutcome(candidate=self._candidate)
+
         self._score_speaker(frames, tracks, crops)
         if self._stops:
             return SpanOutcome(candidate=self._candidate)
@@ -109,6 +113,19 @@ class SpanRefiner:
             self.parts = tracking.split_at_other_faces(first, self._candidate.span, settings.track)
         self._candidate = self._candidate.with_stage(tracking.STAGE, measured, checks, gate)
         return frames, tracks
+
+    def _ask_who_it_is(self, track: tracking.Track, crops: refining.FaceCrops) -> None:
+        """Ask whether the track stays with one person, and cut the span where another one comes."""
+        context, config, gate = self._context, self._context.settings.track, self._context.settings.gates.track
+        if context.detectors.face_embedder is None or config.identity == "none":
+            return
+        with context.detectors.clock.stage("identity"):
+            embed = refining.face_embeddings(crops, track, context.detectors)
+            stays = identity.measure(len(crops.face_THWC), embed, config)
+        if gate == "decide" and not self._candidate.failed_check:
+            self.parts = identity.split_at_change(stays, self._candidate.span)
+        measured = self._candidate.measurements[tracking.STAGE] | stays.record()
+        self._candidate = self._candidate.with_stage(tracking.STAGE, measured, identity.decide(stays, config), gate)
 
     def _keep_speaker(self, frames: refining.DetectorFrames, tracks: list[tracking.Track]) -> list[tracking.Track]:
         """Return the track of the face that speaks most, alone."""

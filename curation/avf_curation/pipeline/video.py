@@ -33,6 +33,7 @@ from avf_curation.pipeline.input_check import (
 )
 from avf_curation.pipeline.outcomes import ScreenedVideo, SpanOutcome, VideoOutcomes, fail_video
 from avf_curation.pipeline.screening import ScreenedShot, screen_shots
+from avf_curation.pipeline.shot_ends import ShotSearch
 from avf_curation.pipeline.shot_parts import split_at_faults
 from avf_curation.pipeline.source_clock import read_source_clock
 from avf_curation.pipeline.span_parts import refine_span
@@ -134,7 +135,7 @@ def _screen(
                 settings.faces,
                 None if gates.faces == "skip" else detectors.face_finder,
                 dlib=detectors.dlib,
-                find_dissolves=gates.scenes == "decide",
+                search=ShotSearch(find_dissolves=gates.scenes == "decide", network=detectors.shot_network),
             )
         uses_own_audio = video.own_sound_first and audio_covers_video(media.embedded_audio_s(), video_track)
         if uses_own_audio:
@@ -216,7 +217,7 @@ class _ShotScreening:
     def _screen_part(self, part: ShotPiece, shot: ScreenedShot) -> Iterator[SpanOutcome | Candidate]:
         gates = self.settings.gates
         measured = part.hole or scenes.measure(part.span, self.video_track, self.audio)
-        measured = replace(measured, dissolve=shot.dissolve)
+        measured = replace(measured, dissolve=shot.dissolve, transition=shot.transition)
         checks = scenes.decide(measured, self.settings.scenes)
         candidate = Candidate(span=part.span).with_stage(scenes.STAGE, measured.record(), checks, gates.scenes)
         if candidate.failed_check:  # too short or incomplete: later stages have nothing to measure

@@ -17,7 +17,7 @@ _THRESHOLDS = {
     "silence": "min_speech_share",
     "faces": "max_turned_share max_no_face_share max_several_share min_face_px max_size_ratio min_inside min_aspect "
     "max_aspect",
-    "track": "max_lost_share max_rival_share max_step max_blend min_face_px max_padding",
+    "track": "max_lost_share max_rival_share max_step max_blend max_identity_jump min_face_px max_padding",
     "speaker": "min_share max_other_share",
     "sync": "min_confidence max_offset_frames envelope_min_motion envelope_max_offset_frames learned_max_offset_frames",
     "quality": "min_sharpness max_frozen_s max_black_share max_bars max_subtitle_px max_ticker_share max_overlay_px "

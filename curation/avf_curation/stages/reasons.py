@@ -33,6 +33,10 @@ REASONS: Mapping[str, Reason] = {
         sentence="One picture turns into another here; what comes before and behind is decided by itself.",
         score="share of the change of the picture that a mixture of the two explains",
     ),
+    "scenes/transition": Reason(
+        sentence="TransNetV2 sees one shot turn into the next here; what comes before and behind is decided by itself.",
+        score="highest probability of a frame that it belongs to a change of shots",
+    ),
     "scenes/too_short": Reason(
         sentence="The shot is too short; it runs from a cut, a hole, or a change or fault of the file to the next one.",
         score="length of the shot in seconds",
@@ -108,6 +112,10 @@ REASONS: Mapping[str, Reason] = {
     "track/another_face": Reason(
         sentence="The face turns into another one: a dissolve, a wipe or a fade joins two people.",
         score="share of the change of the face that a mixture of two faces explains",
+    ),
+    "track/two_people": Reason(
+        sentence="One person gives way to another here; what each of them has alone is decided by itself.",
+        score="distance between the embeddings of the face before and behind, less their spread",
     ),
     "track/too_small": Reason(
         sentence="The followed face is too small in the picture.",

@@ -11,14 +11,16 @@ from avf_curation.media.types import AudioTrack, VideoTrack, overlap_frames
 
 STAGE = "scenes"
 MIN_WIDTH_PX = 32  # the smallest width_px that a recipe may set
-DetectorName = Literal["adaptive", "content", "histogram", "hash", "threshold", "dissolve"]
+DetectorName = Literal["adaptive", "content", "histogram", "hash", "threshold", "dissolve", "transnetv2"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScenesConfig:
     """Settings of the scenes stage. Where the thresholds come from: recipes/default.yaml."""
 
-    detectors: tuple[DetectorName, ...]  # PySceneDetect's and `dissolve`; the stage takes the union of their cuts
+    detectors: tuple[
+        DetectorName, ...
+    ]  # PySceneDetect's, `dissolve`, `transnetv2`; the stage takes the union of their cuts
     adaptive_threshold: float  # content change over its mean in the neighbouring frames
     adaptive_min_content: float  # content change below which the adaptive detector reports no cut
     content_threshold: float  # mean HSV difference of neighbouring frames
@@ -30,6 +32,7 @@ class ScenesConfig:
     min_shot_s: float  # shorter shots are rejected
     max_missing_s: float  # a shot may lack video or sound for this long
     max_dissolve: float = 0.93  # share of a change of the picture that one mixture explains: more is a dissolve
+    transnetv2_threshold: float = 0.5  # probability that a frame belongs to a change of shots (detector `transnetv2`)
     max_shot_s: float | None = None  # longer shots are cut into equal parts; None: they are not cut
 
     def __post_init__(self) -> None:
@@ -38,6 +41,14 @@ class ScenesConfig:
             (self.width_px < MIN_WIDTH_PX, f"width_px {self.width_px} is less than {MIN_WIDTH_PX}"),
             (shot_s < 0, f"min_shot_s {shot_s} cannot be negative"),
             (missing_s < 0, f"max_missing_s {missing_s} cannot be negative"),
+            (
+                not 0 < self.transnetv2_threshold < 1,
+                f"transnetv2_threshold {self.transnetv2_threshold} must be above 0 and below 1",
+            ),
+            (
+                {"dissolve", "transnetv2"} <= {*self.detectors},
+                "detectors names dissolve and transnetv2, which both find dissolves; name one of them",
+            ),
             (
                 self.max_shot_s is not None and self.max_shot_s < max(1.0, 2 * shot_s),
                 f"max_shot_s {self.max_shot_s} must be at least 1 and twice min_shot_s {shot_s}",
@@ -62,6 +73,7 @@ class ScenesScores:
     audio_track: int | None = None  # position of the one that was read, from 0; None where there is none
     one_channel_s: float = 0.0  # of the input: seconds whose two channels cancel, so that one stands for both
     dissolve: float = 0.0  # share of the change of the picture that a mixture explains; 0: the shot is no dissolve
+    transition: float = 0.0  # TransNetV2's probability that the shot is a change of shots; 0: it is none
     oddities: tuple[str, ...] = ()  # sentences: what is unusual about the picture, and how it was converted
 
     def record(self) -> dict[str, Any]:
@@ -69,8 +81,9 @@ class ScenesScores:
         values = asdict(self) | {"oddities": list(self.oddities)}
         if not self.oddities:
             del values["oddities"]
-        if not self.dissolve:  # a clip's shot never is
-            del values["dissolve"]
+        for name in ("dissolve", "transition"):  # a clip's shot never is one
+            if not values[name]:
+                del values[name]
         return {name: round(value, 4) if isinstance(value, float) else value for name, value in values.items()}
 
 
@@ -141,7 +154,15 @@ def _changes(video_track: VideoTrack, index: int, event: str) -> list[str]:
 
 
 def decide(scores: ScenesScores, config: ScenesConfig) -> tuple[Check, ...]:
-    """Check that the shot is no dissolve, long enough and complete."""
+    """Check that the shot is no dissolve or other change of shots, long enough and complete."""
+    transition = Check(
+        stage=STAGE,
+        reason="transition",
+        score=scores.transition,
+        operator="<=",
+        threshold=config.transnetv2_threshold,
+        setting="scenes.transnetv2_threshold",
+    )
     return (
         Check(
             stage=STAGE,
@@ -151,6 +172,7 @@ def decide(scores: ScenesScores, config: ScenesConfig) -> tuple[Check, ...]:
             threshold=config.max_dissolve,
             setting="scenes.max_dissolve",
         ),
+        *((transition,) if "transnetv2" in config.detectors else ()),
         Check(
             stage=STAGE,
             reason="too_short",

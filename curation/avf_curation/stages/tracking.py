@@ -23,7 +23,9 @@ from avf_curation.stages.pans import Chain, find_pan_edges
 STAGE = "track"
 ANOTHER_FACE = "another_face"  # the reason of a part in which one face turns into another
 NO_FRAMES = Span(0, 0)
+MIN_IDENTITY_S = 1 / FRAMES_PER_SECOND  # the smallest identity_s that a recipe may set
 TrackBackend = Literal["auto", "retinaface", "dlib"]
+IdentityBackend = Literal["auto", "dlib-resnet", "none"]
 Floats = npt.NDArray[np.float64]
 DetectFaces = Callable[[Sequence[int]], list[list[Box]]]
 """Frame numbers of the span -> the faces in each of these frames, in source pixels."""
@@ -53,6 +55,10 @@ class TrackConfig:
     # a clip of the largest face, of each face, or of the one that speaks most
     people: Literal["largest", "each", "speaker"] = "largest"
     min_present: float = 0.3  # `each`, `speaker`: share of the span in which a face must be found
+    # auto: dlib-resnet where its weights are; none: whether the face stays that of one person is not asked
+    identity: IdentityBackend = "auto"
+    identity_s: float = 1.0  # from one face that is compared to the next, in seconds
+    max_identity_jump: float = 0.3  # distance of the embeddings before a moment and behind it, less their spread
 
     def __post_init__(self) -> None:
         lost, scale = self.max_lost_share, self.window_scale
@@ -60,6 +66,7 @@ class TrackConfig:
             (self.every < 1, f"every {self.every} is less than 1"),
             (not 0 < self.min_present <= 1, f"min_present {self.min_present} must be above 0 and at most 1"),
             (lost >= 1, f"max_lost_share {lost} must be below 1: a span without a face would pass"),
+            (self.identity_s < MIN_IDENTITY_S, f"identity_s {self.identity_s} is less than {MIN_IDENTITY_S}"),
             (scale < 1, f"window_scale {scale} is less than 1: the face would be cut"),
         )
 

@@ -60,6 +60,7 @@ class TrackMeasurements:
     detections: int  # frames in which the detector ran
     tracks: int  # number of tracks in the shot
     blend: float = 0.0  # share of a change of the face that a mixture of two faces explains; 0: no such change
+    identity_jump: float | None = None  # largest jump of the face's embedding that stays; None: not measured
     would_reject: tuple[str, ...] = ()  # reasons of failed checks, where the recipe only measures the stage
 
 

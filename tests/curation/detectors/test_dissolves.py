@@ -68,7 +68,7 @@ def find_dissolves(pictures: list[Bytes | None]) -> list[Dissolve]:
 @pytest.mark.parametrize("frames", [5, 10, 20, 40, 62, 100])
 def test_a_dissolve_is_found_with_its_ends(change: str, frames: int) -> None:
     (dissolve,) = find_dissolves([*film(change, frames)])
-    assert dissolve.share > MIN_SHARE
+    assert dissolve.dissolve > MIN_SHARE
     assert START - 8 <= dissolve.span.start_frame <= START + 1 + frames // 20
     assert START + frames <= dissolve.span.stop_frame <= START + frames + 6 + frames // 20
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 from avf_curation.media.types import Bytes
-from avf_curation.pipeline.shot_ends import ShotEnd, ShotEnds
+from avf_curation.pipeline.shot_ends import ShotEnd, ShotEnds, ShotSearch
 from support.curation_runs import make_recipe
 
 
@@ -23,7 +23,7 @@ def film() -> list[Bytes]:
 
 def collect_ends(find_dissolves: bool) -> list[ShotEnd]:
     config = make_recipe("scenes.detectors=[adaptive,dissolve]", "scenes.max_dissolve=0.8").defaults.scenes
-    ends = ShotEnds(config, first_index=0, find_dissolves=find_dissolves)
+    ends = ShotEnds(config, first_index=0, search=ShotSearch(find_dissolves=find_dissolves))
     shot_ends = [end for index, picture in enumerate(film()) for end in ends.feed(index, picture)]
     return shot_ends + ends.finish()
 
