@@ -11,7 +11,7 @@ from avf_curation.audit.calibrate import propose_thresholds
 from avf_curation.audit.what_if import parse_request, what_if_batches
 from avf_curation.cli.main import main
 from avf_curation.recipe import load_recipe
-from avf_curation.stages import faces, picture, quality, silence, speaker, sync, tracking
+from avf_curation.stages import faces, identity, picture, quality, silence, speaker, sync, tracking
 from avf_curation.stages.checks import THRESHOLD_SETTINGS, decides_spans
 from avf_curation.stages.faces import FacesScores
 from avf_curation.stages.quality import QualityScores
@@ -188,6 +188,7 @@ def test_every_stage_names_the_setting_that_its_threshold_comes_from() -> None:
     track: Any = SimpleNamespace(lost_share=0.0, rival_share=0.0, step=0.0, blend=0.0, face_px=99.0, padding=0.0)
     checks = [*faces.decide(face, settings.faces), *tracking.decide(None, settings.track)]
     checks += tracking.decide(track, settings.track)
+    checks += identity.decide(identity.Identity(jump=0.0), settings.track)
     heard = silence.Stretch(span=Span(0, 50), speech=True, level_dbfs=-20.0, speech_share=0.9)
     checks += [check for check in silence.decide(heard, settings.silence) if check.reason == "no_speech"]
     spoken = speaker.SpeakerScores(backend="lr-asd", speaking_share=0.9, other_share=0.0)

@@ -1,6 +1,7 @@
 """Every reason that a stage can give has its sentence."""
 
 import ast
+import importlib
 from pathlib import Path
 
 import avf_curation.stages
@@ -13,25 +14,17 @@ from avf_shards.schema.ledger import TAKEDOWN
 
 
 def reasons_of_a_stage(path: Path) -> set[str]:
-    """Return "stage/reason" of each Check that a module makes."""
-    tree = ast.parse(path.read_text("utf-8"))
-    stage = next(
-        (
-            node.value.value
-            for node in tree.body
-            if isinstance(node, ast.Assign)
-            and ast.unparse(node.targets[0]) == "STAGE"
-            and isinstance(node.value, ast.Constant)
-        ),
-        None,
-    )
-    return {
-        f"{stage}/{keyword.value.value}"
-        for node in ast.walk(tree)
+    """Return "stage/reason" of each Check that a module makes with a reason in quotes, or with a constant of it."""
+    module = importlib.import_module(f"avf_curation.stages.{path.stem}")
+    reasons = [
+        keyword.value.value if isinstance(keyword.value, ast.Constant) else vars(module).get(ast.unparse(keyword.value))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "Check"
         for keyword in node.keywords
-        if keyword.arg == "reason" and isinstance(keyword.value, ast.Constant)
-    }
+        if keyword.arg == "reason"
+    ]
+    stage = vars(module).get("STAGE")
+    return set() if stage is None else {f"{stage}/{reason}" for reason in reasons if reason is not None}
 
 
 def test_every_reason_of_the_stages_has_its_sentence() -> None:
