@@ -249,7 +249,7 @@ def test_a_worker_that_fails_its_self_test_curates_nothing(tmp_path: Path, monke
 
 @pytest.mark.parametrize("name", ["encode_mp4", "encode_flac", "MediaFile", "screen_shots", "split_silence"])
 def test_every_library_is_tried(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*arguments: object) -> None:
+    def fail(*arguments: object, **options: object) -> None:
         raise OSError("lib.so: cannot open shared object file")
 
     detectors, settings = Detectors(EMBEDDED), make_recipe().defaults

@@ -39,7 +39,7 @@ STAGES: dict[str, dict[str, Any]] = {
     ).record()
     | {"would_reject": ["several_faces"]},
     "silence": Stretch(span=Span(0, 50), speech=True, level_dbfs=-20.5).record(),
-    "track": {"window_px": 300.0, "face_px": 120.5, "detections": 9, "tracks": 1, "blend": 0.0},
+    "track": {"window_px": 300.0, "face_px": 120.5, "detections": 9, "tracks": 1, "blend": 0.0, "identity_jump": None},
     "speaker": SpeakerScores(
         backend="lr-asd", speaking_share=0.5, mean_score=-0.1, face=0, faces=1, speaking_T=np.float32([1, -2])
     ).record(),
