@@ -61,10 +61,11 @@ define INSTALL
 	@VIRTUAL_ENV=.venv $(UV) pip install --quiet --no-deps --no-build-isolation -e .
 endef
 
-# `pip sync` removes what a lock does not have, so the environment is at any time that of one of the two.
+# `pip sync` removes what a lock does not have: where tests were installed once, they stay.
+LOCK = $(if $(wildcard .venv/.locked-dev),requirements-dev.lock,requirements.lock)
+
 .venv/.locked: requirements.lock pyproject.toml | $(UV)
-	$(call INSTALL,requirements.lock)
-	@rm -f .venv/.locked-dev
+	$(call INSTALL,$(LOCK))
 	@touch $@
 
 # It holds all of requirements.lock, in the same versions.

@@ -59,7 +59,7 @@ def read_talkers() -> list[LearningClip]:
     detectors = Detectors(
         BackendSelection(track="retinaface-mobilenet", sync="envelope", weights={"retinaface": WEIGHTS})
     )
-    mesh, clips = FaceMesh.shipped(), []
+    mesh, clips = FaceMesh.from_program(), []
     for path in (*(SHARED / "assets/video" / n for n in REAL), *(SHARED / "assets/video_more" / n for n in MORE)):
         clips += list(_read_clip(path, detectors, mesh))
     limit_threads()

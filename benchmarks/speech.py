@@ -36,7 +36,7 @@ import numpy as np, tracemalloc
 from avf_curation.detectors.silero_vad import SileroVad
 from avf_curation.detectors.threads import limit_threads
 limit_threads()
-network = SileroVad.shipped()
+network = SileroVad.from_program()
 samples = np.resize(np.random.default_rng(0).integers(-3000, 3000, 16_000).astype(np.int16), 3600 * 16_000)
 tracemalloc.start()
 network.find_speech(samples)
@@ -47,7 +47,7 @@ print(tracemalloc.get_traced_memory()[1] / 2**20)
 def run() -> list[Section]:
     if not (ASSETS / "audio").is_dir():
         return [Section("Speech", "Not measured: the real recordings are not here.", [["", ""]])]
-    network = SileroVad.shipped()
+    network = SileroVad.from_program()
     return [_score_with_background(network), _share_per_stretch(network), _cost(network)]
 
 

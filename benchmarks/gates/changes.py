@@ -76,8 +76,8 @@ def _join(first: Shot, second: Shot, half: int) -> Iterator[ChangeFilm]:
 def find_ends(film: Film, scenes: ScenesConfig, network: "TransNetV2 | None") -> list[ShotEnd]:
     """Return where the scenes stage ends the shots of a film."""
     ends = ShotEnds(scenes, first_index=0, search=ShotSearch(network=network))
-    told = [end for index, frame in enumerate(film.frames_THWC) for end in ends.feed(index, frame)]
-    return told + ends.finish()
+    shot_ends = [end for index, frame in enumerate(film.frames_THWC) for end in ends.feed(index, frame)]
+    return shot_ends + ends.finish()
 
 
 def is_told(film: Film, ends: Sequence[ShotEnd]) -> bool:
@@ -117,21 +117,21 @@ def changes_section(network: "TransNetV2 | None") -> Section:
     """Return what each choice of detectors tells; those with TransNetV2 only where its network is given."""
     choices = [names for names in CHOICES if network is not None or "transnetv2" not in names]
     settings = {names: replace(SCENES, detectors=names) for names in choices}
-    told: dict[tuple[str, tuple[DetectorName, ...], int], list[bool]] = {}
+    verdicts_of: dict[tuple[str, tuple[DetectorName, ...], int], list[bool]] = {}
     left: dict[tuple[str, tuple[DetectorName, ...]], list[int]] = {}
     for item in make_films():
         for names, scenes in settings.items():
             ends = find_ends(item.film, scenes, network)
-            told.setdefault((item.kind, names, item.half), []).append(is_told(item.film, ends))
-            if told[item.kind, names, item.half][-1] and item.film.transition and item.film.transition.frames:
+            verdicts_of.setdefault((item.kind, names, item.half), []).append(is_told(item.film, ends))
+            if verdicts_of[item.kind, names, item.half][-1] and item.film.transition and item.film.transition.frames:
                 left.setdefault((item.kind, names), []).append(frames_left(item.film, ends))
     rows = [["film", *(f"{' and '.join(names)}, half that {half}" for names in choices for half in HALVES)]]
     rows[0] += [f"{' and '.join(names)}, frames left" for names in choices]
-    for kind in dict.fromkeys(key[0] for key in told):
+    for kind in dict.fromkeys(key[0] for key in verdicts_of):
         row = [kind]
         for names in choices:
             for half in range(len(HALVES)):
-                verdicts = told.get((kind, names, half), [])
+                verdicts = verdicts_of.get((kind, names, half), [])
                 row.append(f"{sum(verdicts)} of {len(verdicts)}")
         for names in choices:
             frames = left.get((kind, names))

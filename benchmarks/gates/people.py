@@ -129,17 +129,17 @@ def people_section(detectors: Detectors) -> Section:
         for half, name in enumerate(HALVES):
             alone = [track for track in tracks if track.half == half and track.cut is None]
             joined = [track for track in tracks if track.half == half and track.cut is not None]
-            told = [track for track in joined if track.identity.jump > limit]
+            divided = [track for track in joined if track.identity.jump > limit]
             wrong = sum(track.identity.jump > limit for track in alone)
-            off = [abs(track.identity.change.stop_frame - 2 - (track.cut or 0)) for track in told]
-            share = wilson_interval(len(told), len(joined))
+            off = [abs(track.identity.change.stop_frame - 2 - (track.cut or 0)) for track in divided]
+            share = wilson_interval(len(divided), len(joined))
             rows.append(
                 [
                     f"{interval_s:g} s",
                     name,
                     f"{wrong} of {len(alone)}",
                     f"{max(track.identity.jump for track in alone):.2f}",
-                    f"{len(told)} of {len(joined)} ({share.low:.0%} to {share.high:.0%})",
+                    f"{len(divided)} of {len(joined)} ({share.low:.0%} to {share.high:.0%})",
                     f"{min(track.identity.jump for track in joined):.2f}",
                     f"{np.median(off):.0f}, at most {max(off)}" if off else "",
                     f"{np.median([track.cpu_s for track in joined]):.2f}",

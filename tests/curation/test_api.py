@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import avf_curation
 import pytest
@@ -65,9 +66,11 @@ def test_a_finished_run_is_returned_and_other_settings_are_refused(
     ("recipe", "message"),
     [({"sync": {"min_confidense": 4}}, "min_confidense"), ("no_such_recipe.yaml", "no_such_recipe.yaml")],
 )
-def test_settings_that_do_not_exist_are_named(recipe: object, message: str, talk: Path, tmp_path: Path) -> None:
+def test_settings_that_do_not_exist_are_named(
+    recipe: dict[str, Any] | str, message: str, talk: Path, tmp_path: Path
+) -> None:
     with pytest.raises(UserError, match=message):
-        avf_curation.run({"own": talk}, tmp_path / "run", recipe)  # type: ignore[arg-type]
+        avf_curation.run({"own": talk}, tmp_path / "run", recipe)
     assert not (tmp_path / "run").exists()
 
 

@@ -233,7 +233,7 @@ class Detectors:
         if choice.speech == "silero":
             from avf_curation.detectors.silero_vad import SileroVad
 
-            self.find_speech = SileroVad.shipped(self._digests.get("silero", SILERO.sha256)).find_speech
+            self.find_speech = SileroVad.from_program(self._digests.get("silero", SILERO.sha256)).find_speech
         if "retinaface" in choice.weights:
             from avf_curation.detectors.retinaface import Architecture, RetinaFaceDetector
             from avf_curation.detectors.weight_files import load_weights
@@ -263,7 +263,7 @@ class Detectors:
         if {"sync_head", "dlib_resnet"} & choice.weights.keys():
             from avf_curation.detectors.face_mesh import FaceMesh
 
-            self.face_mesh = FaceMesh.shipped(self._digests.get("face_mesh", FACE_MESH.sha256))
+            self.face_mesh = FaceMesh.from_program(self._digests.get("face_mesh", FACE_MESH.sha256))
         if "dlib_resnet" in choice.weights:
             from avf_curation.detectors.face_embedding import FaceEmbedder
 

@@ -43,7 +43,7 @@ class FaceMesh:
             self._net = cv2.dnn.readNetFromTFLite(str(copy))
 
     @classmethod
-    def shipped(cls, digest: str = FACE_MESH.sha256) -> "FaceMesh":
+    def from_program(cls, digest: str = FACE_MESH.sha256) -> "FaceMesh":
         """Load the network that comes with the program. Raises ReplacedWeightsError where it has another digest."""
         return cls(FACE_MESH.path, digest)
 

@@ -45,7 +45,7 @@ class SileroVad:
         self._last_U, self._last_bias = weights["final_conv.weight"][0, :, 0].copy(), weights["final_conv.bias"]
 
     @classmethod
-    def shipped(cls, digest: str = SILERO.sha256) -> "SileroVad":
+    def from_program(cls, digest: str = SILERO.sha256) -> "SileroVad":
         """Load the network that comes with the program. Raises ReplacedWeightsError where it has another digest."""
         return cls(SILERO.path, digest)
 

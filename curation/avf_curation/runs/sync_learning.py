@@ -124,7 +124,7 @@ def read_learning_clips(
 
     Raises UserError where the run has less than a minute of them.
     """
-    mesh = FaceMesh.shipped()
+    mesh = FaceMesh.from_program()
     clips: list[LearningClip] = []
     for row in _draw_rows(run, options.seed):
         frames, samples = _decode_clip(run, row)

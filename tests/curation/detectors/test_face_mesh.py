@@ -17,7 +17,7 @@ def draw_face(opening: float, x: float, height: float) -> Bytes:
 
 @pytest.mark.parametrize(("x", "height"), [(112, 150), (98, 125)])
 def test_lips_part_as_the_drawn_mouth_opens(x: float, height: float) -> None:
-    mesh = face_mesh.FaceMesh.shipped()
+    mesh = face_mesh.FaceMesh.from_program()
     points_TP3 = mesh.find_points(np.stack([draw_face(opening, x, height) for opening in OPENINGS]))
     distances_TD = face_mesh.lip_distances(points_TP3)
     assert distances_TD.shape == (len(OPENINGS), len(face_mesh.DISTANCES))
@@ -28,7 +28,7 @@ def test_lips_part_as_the_drawn_mouth_opens(x: float, height: float) -> None:
 
 
 def test_points_of_a_frame_do_not_depend_on_what_ran_before() -> None:
-    mesh = face_mesh.FaceMesh.shipped()
+    mesh = face_mesh.FaceMesh.from_program()
     clip = np.stack([draw_face(opening, 112, 150) for opening in OPENINGS])
     expected = mesh.find_points(clip)
     mesh.find_points(clip[::-1].copy())
@@ -36,7 +36,7 @@ def test_points_of_a_frame_do_not_depend_on_what_ran_before() -> None:
 
 
 def test_points_of_the_frames_that_the_network_sees_do_not_depend_on_how_many_it_sees() -> None:
-    mesh = face_mesh.FaceMesh.shipped()
+    mesh = face_mesh.FaceMesh.from_program()
     clip = np.stack([draw_face(opening, 112, 150) for opening in OPENINGS])
     expected_TP3 = mesh.find_points(clip)
     points_TP3 = mesh.find_points(clip, every=2)

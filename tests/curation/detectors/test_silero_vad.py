@@ -21,7 +21,7 @@ SOUND = np.round(speak(600, 120, 3).samples * 32767).astype(np.int16)  # 24 s: m
 
 @pytest.fixture(scope="module")
 def network() -> SileroVad:
-    return SileroVad.shipped()
+    return SileroVad.from_program()
 
 
 def load_packages_model(path: Path) -> torch.jit.ScriptModule:

@@ -280,7 +280,7 @@ def test_the_network_of_the_package_finds_the_offsets_of_real_talkers(shared: Pa
         (track, *_) = refining.track_faces(detector_frames, detectors, settings.track)
         faces_THWC = refining.crop_clip(media, detector_frames, track, settings, detectors).face_THWC
     assert audio is not None
-    seen, samples = measure_mouth(FaceMesh.shipped(), faces_THWC), audio.cut(span)
+    seen, samples = measure_mouth(FaceMesh.from_program(), faces_THWC), audio.cut(span)
     envelope = score_envelope_sync(seen.patches_THWC, samples, 15)
     assert envelope is not None
     score = SyncHead.from_file(SYNC_HEAD.path).score(seen.distances_TD, samples, envelope.curve_S, 15)

@@ -75,8 +75,8 @@ def drawn_frames(probabilities: list[float], changes_at: tuple[int, ...] = ()) -
 
 
 def detect(frames: list[Bytes | None] | Bytes, detector: TransitionDetector) -> list[Transition]:
-    told = [transition for frame in frames for transition in detector.feed(frame)]
-    return told + detector.finish()
+    transitions = [transition for frame in frames for transition in detector.feed(frame)]
+    return transitions + detector.finish()
 
 
 @needs_package
@@ -146,15 +146,15 @@ def test_a_transition_that_does_not_end_is_told_in_parts_and_in_time() -> None:
     frames = drawn_frames([0.0] * 30 + [0.8] * 400 + [0.0] * 200)
     network = Drawn()
     detector = TransitionDetector(network, 0.5, first_index=1000)
-    told: list[tuple[int, Transition]] = []
+    transitions: list[tuple[int, Transition]] = []
     settled = [1000]
     for index, frame in enumerate(frames):
-        told += [(1000 + index, transition) for transition in detector.feed(frame)]
+        transitions += [(1000 + index, transition) for transition in detector.feed(frame)]
         settled.append(detector.settled)
     assert not detector.finish()
-    spans = [transition.span for _, transition in told]
+    spans = [transition.span for _, transition in transitions]
     assert spans == [Span(1030, 1030 + MAX_FRAMES), Span(1180, 1330), Span(1330, 1430)]
-    assert all(index - transition.span.start_frame < MAX_DELAY for index, transition in told)
+    assert all(index - transition.span.start_frame < MAX_DELAY for index, transition in transitions)
     assert settled == sorted(settled), "no transition begins before a frame that was called settled"
     assert network.windows == -(-len(frames) // 50)
 

@@ -25,7 +25,7 @@ def test_each_shipped_recipe_is_checked_and_agrees_with_the_schema(
         errors = [error.message for error in Draft202012Validator(schema).iter_errors(values)]
         assert errors == [], path
         assert main(["recipe", "check", stage, path.stem]) == 0
-        assert capsys.readouterr().out == f"{path.stem}: a recipe of {stage} without faults\n"
+        assert capsys.readouterr().out == f"{path.stem}: a recipe without faults\n"
 
 
 def test_values_of_the_recipe_below_and_of_the_program_are_told_apart(

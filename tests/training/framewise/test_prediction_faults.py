@@ -129,7 +129,7 @@ def test_damaged_predictions_are_to_be_predicted_again_and_are(
     tracks, labels = run.parent / "tracks", run.parent / "labels"
     assert predict(run, tracks, tmp_path / "P") == 0
     path = tmp_path / "P/m/lab/v0.parquet"
-    whole = path.read_bytes()
+    data = path.read_bytes()
     damage(path)
     argv = ["report-frames", "--task", "va", "--predictions", str(tmp_path / "P"), "--labels", str(labels)]
     capsys.readouterr()
@@ -143,7 +143,7 @@ def test_damaged_predictions_are_to_be_predicted_again_and_are(
     assert "; it is written anew" in printed.err
     assert "extract" not in printed.err
     assert f"1 track written (400 frames), {len(VIDEOS) - 1} tracks there already" in printed.out
-    assert path.read_bytes() == whole
+    assert path.read_bytes() == data
 
 
 def test_an_ensemble_looks_at_what_stands_there_before_it_writes(
@@ -162,8 +162,8 @@ def test_an_ensemble_looks_at_what_stands_there_before_it_writes(
     assert names_of(tmp_path / "O") == ["3.parquet"]
     assert main([*argv, "--out", str(tmp_path / "N")]) == 0
     path = TrackFolder(tmp_path / "N").path("together", TrackSubject(source=SOURCE, video_id="2"))
-    whole = path.read_bytes()
+    data = path.read_bytes()
     damage(path)
     assert main([*argv, "--out", str(tmp_path / "N")]) == 0
     assert "; it is written anew" in capsys.readouterr().err
-    assert path.read_bytes() == whole
+    assert path.read_bytes() == data

@@ -61,13 +61,13 @@ def test_train_frames_tells_of_every_pair_of_sets(
     expected: list[str],
 ) -> None:
     read(folder, persons, groups)
-    told = [
+    messages = [
         record.getMessage()
         for record in caplog.records
         if "in training" in record.getMessage() or "in validation and" in record.getMessage()
     ]
-    assert len(told) == len(expected)
-    for message, pair in zip(told, expected, strict=True):
+    assert len(messages) == len(expected)
+    for message, pair in zip(messages, expected, strict=True):
         assert message.startswith("1 person or media file in "), message
         assert pair in message
         assert f"lab/{'film' if 'film' in groups else 'p'}" in message

@@ -116,8 +116,8 @@ class DeliveryTracker:
                 return
             self._warned.add((fault.shard, fault.key))
         outcome = "it is left out" if self.config.scored else f"another {self.noun} replaces it"
-        what = f"{self.noun} {fault.key}"
-        log.warning("%s: %s cannot be read, %s: %s", fault.shard, what, outcome, fault.error)
+        name = f"{self.noun} {fault.key}"
+        log.warning("%s: %s cannot be read, %s: %s", fault.shard, name, outcome, fault.error)
 
     def per_source(self, delivered: int) -> list[SourceDelivery]:
         """Return what all ranks delivered of every source in the first `delivered` clips of the stream."""

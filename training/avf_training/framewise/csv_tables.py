@@ -16,8 +16,8 @@ def read_csv_header(path: Path) -> list[str]:
         raise UserError(f"{path}: is empty; its first line must name the columns")
     for name in names:
         if names.count(name) > 1:
-            what = f"named {name}" if name else "without a name"
-            raise UserError(f"{path}: line 1: has two columns {what}; remove one, or give it another name")
+            name_words = f"named {name}" if name else "without a name"
+            raise UserError(f"{path}: line 1: has two columns {name_words}; remove one, or give it another name")
     return names
 
 
