@@ -124,7 +124,7 @@ def test_people_whose_other_videos_were_learned_are_told_in_every_table(tmp_path
     reports.write("a", "--split", "all")
     assert reports.tells("; of 2, the model was trained on another of the same person or file")
     reports.write("a")
-    assert reports.values["test_chosen"] == f"1 of 1 labelled videos{related}"
+    assert reports.values["test_chosen"] == f"1 of 1 labelled video{related}"
     reports.write("b", "--compare", "a")
     assert reports.tells("a was trained on another video of the same person or file as 1 video here")
     record = run_plan(tmp_path, write_plan(tmp_path / "plan.yaml", "va", ["a", "b"]))
