@@ -6,7 +6,7 @@ imported: with numba and scikit-learn it takes some seconds of each worker's sta
 
 import numpy as np
 import numpy.typing as npt
-from avf_shards.timeline import SAMPLES_PER_FRAME, Span
+from avf_shards.timeline import SAMPLE_RATE_HZ, SAMPLES_PER_FRAME, Span
 from numpy.lib.stride_tricks import sliding_window_view
 
 from avf_curation.media.types import FULL_SCALE, Samples
@@ -19,7 +19,11 @@ _LEAST_POWER = 1e-10  # librosa's: powers below it count as this one
 
 
 def split_silence(samples: Samples, config: SilenceConfig) -> list[Span]:
-    """Return the spans of `samples` that are not silent, in frames; spans that touch are merged."""
+    """Return the spans of `samples` that are not silent, in frames; spans that touch are merged.
+
+    Pauses shorter than `config.min_pause_s` stay inside a span. They are measured in windows: counted in frames, one
+    pause would be a frame longer or shorter by where it begins, and so by the delay of a codec.
+    """
     sound = samples.astype(np.float32) / np.float32(FULL_SCALE)
     floor = 10 ** (config.floor_dbfs / 20)
     if not len(sound):
@@ -35,7 +39,8 @@ def split_silence(samples: Samples, config: SilenceConfig) -> list[Span]:
     top_db = min(config.top_db + above_reference, 20 * np.log10(loudest / floor))
     frames = len(samples) // SAMPLES_PER_FRAME
     spans: list[Span] = []
-    for start, stop in _find_sound(level_W, max(top_db, 1e-3)):
+    sound_W = _find_sound(level_W, max(top_db, 1e-3))
+    for start, stop in _close_pauses(sound_W, round(config.min_pause_s * SAMPLE_RATE_HZ / _HOP)):
         first, last = start * _HOP // SAMPLES_PER_FRAME, min(frames, -(-stop * _HOP // SAMPLES_PER_FRAME))
         if spans and first <= spans[-1].stop_frame:
             first = spans.pop().start_frame
@@ -72,3 +77,13 @@ def _find_sound(level_W: npt.NDArray[np.float32], top_db: float) -> list[tuple[i
     db_W = 10.0 * np.log10(np.maximum(_LEAST_POWER, power_W)) - 10.0 * np.log10(np.maximum(_LEAST_POWER, loudest))
     edges = np.flatnonzero(np.diff(np.concatenate(([False], db_W > -top_db, [False])).astype(np.int8)))
     return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
+
+
+def _close_pauses(ranges: list[tuple[int, int]], min_pause: int) -> list[tuple[int, int]]:
+    """Merge neighbouring ranges of windows whose pause is shorter than `min_pause` windows."""
+    closed: list[tuple[int, int]] = []
+    for start, stop in ranges:
+        if closed and start - closed[-1][1] < min_pause:
+            start = closed.pop()[0]
+        closed.append((start, stop))
+    return closed

@@ -12,8 +12,9 @@ from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_F
 
 from avf_curation.media.audio_runs import SoundLimits, place_frames
 from avf_curation.media.audio_stream import choose_audio_stream
+from avf_curation.media.channel_order import reorder_channels
 from avf_curation.media.container import MAX_DECODE_ERRORS, StreamsAppearedError, open_container, read_packets
-from avf_curation.media.downmix import SEGMENT_S, ChannelComparison
+from avf_curation.media.downmix import SEGMENT_S, ChannelComparison, mix_format, to_int16
 from avf_curation.media.file_clock import FileClock, PacketClock, read_file_clock, seek_before
 from avf_curation.media.types import AudioTrack, MediaConfig, MediaError, Samples, TimeRange
 
@@ -140,6 +141,9 @@ def _read_pass(request: _Request, downmix: _DownmixToMono | _OneOfTwoChannels) -
             until_s=until_s,
             joins_s=tuple(float(ticks * stream.time_base) for ticks in joins),
         )
+        order = container.channel_orders.get(stream.index)
+        if order is not None:
+            decoded = (reorder_channels(frame, order) for frame in decoded)
         blocks = _resample_blocks(decoded, downmix, limits)
         audio_track = _place_without_video(list(blocks)) if frames is None else _place_blocks(blocks, start_s, frames)
         return replace(audio_track, stream=choice)
@@ -216,7 +220,7 @@ def _resample_blocks(
     def resample(frame: Any) -> Iterator[Block]:
         nonlocal yielded
         for block in resampler.resample(frame):
-            data = downmix.pick(block.to_ndarray())
+            data = downmix.pick(to_int16(block.to_ndarray()))
             yield start_s, yielded, data
             yielded += len(data)
 
@@ -224,7 +228,8 @@ def _resample_blocks(
         if resampler is None or sound.begins_run:
             if resampler is not None:
                 yield from resample(None)  # the samples that the filter of the old run still holds
-            resampler = av.AudioResampler(format="s16p", layout=downmix.layout, rate=SAMPLE_RATE_HZ)
+            sample_format = mix_format(sound.frame.layout)
+            resampler = av.AudioResampler(format=sample_format, layout=downmix.layout, rate=SAMPLE_RATE_HZ)
             start_s, yielded = sound.time_s, 0
         sound.frame.pts = None  # the resampler would stretch the sound to follow small jitter of the timestamps
         try:

@@ -15,6 +15,7 @@ import psutil
 from avf_shards.system.memory_limit import can_reserve, limit_memory
 from avf_shards.system.storage_faults import is_machine_fault, retry_read
 
+from avf_curation.media.channel_order import use_native_order
 from avf_curation.media.declared_samples import declared_memory_bytes
 from avf_curation.media.input_file import InputContainer, InputFile
 from avf_curation.media.types import MediaError
@@ -84,7 +85,12 @@ def open_container(path: Path, find_all_streams: bool = False, *, ignore_edits: 
             raise
         reason = getattr(error, "strerror", None) or error
         raise MediaError("not_media", f"cannot be opened as audio or video ({reason})") from None
-    return InputContainer(container, file)
+    opened = InputContainer(container, file)
+    for stream in container.streams.audio:
+        order = use_native_order(stream)
+        if order is not None:
+            opened.channel_orders[stream.index] = order
+    return opened
 
 
 def _has_memory(size_bytes: int) -> bool:

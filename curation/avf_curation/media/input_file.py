@@ -14,6 +14,8 @@ import av
 from avf_shards.system.memory_limit import can_reserve
 from avf_shards.system.storage_faults import is_ffmpeg_error, open_plain, retry_read
 
+from avf_curation.media.channel_order import ChannelOrder
+
 _PACKET_BYTES = 64_000_000  # more than a packet that is stored compressed grows by, and than FFmpeg takes at a time
 _INVALID_DATA = 1094995529  # AVERROR_INVALIDDATA, as PyAV counts it
 
@@ -106,6 +108,7 @@ class InputContainer:
         self.name: str = container.name
         self.duration: int | None = container.duration  # microseconds, as declared
         self.size_bytes = 0 if file is None else file.size  # of the file; 0 in memory
+        self.channel_orders: dict[int, ChannelOrder] = {}  # by index of the stream; none where the order is FFmpeg's
 
     @property
     def streams(self) -> Any:

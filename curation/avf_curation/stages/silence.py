@@ -24,7 +24,7 @@ _LASTING_FRAMES = 8  # of the 25 of a second: a click and its echo are shorter, 
 Levels = npt.NDArray[np.float64]
 SpeechBackend = Literal["auto", "silero", "none"]
 SplitSilence = Callable[[Samples, "SilenceConfig"], list[Span]]
-"""(samples of a shot, config) -> non-silent spans, in frames of the shot (detectors/librosa_split.py)."""
+"""(samples of a shot, config) -> spans without a pause, in frames of the shot (detectors/librosa_split.py)."""
 FindSpeech = Callable[[Samples], npt.NDArray[np.bool_]]
 """(samples of a shot) -> whether each of its frames is speech, (frames,) (detectors/silero_vad.py)."""
 
@@ -81,8 +81,7 @@ def measure(
     """
     spoken_T = None if find_speech is None else find_speech(samples)
     levels = frame_levels_dbfs(samples)
-    speech = _close_pauses(split(samples, config), round(config.min_pause_s * FRAMES_PER_SECOND))
-    speech = _pad(speech, round(config.pad_s * FRAMES_PER_SECOND), shot.frames)
+    speech = _pad(split(samples, config), round(config.pad_s * FRAMES_PER_SECOND), shot.frames)
     longest = round(config.max_clip_s * FRAMES_PER_SECOND)
     shortest = round(config.min_clip_s * FRAMES_PER_SECOND)
     stretches: list[Stretch] = []
@@ -183,17 +182,6 @@ def cut_long(levels: Levels, span: Span, longest: int, shortest: int) -> list[in
 
 def _mean_level(levels: Levels) -> float:
     return float(10 * np.log10(np.mean(10 ** (levels / 10))))  # of powers: a mean of decibels would favour pauses
-
-
-def _close_pauses(speech: list[Span], min_pause: int) -> list[Span]:
-    """Merge neighbouring spans whose pause is shorter than `min_pause` frames."""
-    closed: list[Span] = []
-    for span in speech:
-        if closed and span.start_frame - closed[-1].stop_frame < min_pause:
-            closed[-1] = Span(closed[-1].start_frame, span.stop_frame)
-        else:
-            closed.append(span)
-    return closed
 
 
 def _pad(speech: list[Span], pad: int, frames: int) -> list[Span]:

@@ -21,12 +21,13 @@ RATE = 48_000
 DEFAULT_FLAG, COMMENT, VISUAL_IMPAIRED = 0x1, 0x8, 0x100
 
 
-def write_tracks(path: Path, tracks: list[tuple[Samples, str, int]]) -> Path:
+def write_tracks(path: Path, tracks: list[tuple[Samples, str, int]], layout: str = "") -> Path:
     """Write sound tracks (channels x samples, language, disposition) at 48 kHz into a Matroska file."""
-    with av.open(str(path), "w", format="matroska") as out:
+    with av.open(str(path), "w", format="mov" if path.suffix == ".mov" else "matroska") as out:
         streams = []
         for samples_CS, language, disposition in tracks:
-            stream = out.add_stream("pcm_s16le", rate=RATE, layout="stereo" if len(samples_CS) == 2 else "mono")
+            usual = "stereo" if len(samples_CS) == 2 else "mono"
+            stream = out.add_stream("pcm_s16le", rate=RATE, layout=layout or usual)
             stream.metadata["language"] = language
             stream.disposition = disposition
             streams.append(stream)
@@ -115,6 +116,44 @@ def test_other_stereo_stays_the_downmix(tmp_path: Path, right: float) -> None:
     assert track.one_channel_s == 0
     expected = read(write_tracks(tmp_path / "mono.mkv", [(left[None], "und", 0)])).samples * (1 + right) / 2
     assert np.abs(track.samples - expected).max() <= 2
+
+
+@pytest.mark.parametrize("layout", ["3.0", "5.0", "5.1", "7.1"])
+def test_a_voice_in_the_centre_is_as_loud_as_in_mono(tmp_path: Path, layout: str) -> None:
+    voice = tone(400)
+    mono = read(write_tracks(tmp_path / "mono.mkv", [(voice[None], "und", 0)])).samples
+    alone_CS = channels_of(layout, FC=voice)
+    # The channels of 7.1 in a MOV stand in the order of QuickTime, which PyAV alone reads into a double free.
+    centre = read(write_tracks(tmp_path / "centre.mov", [(alone_CS, "und", 0)], layout)).samples
+    assert np.abs(centre.astype(int) - mono).max() <= 1
+
+
+def test_sums_that_are_too_loud_are_clipped(tmp_path: Path) -> None:
+    voice = tone(400)
+    mono = read(write_tracks(tmp_path / "mono.mkv", [(voice[None], "und", 0)])).samples
+    loud = np.clip(voice.astype(int) * 4, -32768, 32767).astype(np.int16)
+    everywhere_CS = channels_of("5.1", FC=loud, FL=loud, FR=loud, BL=loud, BR=loud)
+    mixed = read(write_tracks(tmp_path / "loud.mov", [(everywhere_CS, "und", 0)], "5.1")).samples
+    assert mixed.max() == 32767
+    strong = np.abs(mono.astype(int)) > 1000
+    assert np.array_equal(mixed[strong] > 0, mono[strong] > 0), "what is too loud does not wrap around"
+
+
+def test_channels_that_a_file_lists_in_another_order_are_found_by_their_names(tmp_path: Path) -> None:
+    voice = tone(400)
+    mono = read(write_tracks(tmp_path / "mono.mkv", [(voice[None], "und", 0)])).samples
+    # QuickTime's MPEG 5.1 D is C L R Ls Rs LFE, its A is L R C LFE Ls Rs: the first channel becomes the centre.
+    film = write_tracks(tmp_path / "film.mov", [(channels_of("5.1(side)", FL=voice), "und", 0)], "5.1(side)")
+    tag_a, tag_d = b"chan" + bytes(4) + b"\0\x79\0\6", b"chan" + bytes(4) + b"\0\x7c\0\6"
+    assert film.read_bytes().count(tag_a) == 1
+    film.write_bytes(film.read_bytes().replace(tag_a, tag_d))
+    assert np.abs(read(film).samples.astype(int) - mono).max() <= 1
+
+
+def channels_of(layout: str, **sounds: Samples) -> Samples:
+    """Return the channels of a layout, (channels, samples), silent but for those that are given."""
+    silent = np.zeros_like(next(iter(sounds.values())))
+    return np.stack([sounds.get(channel.name, silent) for channel in av.AudioLayout(layout).channels])
 
 
 def test_explain_tells_which_track_was_read() -> None:

@@ -69,6 +69,18 @@ def test_long_speech_is_split_at_the_quietest_frames() -> None:
     assert min(abs(edge - 610) for edge in edges) <= 2
 
 
+@pytest.mark.parametrize("late", range(0, 640, 80))
+@pytest.mark.parametrize(("pause_s", "parts"), [(0.45, 1), (0.55, 2)])
+def test_a_pause_is_as_long_wherever_it_begins_within_a_frame(late: int, pause_s: float, parts: int) -> None:
+    tone = 8000 * np.sin(2 * np.pi * 220 * np.arange(96_000) / 16000)
+    begin = 40_000 + late  # a codec's delay moves the sound by a part of a frame
+    # A window is 128 ms long and hears sound on either side: 30 dB below it, a pause is 120 ms shorter than it is.
+    tone[begin : begin + round((pause_s + 0.12) * 16000)] = 0
+    samples = np.round(tone).astype(np.int16)
+    stretches = silence.measure(Span(0, 150), samples, split_silence, DEFAULT.silence)
+    assert sum(s.speech for s in stretches) == parts
+
+
 @pytest.mark.parametrize("clicks", [(10,), (10, 60), (30, 55, 80, 125, 160)])
 def test_loud_clicks_do_not_make_speech_silent(clicks: tuple[int, ...]) -> None:
     spoken = speak(250, 120, 3, pauses=((100, 150),)).samples
