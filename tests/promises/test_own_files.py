@@ -58,6 +58,7 @@ FOLDERS = {
     ("avf-curate", "data-card", "--out"): "each file is known by its content",
     ("avf-curate", "hybrid", "--out"): "a folder of shards or an empty one",
     ("avf-curate", "review", "--out"): "a new or empty folder",
+    ("avf-curate", "fetch", "--out"): "a file is published under a free name, and a list of others is refused",
     ("avf-curate", "export", "--fiftyone"): "a new or empty folder",
     ("avf-shards", "pack", "--out"): "a folder of shards or an empty one",
     ("avf-shards", "show", "--extract"): "members have the key of their clip",

@@ -9,6 +9,7 @@ from avf_curation.cli import (
     estimate,
     explain,
     export,
+    fetch,
     gates,
     gc,
     hybrid,
@@ -46,6 +47,7 @@ COMMANDS = (
     clip,
     data_card,
     sources,
+    fetch,
     weights,
     recipe,
 )

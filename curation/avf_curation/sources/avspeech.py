@@ -34,17 +34,17 @@ _CUT = re.compile(rf"(?P<id>{YOUTUBE_ID})_(?P<start>\d+\.\d+)-(?P<stop>\d+\.\d+)
 _NUMBERED = re.compile(rf"(?P<id>{YOUTUBE_ID})_(?P<number>\d+){_EXTENSION}")
 _COMPLETE = re.compile(rf"(?P<id>{YOUTUBE_ID}){_EXTENSION}")
 
-_Range = tuple[str, str]  # start and end in seconds, as text with six decimals, as in the CSV
+Range = tuple[str, str]  # start and end in seconds, as text with six decimals, as in the CSV
 
 
 @dataclass(kw_only=True)
 class _DownloadedVideo:
     """Rows and files of one YouTube id."""
 
-    rows: dict[_Range, tuple[float, float]] = field(
+    rows: dict[Range, tuple[float, float]] = field(
         default_factory=dict
     )  # range -> centre of the face, in shares of the image
-    cut: dict[_Range, ListedFile] = field(default_factory=dict)  # files ID_START-END.mp4
+    cut: dict[Range, ListedFile] = field(default_factory=dict)  # files ID_START-END.mp4
     numbered: dict[int, ListedFile] = field(default_factory=dict)  # files ID_N.mp4, by N from 0 on
     complete: ListedFile | None = None  # the file ID.mp4, which holds every row
 
@@ -62,14 +62,28 @@ def list_videos(listing: Listing) -> Iterator[Video]:
         )
     videos: dict[str, _DownloadedVideo] = {}
     for name in lists:
-        _read_list(listing, name, videos)
+        _read_list(listing, name, f"--source {listing.source}={listing.root}", videos)
     _find_media(listing, videos)
     for name in sorted(videos):
         yield from _list_segments(listing, name, videos[name])
 
 
-def _read_list(listing: Listing, name: str, videos: dict[str, _DownloadedVideo]) -> None:
-    with open_csv(listing.locate(name), f"--source {listing.source}={listing.root}") as file:
+def read_ranges(listing: Listing, name: str, label: str) -> dict[str, tuple[Range, ...]]:
+    """Return YouTube id -> ranges of the list `name`, in its order; rows that are none are noted.
+
+    Args:
+        label: how messages name the list.
+
+    Raises:
+        UserError: the list cannot be read.
+    """
+    videos: dict[str, _DownloadedVideo] = {}
+    _read_list(listing, name, label, videos)
+    return {youtube_id: tuple(video.rows) for youtube_id, video in videos.items()}
+
+
+def _read_list(listing: Listing, name: str, label: str, videos: dict[str, _DownloadedVideo]) -> None:
+    with open_csv(listing.locate(name), label) as file:
         for number, row in enumerate(csv.reader(file), 1):
             if not row:
                 continue
@@ -107,7 +121,7 @@ def _find_row_error(youtube_id: str, start: float, stop: float, x: float, y: flo
     return None
 
 
-def _make_range(start: float, stop: float) -> _Range:
+def _make_range(start: float, stop: float) -> Range:
     return f"{start:.6f}", f"{stop:.6f}"
 
 
@@ -133,7 +147,7 @@ def _find_media(listing: Listing, videos: dict[str, _DownloadedVideo]) -> None:
 
 
 def _add_media(
-    listing: Listing, videos: dict[str, _DownloadedVideo], name: str, file: ListedFile, segment: _Range | int | None
+    listing: Listing, videos: dict[str, _DownloadedVideo], name: str, file: ListedFile, segment: Range | int | None
 ) -> None:
     """Add a file to the YouTube id `name`; `segment` is its range, its row's number, or None for the complete video."""
     video = videos.get(name)

@@ -36,7 +36,7 @@ def list_videos(listing: Listing) -> Iterator[Video]:
     Raises:
         UserError: the owners' JSON is missing or cannot be read.
     """
-    clips = _read_clips(listing)
+    clips = read_listed_clips(listing)
     base = "downloaded_celebvhq/" if listing.has_folder("downloaded_celebvhq") else ""
     complete_videos = listing.files_by_stem(f"{base}raw", _COMPLETE, "video (a YouTube id)")
     cuts = listing.files_by_stem(f"{base}processed", rf"{YOUTUBE_ID}_\d+\.mp4", "clip (YouTube id and number)")
@@ -65,29 +65,33 @@ def list_videos(listing: Listing) -> Iterator[Video]:
         listing.skip("unlisted", file.path, f"{INFO} has no such clip")
 
 
-def _read_clips(listing: Listing) -> dict[str, Origin]:
-    """Return key -> origin of the clips in the owners' JSON."""
-    path = listing.locate(INFO)
+def read_listed_clips(listing: Listing, name: str = INFO) -> dict[str, Origin]:
+    """Return key -> origin of the clips in the owners' JSON, the file `name`.
+
+    Raises:
+        UserError: the file is missing or cannot be read.
+    """
+    path = listing.locate(name)
     duplicates: list[str] = []
 
     def note_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         values = dict(pairs)
         if len(values) != len(pairs):
-            names = [name for name, _ in pairs]
-            duplicates.extend(sorted({name for name in names if names.count(name) > 1}))
+            keys = [key for key, _ in pairs]
+            duplicates.extend(sorted({key for key in keys if keys.count(key) > 1}))
         return values
 
     try:
         info = load_json(read_text(path, "utf-8"), object_pairs_hook=note_duplicates)
     except FileNotFoundError:
-        raise UserError(f"--source {NAME}={listing.root}: no {INFO} in it; the corpus is this list") from None
+        raise UserError(f"--source {NAME}={listing.root}: no {name} in it; the corpus is this list") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read as JSON ({' '.join(str(error).split())[:120]})") from None
     entries = info.get("clips", info) if isinstance(info, dict) else None
     if not isinstance(entries, dict):
         raise UserError(f"{path}: expected an object of clips, as the owners' file has")
-    for name in duplicates:
-        listing.skip("duplicate", f"{INFO}: {name}", "listed twice; the last entry counts")
+    for duplicate in duplicates:
+        listing.skip("duplicate", f"{name}: {duplicate}", "listed twice; the last entry counts")
     clips: dict[str, Origin] = {}
     for key, entry in entries.items():
         if key in ("meta_info", "mete_info"):  # one release of the owners misspells the key
@@ -95,7 +99,7 @@ def _read_clips(listing: Listing) -> dict[str, Origin]:
         try:
             clips[key] = _parse_origin(key, entry)
         except (KeyError, TypeError, ValueError) as error:
-            listing.skip("bad_row", f"{INFO}: {key}", f"not a clip as the owners give ({error})")
+            listing.skip("bad_row", f"{name}: {key}", f"not a clip as the owners give ({error})")
     return clips
 
 

@@ -21,7 +21,7 @@ ABOUT = (
 LABELLED = False
 OWNERS_COUNT = 1_092_009
 LAYOUT = "dev/mp4/id00012/21Uxsk56VDQ/00001.mp4, dev/aac/.../00001.m4a, dev/txt/.../00001.txt (aac and txt may lack)"
-_SPEAKER = r"id\d{5}"
+SPEAKER = r"id\d{5}"
 
 
 def list_videos(listing: Listing) -> Iterator[Video]:
@@ -33,7 +33,7 @@ def list_videos(listing: Listing) -> Iterator[Video]:
     base = listing.find_base("dev", "mp4")
     if base and listing.has_folder("test"):
         listing.skip("excluded", "test", "the test split; to read it, give test/ as the source's folder")
-    for speaker in listing.list_entries(f"{base}mp4", _SPEAKER, "speaker (id and five digits)"):
+    for speaker in listing.list_entries(f"{base}mp4", SPEAKER, "speaker (id and five digits)"):
         for youtube_folder in listing.list_entries(speaker.path, YOUTUBE_ID, "YouTube id (11 characters)"):
             yield from _list_clips(listing, base, speaker.name, youtube_folder)
     _note_audio_without_clips(listing, base)
@@ -64,7 +64,7 @@ def _list_clips(listing: Listing, base: str, speaker: str, youtube_folder: Liste
 def _note_audio_without_clips(listing: Listing, base: str) -> None:
     """Note the folders of aac/ that mp4/ lacks."""
     if listing.has_folder(f"{base}aac"):
-        for speaker in listing.list_entries(f"{base}aac", _SPEAKER, "speaker (id and five digits)"):
+        for speaker in listing.list_entries(f"{base}aac", SPEAKER, "speaker (id and five digits)"):
             for youtube_folder in listing.list_entries(speaker.path, YOUTUBE_ID, "YouTube id (11 characters)"):
                 if not listing.has_folder(f"{base}mp4/{speaker.name}/{youtube_folder.name}"):
                     listing.skip("missing", youtube_folder.path, "audio without clips: mp4/ has no such folder")

@@ -11,6 +11,7 @@ WITHOUT_PICTURES = {
     "demo": "it makes talking people",
     "review": "it shows videos, and says so of a run of pictures",
     "export": "it shows videos, and says so of a run of pictures",
+    "fetch": "it downloads videos",
     "gates": "it judges spans",
     "hybrid": "its quotas are of clips",
     "learn-sync": "it learns from clips",

@@ -11,6 +11,7 @@ from avf_shards.cli.common import add_command, make_parser, run_command
     [
         ("avf-curate", "av.container", "curate"),
         ("avf-curate", "torch", "detectors"),
+        ("avf-curate", "yt_dlp.utils", "fetch"),
         ("avf-shards", "jinja2", "curate"),
         ("avf-train", "torch.nn", "train"),
         ("avf-train", "sklearn", "train"),
