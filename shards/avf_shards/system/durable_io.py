@@ -110,6 +110,15 @@ def make_new_folder(path: Path) -> None:
 
 def sync_folder(path: Path) -> None:
     """Make the names of the files in a folder durable."""
+    _sync(path)
+
+
+def sync_file(path: Path) -> None:
+    """Make the content of a file durable that another library has written."""
+    _sync(path)
+
+
+def _sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         with name_path(path):
