@@ -8,15 +8,20 @@ import base64
 import hashlib
 import json
 import logging
+import os
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, request
 from werkzeug.serving import make_server
 
+RunProgram = Callable[..., "subprocess.CompletedProcess[str]"]
 _SMALL_BYTES = 2000  # larger files go through LFS
 
 
@@ -217,3 +222,22 @@ def serve_hub() -> Iterator[HubServer]:
     finally:
         server.shutdown()
         thread.join()
+
+
+def program_beside(hub: HubServer, folder: Path, package: str) -> RunProgram:
+    """Return a function that runs a program against the server: words, and more variables of the environment."""
+    environment = {
+        **os.environ,
+        "HF_ENDPOINT": hub.address,
+        "HF_HOME": str(folder / "hf"),
+        "HF_TOKEN": "hf_test",
+        "HF_HUB_DISABLE_XET": "1",  # the server speaks LFS, as mirrors do
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    start = ["-c"] if package == "python" else ["-m", f"{package}.cli.main"]
+
+    def run(*words: object, **more: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, *start, *map(str, words)]
+        return subprocess.run(command, env={**environment, **more}, capture_output=True, text=True, timeout=300)
+
+    return run

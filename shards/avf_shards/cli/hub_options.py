@@ -8,8 +8,8 @@ from avf_shards.errors import UserError
 from avf_shards.hub.repository import HubRepository, Kind, parse_repository
 
 EXTRA_HELP = (
-    "The Hub's client is an extra: pip install 'avf-foundry[hub]'. It reads HF_TOKEN (who you are), HF_ENDPOINT (another "
-    "server than huggingface.co) and HF_HUB_OFFLINE=1 (the cache alone)."
+    "The Hub's client is an extra: pip install 'avf-foundry[hub]'. It reads HF_TOKEN (who you are), HF_ENDPOINT "
+    "(another server than huggingface.co) and HF_HUB_OFFLINE=1 (the cache alone)."
 )
 _LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}")
 

@@ -4,6 +4,7 @@ The client is the package huggingface_hub, an extra. It reads HF_ENDPOINT (anoth
 HF_HUB_OFFLINE=1 (nothing but the cache) and HF_HOME (where the cache is).
 """
 
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -52,13 +53,12 @@ def parse_repository(text: str, kind: Kind) -> HubRepository:
 
 def import_client() -> Any:
     """Return the package huggingface_hub. Raises UserError where it is not installed."""
+    if not sys.stderr.isatty():  # the client reads it when it is imported
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
         import huggingface_hub
-        from huggingface_hub.utils import disable_progress_bars
     except ImportError:
         raise UserError("huggingface_hub: is not installed; pip install 'avf-foundry[hub]'") from None
-    if not sys.stderr.isatty():
-        disable_progress_bars()
     return huggingface_hub
 
 
@@ -95,7 +95,8 @@ def hub_errors(repository: HubRepository) -> Iterator[None]:
         raise UserError(_answer(repository, error)) from None
     except ValueError as error:  # an answer that is no JSON, as of a proxy's page, or lacks what the client reads
         raise UserError(
-            f"{repository}: {constants.ENDPOINT} does not answer as the Hub does ({_first_line(error)}); check HF_ENDPOINT"
+            f"{repository}: {constants.ENDPOINT} does not answer as the Hub does ({_first_line(error)}); "
+            "check HF_ENDPOINT"
         ) from None
     except (OSError, RuntimeError) as error:  # connections that break, and uploads that the client wraps
         if isinstance(error, OSError) and error.filename:

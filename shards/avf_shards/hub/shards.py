@@ -40,7 +40,7 @@ def push_shards(
 
 
 def pull_shards(repository: HubRepository, out: Path) -> HubRepository:
-    """Fetch the shards of a data set into the new folder `out`, and return the repository at the commit that they are of.
+    """Fetch the shards of a data set into the new folder `out`, and return the repository at their commit.
 
     The folder appears when every byte is there and is as packed. A pull that was stopped goes on where it was.
     Raises UserError where `out` exists, for a data set without shards, and for damage.

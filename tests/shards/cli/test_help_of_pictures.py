@@ -16,7 +16,7 @@ WITHOUT_PICTURES = {
     "hybrid": "its quotas are of clips",
     "learn-sync": "it learns from clips",
 }
-SHARDS = ("pack", "verify", "ls", "show", "lineage", "order", "delete")
+SHARDS = ("pack", "verify", "ls", "show", "lineage", "order", "delete", "push", "pull")
 CURATION = (
     *("estimate", "plan", "run", "status", "retry", "gc", "audit", "verify", "explain", "what-if", "calibrate"),
     *("data-card", "sources", "weights", "recipe"),

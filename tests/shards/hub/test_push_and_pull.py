@@ -1,21 +1,16 @@
 """Shards to a data set of the Hub and back, by the real client and a server on this machine."""
 
-import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from avf_shards.deletion.requests import deletion_request
 from avf_shards.format.manifest import MANIFEST
 from support.clips import make_flashing_shards
-from support.hub_server import HubServer, serve_hub
+from support.hub_server import HubServer, RunProgram, program_beside, serve_hub
 from support.shard_folders import read_clips
 from support.takedowns import delete_clips
-
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(name="hub")
@@ -25,22 +20,8 @@ def _hub() -> Iterator[HubServer]:
 
 
 @pytest.fixture(name="run")
-def _run(hub: HubServer, tmp_path: Path) -> Run:
-    """Return a function that runs avf-shards against the server."""
-    environment = {
-        **os.environ,
-        "HF_ENDPOINT": hub.address,
-        "HF_HOME": str(tmp_path / "hf"),
-        "HF_TOKEN": "hf_test",
-        "HF_HUB_DISABLE_XET": "1",  # the server speaks LFS, as mirrors do
-        "PYTHONPATH": os.pathsep.join(sys.path),
-    }
-
-    def run(*words: object, **more: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "avf_shards.cli.main", *map(str, words)]
-        return subprocess.run(command, env={**environment, **more}, capture_output=True, text=True, timeout=300)
-
-    return run
+def _run(hub: HubServer, tmp_path: Path) -> RunProgram:
+    return program_beside(hub, tmp_path, "avf_shards")
 
 
 @pytest.fixture(name="shards", scope="module")
@@ -52,7 +33,9 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_what_is_pulled_is_what_was_pushed_to_the_byte(hub: HubServer, run: Run, shards: Path, tmp_path: Path) -> None:
+def test_what_is_pulled_is_what_was_pushed_to_the_byte(
+    hub: HubServer, run: RunProgram, shards: Path, tmp_path: Path
+) -> None:
     pushed = run("push", shards, "org/talk", "--licence", "cc-by-4.0")
     assert pushed.returncode == 0, pushed.stderr
     repository = hub.repositories["org/talk"]
@@ -72,7 +55,7 @@ def test_what_is_pulled_is_what_was_pushed_to_the_byte(hub: HubServer, run: Run,
 
 
 def test_what_a_stopped_push_sent_is_not_sent_again_and_readers_see_no_part_of_it(
-    hub: HubServer, run: Run, shards: Path
+    hub: HubServer, run: RunProgram, shards: Path
 ) -> None:
     hub.refuse_puts_after = 2
     stopped = run("push", shards, "org/talk", "--licence", "other")
@@ -87,7 +70,7 @@ def test_what_a_stopped_push_sent_is_not_sent_again_and_readers_see_no_part_of_i
 
 
 def test_a_pinned_commit_gives_the_same_bytes_after_another_push(
-    hub: HubServer, run: Run, shards: Path, tmp_path: Path
+    hub: HubServer, run: RunProgram, shards: Path, tmp_path: Path
 ) -> None:
     work = shutil.copytree(shards, tmp_path / "work")
     assert run("push", work, "org/talk", "--licence", "other").returncode == 0
@@ -106,12 +89,13 @@ def test_a_pinned_commit_gives_the_same_bytes_after_another_push(
 
 
 @pytest.mark.parametrize(
-    ("name", "fault"),
+    "case",
     [("../escape", "leads out of a folder"), ("notes.txt", "foreign"), ("code/run.py", "beside shards")],
 )
 def test_a_hostile_data_set_writes_nothing(
-    hub: HubServer, run: Run, shards: Path, tmp_path: Path, name: str, fault: str
+    hub: HubServer, run: RunProgram, shards: Path, tmp_path: Path, case: tuple[str, str]
 ) -> None:
+    name, fault = case
     assert run("push", shards, "org/talk", "--licence", "other").returncode == 0
     repository = hub.repositories["org/talk"]
     repository.commit({**(repository.files("main") or {}), name: b"x"})
@@ -123,7 +107,7 @@ def test_a_hostile_data_set_writes_nothing(
 
 
 def test_changed_bytes_are_refused_and_damaged_shards_are_not_pushed(
-    hub: HubServer, run: Run, shards: Path, tmp_path: Path
+    hub: HubServer, run: RunProgram, shards: Path, tmp_path: Path
 ) -> None:
     assert run("push", shards, "org/talk", "--licence", "other").returncode == 0
     repository = hub.repositories["org/talk"]
@@ -142,7 +126,7 @@ def test_changed_bytes_are_refused_and_damaged_shards_are_not_pushed(
     assert "org/other" not in hub.repositories
 
 
-def test_a_users_mistakes_are_sentences(hub: HubServer, run: Run, shards: Path, tmp_path: Path) -> None:
+def test_a_users_mistakes_are_sentences(hub: HubServer, run: RunProgram, shards: Path, tmp_path: Path) -> None:
     for words, said in (
         (("pull", "org/none", "--out", tmp_path / "x"), "there is no such dataset"),
         (("pull", "nobody", "--out", tmp_path / "x"), "organization/name"),
