@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ from avf_training.models.presets import preset
 from avf_training.study.plan import load_study
 from avf_training.tasks.catalog import find_dataset
 from support.docs_blocks import PAGES, ROOT, CodeBlock, blocks
+from support.hub_server import HubServer, serve_hub
 from support.labelled import make_label_rows, make_labelled_shards
 
 PARSERS = {"avf-curate": build_curate_parser, "avf-shards": build_shards_parser, "avf-train": build_train_parser}
@@ -179,10 +181,16 @@ def test_blocks_that_say_so_run(page: str, folder: Path, capsys: pytest.CaptureF
         run_line(words, folder, capsys)
 
 
+@pytest.fixture(name="hub", scope="module")
+def _hub() -> Iterator[HubServer]:
+    with serve_hub() as hub:
+        yield hub
+
+
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "python"], ids=str)
-def test_python_blocks_run(block: CodeBlock, folder: Path) -> None:
+def test_python_blocks_run(block: CodeBlock, folder: Path, hub: HubServer) -> None:
     code = block.text + "\nprint('ran to its end')\n"
-    environment = os.environ | {"HF_HOME": str(folder / "cache"), "HF_DATASETS_OFFLINE": "1"}
+    environment = os.environ | hub.environment(folder / "cache") | {"HF_DATASETS_OFFLINE": "1"}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, timeout=200
     )

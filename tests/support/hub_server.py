@@ -59,6 +59,15 @@ class HubServer:
         self.refuse_puts_after: int | None = None
         self.address = ""
 
+    def environment(self, home: Path) -> dict[str, str]:
+        """Return the variables by which the client finds the server. home: where its cache is."""
+        return {
+            "HF_ENDPOINT": self.address,
+            "HF_HOME": str(home),
+            "HF_TOKEN": "hf_test",
+            "HF_HUB_DISABLE_XET": "1",  # the server speaks LFS, as mirrors do
+        }
+
     def app(self) -> Flask:
         app = Flask(__name__)
         app.before_request(self._note)
@@ -226,14 +235,7 @@ def serve_hub() -> Iterator[HubServer]:
 
 def program_beside(hub: HubServer, folder: Path, package: str) -> RunProgram:
     """Return a function that runs a program against the server: words, and more variables of the environment."""
-    environment = {
-        **os.environ,
-        "HF_ENDPOINT": hub.address,
-        "HF_HOME": str(folder / "hf"),
-        "HF_TOKEN": "hf_test",
-        "HF_HUB_DISABLE_XET": "1",  # the server speaks LFS, as mirrors do
-        "PYTHONPATH": os.pathsep.join(sys.path),
-    }
+    environment = os.environ | hub.environment(folder / "hf") | {"PYTHONPATH": os.pathsep.join(sys.path)}
     start = ["-c"] if package == "python" else ["-m", f"{package}.cli.main"]
 
     def run(*words: object, **more: str) -> "subprocess.CompletedProcess[str]":

@@ -47,7 +47,7 @@ def _model(tmp_path: Path) -> Path:
 def test_a_model_comes_back_by_name_by_commit_and_without_a_network(
     hub: HubServer, train: RunProgram, python: RunProgram, model: Path, tmp_path: Path
 ) -> None:
-    pushed = train("push", model, "org/feelings", "--licence", "mit")
+    pushed = train("push", "org/feelings", "--model", model, "--licence", "mit")
     assert pushed.returncode == 0, pushed.stderr
     repository = hub.repositories["org/feelings"]
     files = repository.files("main") or {}
@@ -72,7 +72,7 @@ def test_a_checkpoint_of_the_authors_is_converted_on_load(hub: HubServer, python
     model.save_pretrained(tmp_path / "ours")
     assert train("convert", tmp_path / "ours", "--out", tmp_path / "checkpoint.pth").returncode == 0
     Classifier(tiny_config(), 4).save_pretrained(tmp_path / "other")
-    assert train("push", tmp_path / "other", "org/authors", "--licence", "other").returncode == 0
+    assert train("push", "org/authors", "--model", tmp_path / "other", "--licence", "other").returncode == 0
     repository = hub.repositories["org/authors"]
     repository.commit({".gitattributes": b"", "logs/checkpoint.pth": (tmp_path / "checkpoint.pth").read_bytes()})
     loaded = python(LOAD, "org/authors", "logs/checkpoint.pth")
@@ -83,7 +83,7 @@ def test_a_checkpoint_of_the_authors_is_converted_on_load(hub: HubServer, python
 
 
 def test_what_is_no_model_is_refused_in_words(hub: HubServer, train: RunProgram, model: Path, tmp_path: Path) -> None:
-    assert train("push", model, "org/x", "--licence", "mit").returncode == 0
+    assert train("push", "org/x", "--model", model, "--licence", "mit").returncode == 0
     hub.repositories["org/x"].commit({"config.json": b'{"architectures": ["Bert"]}', "model.safetensors": b""})
     pulled = train("pull", "org/x", "--out", tmp_path / "x")
     assert pulled.returncode == 2
@@ -91,6 +91,6 @@ def test_what_is_no_model_is_refused_in_words(hub: HubServer, train: RunProgram,
     assert not (tmp_path / "x").exists()
     values = json.loads((model / "config.json").read_text())
     (model / "config.json").write_text(json.dumps({**values, "base": {"folder": "/x"}}))
-    refused = train("push", model, "org/y", "--licence", "mit")
+    refused = train("push", "org/y", "--model", model, "--licence", "mit")
     assert (refused.returncode, "holds adapters alone" in refused.stderr) == (2, True)
     assert "org/y" not in hub.repositories

@@ -4,8 +4,10 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
-from avf_shards.cli.common import add_command, add_json_option, local_path, print_answer
+from avf_shards.cli.common import add_command, add_json_option, print_answer
 from avf_shards.cli.hub_options import EXTRA_HELP, add_push_options, add_repository_argument
+
+from avf_training.cli.options import add_model_option
 
 
 def add(commands: Any) -> None:
@@ -18,8 +20,8 @@ def add(commands: Any) -> None:
         details=f"The card has the scores of a finished run.\n\n{EXTRA_HELP}",
     )
     parser.set_defaults(stopped="stopped; nothing of the repository changed")
-    parser.add_argument("model", metavar="RUN|MODEL", type=local_path, help="finished run, or saved model")
     add_repository_argument(parser, "model", pinnable=False)
+    add_model_option(parser, "finished run, or saved model")
     add_push_options(parser)
     add_json_option(parser)
 
