@@ -20,7 +20,7 @@ def add(commands: Any) -> None:
     )
     parser.set_defaults(stopped="stopped; the same command goes on where it was")
     add_repository_argument(parser, "model", pinnable=True)
-    parser.add_argument("--out", metavar="MODEL", type=output_folder, required=True, help="new folder for the model")
+    parser.add_argument("--out", metavar="DIR", type=output_folder, required=True, help="new folder for the model")
     add_json_option(parser)
 
 

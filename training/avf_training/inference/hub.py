@@ -2,7 +2,7 @@
 
 from avf_training import from_pretrained, push_to_hub
 model = from_pretrained("organization/name")            # or a folder, or organization/name@COMMIT
-push_to_hub("FINETUNED", "organization/name", licence="cc-by-4.0")
+push_to_hub("MODEL", "organization/name", licence="cc-by-4.0")
 """
 
 import json
