@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 
 from avf_shards.errors import UserError
-from avf_shards.hub.repository import HubRepository, Kind, parse_repository
+from avf_shards.hub.repository import HubRepository, RepositoryKind, parse_repository
 
 EXTRA_HELP = (
     "The Hub's client is an extra: pip install 'avf-foundry[hub]'. It reads HF_TOKEN (who you are), HF_ENDPOINT "
@@ -14,7 +14,7 @@ EXTRA_HELP = (
 _LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}")
 
 
-def add_repository_argument(parser: argparse.ArgumentParser, kind: Kind, *, pinnable: bool) -> None:
+def add_repository_argument(parser: argparse.ArgumentParser, kind: RepositoryKind, *, pinnable: bool) -> None:
     """Add the name of the repository as a word. pinnable: whether a tag or a commit may follow it after @."""
     revision = "; a branch, a tag or a commit may follow after @" if pinnable else ""
     parser.add_argument(
@@ -45,7 +45,7 @@ def add_push_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _repository_of(kind: Kind) -> Callable[[str], HubRepository]:
+def _repository_of(kind: RepositoryKind) -> Callable[[str], HubRepository]:
     def parse(text: str) -> HubRepository:
         try:
             return parse_repository(text, kind)

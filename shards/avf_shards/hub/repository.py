@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from avf_shards.errors import UserError
 
-Kind = Literal["dataset", "model"]
+RepositoryKind = Literal["dataset", "model"]
 MAIN = "main"
 _ADDRESS = "hf://"
 _PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
@@ -27,7 +27,7 @@ class HubRepository:
     """A repository of the Hub at one revision."""
 
     name: str  # "organization/name"
-    kind: Kind  # folders of shards are data sets there
+    kind: RepositoryKind  # folders of shards are data sets there
     revision: str = MAIN  # branch, tag or commit
 
     @property
@@ -39,7 +39,7 @@ class HubRepository:
         return f"{self.name}@{self.revision}"
 
 
-def parse_repository(text: str, kind: Kind) -> HubRepository:
+def parse_repository(text: str, kind: RepositoryKind) -> HubRepository:
     """Return the repository that `text` names: `organization/name`, `organization/name@REVISION`, or either after hf://.
 
     Raises UserError for another spelling.
