@@ -32,8 +32,10 @@ def add(commands: Any) -> None:
 
 def _run_ls(options: argparse.Namespace) -> int:
     from avf_curation.sources.pictures.registry import PICTURE_CORPORA
+    from avf_curation.sources.plugins import list_plugins
     from avf_curation.sources.registry import CORPORA
 
+    added, faults = list_plugins({corpus.name for corpus in (*CORPORA, *PICTURE_CORPORA)})
     values = {
         corpus.name: {
             "layout": corpus.layout,
@@ -41,12 +43,18 @@ def _run_ls(options: argparse.Namespace) -> int:
             "labelled": corpus.labelled,
             "inputs": inputs,
         }
-        for inputs, corpora in (("videos", CORPORA), ("pictures", PICTURE_CORPORA))
+        for inputs, corpora in (("videos", (*CORPORA, *added)), ("pictures", PICTURE_CORPORA))
         for corpus in corpora
     }
+    for reader in added:
+        values[reader.name]["package"] = reader.package
+    for fault in faults:
+        log.warning("%s", fault)
     if not write_answer(options, values):
         for corpus in CORPORA:
             print(f"{corpus.name:<18}{corpus.layout}")
+        for reader in added:
+            print(f"{reader.name:<18}{reader.layout} ({reader.package})")
         print("corpora of pictures, and folders of your own pictures:")
         for pictures in PICTURE_CORPORA:
             print(f"{pictures.name:<18}{pictures.layout}")

@@ -1,6 +1,7 @@
 """The corpora that are read as their owners lay them out, and the reader that a source's name selects.
 
-A corpus has the name that its module states in NAME; the file name of the module means nothing.
+A corpus has the name that its module states in NAME; the file name of the module means nothing. Installed packages
+add corpora (plugins.py); ours keep their names.
 """
 
 import difflib
@@ -8,10 +9,9 @@ import logging
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from avf_shards.errors import UserError
@@ -51,34 +51,10 @@ from avf_curation.sources.folder import list_folder_videos
 from avf_curation.sources.globs import first_match
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.pictures.registry import PICTURE_CORPORA, PLAIN, PictureReader, content_of, picture_reader
+from avf_curation.sources.plugins import CorpusReader, make_corpus_reader, plugin_names, plugin_reader
 from avf_curation.sources.types import SkippedInput, Video, utf8_name
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class CorpusReader:
-    """Reader of one corpus in the layout that its owners distribute."""
-
-    name: str  # the source name that users type, and the start of every clip key
-    about: str  # sentences on what the corpus holds, for `avf-curate sources ls --json`
-    layout: str  # example paths below the corpus' folder
-    clips: int | None  # as the owners count them; None where they publish no number
-    labelled: bool  # whether its videos have labels
-    #: Yields the inputs of a source; its other files are noted in the listing.
-    list_videos: Callable[[Listing], Iterator[Video]]
-
-
-def make_corpus_reader(module: ModuleType) -> CorpusReader:
-    """Build the reader of a source module from its constants NAME, ABOUT, LAYOUT, OWNERS_COUNT and LABELLED."""
-    return CorpusReader(
-        name=module.NAME,
-        about=module.ABOUT,
-        layout=module.LAYOUT,
-        clips=module.OWNERS_COUNT,
-        labelled=module.LABELLED,
-        list_videos=module.list_videos,
-    )
 
 
 _MODULES = (
@@ -89,7 +65,7 @@ _MODULES = (
 )
 #: Unlabelled corpora first. Every other source name is a plain folder, labelled where it holds a labels.csv.
 CORPORA = tuple(make_corpus_reader(module) for module in _MODULES)
-_CORPUS_NAMES = (
+_OWN_NAMES = (
     *(corpus.name for corpus in CORPORA),
     *(corpus.name for corpus in PICTURE_CORPORA if corpus.name != PLAIN.name),
 )
@@ -103,15 +79,18 @@ def corpus_reader(source: str) -> CorpusReader | None:
     """Return the reader of the corpus that the name `source` stands for, or None for a plain folder.
 
     Raises:
-        UserError: the name is not a corpus but resembles one. Reading the corpus as a plain folder would take every
-            file below it, labelled test clips and lists included, so such a name must not pass silently.
+        UserError: the name is not a corpus but resembles one, or the package that adds it cannot be used. Reading the
+            corpus as a plain folder would take every file below it, labelled test clips and lists included, so such a
+            name must not pass silently.
     """
     for corpus in CORPORA:
         if corpus.name == source:
             return corpus
+    if picture_reader(source) is None and (added := plugin_reader(source)) is not None:
+        return added
     similar = [] if picture_reader(source) is not None else _find_similar_corpora(source)
     if similar:
-        known = ", ".join(sorted(_CORPUS_NAMES))
+        known = ", ".join(sorted({*_OWN_NAMES, *plugin_names()}))
         raise UserError(
             f"source name {source!r}: did you mean {' or '.join(similar)}? Known corpora are {known}. "
             f"To read the folder as plain videos, choose a name unlike a corpus, as in --source my_videos=DIR"
@@ -120,7 +99,8 @@ def corpus_reader(source: str) -> CorpusReader | None:
 
 
 def _list_corpus_names() -> list[str]:
-    return [*(corpus.name for corpus in CORPORA), *(corpus.name for corpus in PICTURE_CORPORA)]
+    names = [*(corpus.name for corpus in CORPORA), *(corpus.name for corpus in PICTURE_CORPORA)]
+    return [*names, *(name for name in plugin_names() if name not in names)]
 
 
 def load_recipe_for(sources: Iterable[str], path: Path | None, overrides: Sequence[str]) -> Recipe:
@@ -177,7 +157,7 @@ def warn_about_unread_corpora(recipe: Recipe, sources: Iterable[str]) -> None:
 
 def _find_similar_corpora(source: str) -> list[str]:
     normalized = _normalize_name(source)
-    names = {_normalize_name(name): name for name in _CORPUS_NAMES}
+    names = {_normalize_name(name): name for name in (*_OWN_NAMES, *plugin_names())}
     close = difflib.get_close_matches(normalized, names, n=3, cutoff=_MIN_SIMILARITY)
     longer = [name for name in names if normalized.startswith(name)]  # "mer2024_labelled", "avspeech_part2"
     # A misspelt name keeps its first letter; without this rule a folder called "speech" would be refused for avspeech.

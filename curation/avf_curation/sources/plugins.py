@@ -1,0 +1,151 @@
+"""Readers of corpora: what a source module states, checked, and the modules that other packages add.
+
+A package adds a corpus by an entry point of the group `avf_foundry.sources`, whose name is the source name and whose
+value is a module with the same constants and the same `list_videos` as those of this folder. Its code runs with the
+rights of the user, as that of any installed package does.
+"""
+
+import functools
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+
+from avf_shards.errors import UserError
+from avf_shards.schema.clip_key import check_source_name
+
+from avf_curation.sources.listing import Listing
+from avf_curation.sources.types import Video
+
+GROUP = "avf_foundry.sources"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusReader:
+    """Reader of one corpus in the layout that its owners distribute."""
+
+    name: str  # the source name that users type, and the start of every clip key
+    about: str  # sentences on what the corpus holds, for `avf-curate sources ls --json`
+    layout: str  # example paths below the corpus' folder
+    clips: int | None  # as the owners count them; None where they publish no number
+    labelled: bool  # whether its videos have labels
+    #: Yields the inputs of a source; its other files are noted in the listing.
+    list_videos: Callable[[Listing], Iterator[Video]]
+    package: str | None = None  # name and version of the package that adds the corpus; None: it is one of ours
+
+
+def make_corpus_reader(module: ModuleType, package: str | None = None) -> CorpusReader:
+    """Build the reader of a source module from its constants NAME, ABOUT, LAYOUT, OWNERS_COUNT and LABELLED.
+
+    Raises TypeError for a module that lacks one of them, or states it as another type.
+    """
+    for name, types in (
+        ("NAME", str),
+        ("ABOUT", str),
+        ("LAYOUT", str),
+        ("OWNERS_COUNT", int | None),
+        ("LABELLED", bool),
+        ("list_videos", Callable),
+    ):
+        if not hasattr(module, name):
+            raise TypeError(f"{module.__name__} has no {name}")
+        if not isinstance(getattr(module, name), types):  # type: ignore[arg-type]  # a union of types is allowed
+            raise TypeError(f"{module.__name__}.{name} is {getattr(module, name)!r}, not {_describe(types)}")
+    return CorpusReader(
+        name=module.NAME,
+        about=module.ABOUT,
+        layout=module.LAYOUT,
+        clips=module.OWNERS_COUNT,
+        labelled=module.LABELLED,
+        list_videos=module.list_videos if package is None else _check_videos(module, package),
+        package=package,
+    )
+
+
+def _describe(types: object) -> str:
+    words = {str: "text", bool: "True or False", int | None: "a whole number or None"}
+    return words.get(types, "a function")  # type: ignore[call-overload, no-any-return]
+
+
+def _check_videos(module: ModuleType, package: str) -> Callable[[Listing], Iterator[Video]]:
+    """Return the module's `list_videos`, of which a fault is told by the name of its package.
+
+    The clip keys start with the source, and the plan trusts both; so what a package yields is looked at.
+    """
+
+    def list_videos(listing: Listing) -> Iterator[Video]:
+        try:
+            for video in module.list_videos(listing):
+                if not isinstance(video, Video) or video.source != listing.source:
+                    raise UserError(
+                        f"--source {listing.source}={listing.root}: {package} lists {video!r:.200}, and not a Video "
+                        f"whose source is {listing.source!r}; tell the owners of the package"
+                    )
+                yield video
+        except (UserError, OSError):
+            raise
+        except Exception as error:
+            raise UserError(
+                f"--source {listing.source}={listing.root}: {package} failed to read it "
+                f"({type(error).__name__}: {error}); tell the owners of the package"
+            ) from error
+
+    return list_videos
+
+
+@functools.cache
+def _entry_points() -> dict[str, EntryPoint]:
+    """Return the corpora that installed packages add, by name, without importing them."""
+    return {entry.name: entry for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.value)}
+
+
+def plugin_names() -> list[str]:
+    """Return the names of the corpora that installed packages add, sorted."""
+    return sorted(_entry_points())
+
+
+@functools.cache
+def plugin_reader(name: str) -> CorpusReader | None:
+    """Return the reader of a corpus that an installed package adds, or None where none adds it.
+
+    Raises UserError for a package whose module cannot be imported, or is no source module. Its corpus is not read as a
+    plain folder instead, which would take what is no input.
+    """
+    entry = _entry_points().get(name)
+    if entry is None:
+        return None
+    package = f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
+    try:
+        check_source_name(name)
+        reader = make_corpus_reader(entry.load(), package)
+    except Exception as error:  # whatever a strange module raises as it is imported
+        raise UserError(
+            f"--source {name}=...: the package {package} adds this corpus and cannot be used ({error}); upgrade or "
+            "uninstall it, or tell its owners"
+        ) from error
+    if reader.name != name:
+        raise UserError(
+            f"--source {name}=...: the package {package} adds this corpus, and its module calls itself "
+            f"{reader.name!r}; tell its owners"
+        )
+    return reader
+
+
+def list_plugins(own: Collection[str]) -> tuple[list[CorpusReader], list[str]]:
+    """Return the corpora that installed packages add, and a sentence for each that cannot be used.
+
+    own: names of our corpora, which keep them.
+    """
+    readers, faults = [], []
+    for name in plugin_names():
+        if name in own:
+            faults.append(f"{name}: a package adds a corpus of this name, which one of ours has; ours is read")
+            continue
+        try:
+            reader = plugin_reader(name)
+        except UserError as error:
+            faults.append(str(error))
+        else:
+            assert reader is not None
+            readers.append(reader)
+    return readers, faults

@@ -1,0 +1,121 @@
+"""Corpora that installed packages add."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from avf_curation.cli.main import main
+from avf_curation.sources import crema_d, plugins
+from avf_curation.sources.plugins import make_corpus_reader, plugin_reader
+from avf_curation.sources.registry import corpus_reader
+from avf_shards.errors import UserError
+
+ROOT = Path(__file__).parents[3]
+TEMPLATE = ROOT / "docs/plugin-template"
+
+
+@pytest.fixture(name="site")
+def _site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder on the path of modules, as an environment's, into which `install` writes packages."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    for cached in (plugins._entry_points, plugin_reader):
+        cached.cache_clear()
+    monkeypatch.setattr(plugins, "_entry_points", plugins._entry_points.__wrapped__)
+    monkeypatch.setattr(plugins, "plugin_reader", plugin_reader.__wrapped__)
+    monkeypatch.setattr("avf_curation.sources.registry.plugin_reader", plugin_reader.__wrapped__)
+    return folder
+
+
+def install(site: Path, name: str, text: str) -> None:
+    """Write a package of one module, with the entry point `name`."""
+    module = f"plugin_{name}"
+    sys.modules.pop(module, None)  # of another test
+    (site / f"{module}.py").write_text(text)
+    information = site / f"{module}-1.5.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.5\n")
+    (information / "entry_points.txt").write_text(f"[avf_foundry.sources]\n{name} = {module}\n")
+
+
+def source_text(name: str, body: str = "    return iter(())") -> str:
+    return (
+        f"NAME = {name!r}\nABOUT = 'Of a package.'\nLAYOUT = 'x.mp4'\nLABELLED = False\nOWNERS_COUNT = None\n"
+        f"def list_videos(listing):\n{body}\n"
+    )
+
+
+def test_the_template_is_a_package_whose_own_tests_pass(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path / "dist"],
+        cwd=TEMPLATE, check=True, capture_output=True,
+    )  # fmt: skip
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    subprocess.run([sys.executable, "-m", "zipfile", "-e", wheel, site], check=True)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(site), *sys.path])}
+    shutil.copytree(TEMPLATE / "tests", tmp_path / "tests")
+    tests = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", tmp_path / "tests"]
+    done = subprocess.run(tests, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
+    list_sources = [sys.executable, "-m", "avf_curation.cli.main", "sources", "ls"]
+    listed = subprocess.run(list_sources, env=environment, capture_output=True, text=True)
+    assert "(avf-interviews 0.1.0)" in listed.stdout
+
+
+def test_a_corpus_of_a_package_is_read_and_named(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    install(site, "talks", source_text("talks"))
+    reader = corpus_reader("talks")
+    assert reader is not None
+    assert reader.package == "plugin_talks 1.5"
+    assert main(["sources", "ls"]) == 0
+    assert "talks             x.mp4 (plugin_talks 1.5)" in capsys.readouterr().out
+    with pytest.raises(UserError, match="did you mean talks"):
+        corpus_reader("talks_2")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("raise ImportError('no libfoo')", "no libfoo"),
+        ("NAME = 'talks'", "has no ABOUT"),
+        (source_text("talks").replace("LABELLED = False", "LABELLED = 'no'"), "LABELLED is 'no', not True or False"),
+        (source_text("other"), "its module calls itself 'other'"),
+    ],
+)
+def test_a_package_that_cannot_be_used_is_named_and_no_plain_folder_read_instead(
+    site: Path, capsys: pytest.CaptureFixture[str], text: str, fault: str
+) -> None:
+    install(site, "talks", text)
+    assert main(["sources", "check", f"talks={site}"]) == 2
+    error = capsys.readouterr().err
+    assert fault in error
+    assert "plugin_talks 1.5" in error
+    assert main(["sources", "ls"]) == 0
+    told = capsys.readouterr()
+    assert fault in told.err
+    assert "talks  " not in told.out
+
+
+def test_what_a_package_yields_is_looked_at(site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    install(site, "talks", source_text("talks", "    yield {'path': 'x.mp4'}"))
+    install(site, "chats", source_text("chats", "    yield 1 / 0"))
+    for name, fault in (("talks", "not a Video whose source is 'talks'"), ("chats", "ZeroDivisionError")):
+        assert main(["sources", "check", f"{name}={tmp_path}"]) == 2
+        error = capsys.readouterr().err
+        assert fault in error
+        assert f"plugin_{name} 1.5" in error
+
+
+def test_our_names_stay_ours(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    install(site, "crema_d", source_text("crema_d"))
+    reader = corpus_reader("crema_d")
+    assert reader is not None
+    assert reader.package is None
+    assert reader == make_corpus_reader(crema_d)
+    assert main(["sources", "ls"]) == 0
+    assert "which one of ours has" in capsys.readouterr().err
