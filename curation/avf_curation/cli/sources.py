@@ -35,7 +35,7 @@ def _run_ls(options: argparse.Namespace) -> int:
     from avf_curation.sources.plugins import list_plugins
     from avf_curation.sources.registry import CORPORA
 
-    added, faults = list_plugins({corpus.name for corpus in (*CORPORA, *PICTURE_CORPORA)})
+    added, faults = list_plugins([*(each.name for each in CORPORA), *(each.name for each in PICTURE_CORPORA)])
     values = {
         corpus.name: {
             "layout": corpus.layout,
