@@ -5,7 +5,6 @@ archive too, and the licence text that was accepted.
 """
 
 import logging
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -177,14 +176,6 @@ class _Fetch:
                 if not (self._out / beside).exists():
                     durable_io.replace_file(self._out / beside, read_bytes(source, _MAX_LIST_BYTES))
             durable_io.make_folder(target.parent)
-            _sync_file(path)
+            durable_io.sync_file(path)
             durable_io.publish_file(path, target)
         return outcome
-
-
-def _sync_file(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
