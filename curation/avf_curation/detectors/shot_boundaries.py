@@ -3,14 +3,20 @@
 They see only frames that differ from the one before. A source of 8 to 15 fps shows each frame two or three times on the
 timeline, and some encoders store the repetitions. The adaptive detector compares the change at a frame with the mean
 change around it, which repetitions bring down, so that the turn of a head would look like a cut.
+
+A picture that stands for longer, as in a call that stutters, is seen again. What comes behind it is a cut only where it
+shows another scene.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from avf_shards.timeline import FRAMES_PER_SECOND
 
+from avf_curation.detectors.same_view import shows_same_view
 from avf_curation.detectors.terminal import no_terminal_input
 from avf_curation.media.types import Bytes
 from avf_curation.stages.scenes import ScenesConfig
@@ -29,6 +35,7 @@ with no_terminal_input():  # the import runs ffmpeg, which would change the sett
 _BLOCKS = 8  # blocks per side in which two frames are compared
 _REPEATED_LEVEL = 0.6  # grey levels: re-encoded repetitions stay below 0.3 in every block, sleeping faces exceed 1
 _MAX_REPEATED = 4  # 5 fps; a picture that stands longer is no slow source but a still, or the black of a fade
+Blocks = npt.NDArray[np.float64]
 
 
 class ShotBoundaryDetector:
@@ -54,30 +61,54 @@ class ShotBoundaryDetector:
         self._time = FrameTimecode(0, float(FRAMES_PER_SECOND))
         self._previous: Bytes | None = None  # the latest frame that the detectors have seen
         self._skipped = 0  # frames after it
+        self._repeated = 0  # frames that show the same as the latest distinct one
+        self._no_cuts: set[int] = set()  # frames behind a picture that stood, in the same scene
 
     def feed(self, index: int, small: Bytes) -> list[int]:
         """Take frame `index` as a small BGR image (H, W, 3); return the first frames of new shots known by now."""
-        if self._skipped < _MAX_REPEATED and self._previous is not None and _is_repeated(self._previous, small):
-            self._skipped += 1
-            return []
+        change = None if self._previous is None else _change(self._previous, small)
+        if change is not None and _is_repetition(change):
+            self._repeated += 1
+            if self._skipped < _MAX_REPEATED:
+                self._skipped += 1
+                return []
+        else:
+            if self._repeated >= _MAX_REPEATED and self._previous is not None and shows_same_view(self._previous, small):
+                self._no_cuts.add(index)
+            self._repeated = 0
         self._previous, self._skipped = small, 0
         self._time = FrameTimecode(index, float(FRAMES_PER_SECOND))
-        return [cut.frame_num for detector in self._detectors for cut in detector.process_frame(self._time, small)]
+        return self._cuts(lambda detector: detector.process_frame(self._time, small))
 
     def finish(self) -> list[int]:
         """Return the first frames of new shots that the detectors had not reported at the end of the video."""
-        return [cut.frame_num for detector in self._detectors for cut in detector.post_process(self._time)]
+        return self._cuts(lambda detector: detector.post_process(self._time))
+
+    def _cuts(self, ask: Callable[[Any], Any]) -> list[int]:
+        """Return the cuts that the detectors answer, but for the ends of pictures that stood still in one scene."""
+        cuts: list[int] = []
+        for detector in self._detectors:
+            before = getattr(detector, "_last_cut", None)
+            answered = [cut.frame_num for cut in ask(detector)]
+            cuts += (accepted := [cut for cut in answered if cut not in self._no_cuts])
+            if before is not None and answered and not accepted:
+                detector._last_cut = before  # else a true cut right behind would be too near to be told
+        return cuts
 
 
-def _is_repeated(before: Bytes, after: Bytes) -> bool:
-    """Return whether two images (H, W, 3) show the same: no block changes by more than the noise of an encoder.
+def _change(before: Bytes, after: Bytes) -> Blocks | None:
+    """Return how much two images (H, W, 3) differ in each block, in grey levels; None where their sizes do.
 
     Every second row and column of one channel tells enough.
     """
     if before.shape != after.shape:
-        return False
+        return None
     change = cv2.absdiff(np.ascontiguousarray(after[::2, ::2, 1]), np.ascontiguousarray(before[::2, ::2, 1]))
     rows, columns = (max(1, side // _BLOCKS) for side in change.shape)
     trimmed = change[: change.shape[0] // rows * rows, : change.shape[1] // columns * columns]
-    blocks = trimmed.reshape(trimmed.shape[0] // rows, rows, -1, columns).mean((1, 3))
-    return bool(blocks.max() < _REPEATED_LEVEL)
+    return np.asarray(trimmed.reshape(trimmed.shape[0] // rows, rows, -1, columns).mean((1, 3)), np.float64)
+
+
+def _is_repetition(change: Blocks) -> bool:
+    """Return whether no block changes by more than the noise of an encoder."""
+    return bool(change.max() < _REPEATED_LEVEL)

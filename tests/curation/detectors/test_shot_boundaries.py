@@ -1,11 +1,14 @@
 """Cuts are found on the frames that differ: slow sources repeat theirs, and fades and stills stand for long."""
 
 from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from avf_curation.detectors.shot_boundaries import ShotBoundaryDetector
+from avf_curation.media.decode import MediaFile
 from avf_curation.media.types import Bytes
 from support.curation_runs import make_recipe
 
@@ -63,3 +66,42 @@ def test_the_end_of_a_black_pause_is_a_cut() -> None:
     second = [scene(2)[:, n : 256 + n] for n in range(50)]
     frames = [*first, *[black] * 25, *second]
     assert 75 in shots(frames, range(125))
+
+
+def stutter(frames: list[Bytes], at: int, stands: int) -> list[Bytes]:
+    """Return a film in which the frame `at` stands for `stands` frames, which it hides."""
+    return [*frames[:at], *[frames[at]] * stands, *frames[at + stands :]]
+
+
+@pytest.mark.parametrize("stands", [5, 8, 10])
+def test_what_follows_a_stutter_in_one_scene_is_no_cut(stands: int) -> None:
+    # A head that moves before a wall: the wall stays, and the head is a little way off.
+    wall, head = scene(4)[:, :256], scene(5)[40:120, :80]
+    frames = []
+    for n in range(100):
+        picture = wall.copy()
+        left = round(88 + 60 * np.sin(n / 8))
+        picture[40:120, left : left + 80] = head
+        frames.append(picture)
+    for at in range(30, 70, 4):
+        assert shots(stutter(frames, at, stands), range(100)) == []
+
+
+@pytest.mark.parametrize("stands", [5, 8, 13])
+def test_a_cut_behind_a_stutter_stays_a_cut(stands: int) -> None:
+    first = [scene(1)[:, n : 256 + n] for n in range(50)]
+    second = [scene(2)[:, n : 256 + n] for n in range(50)]
+    film = [*first, *[first[-1]] * stands, *second]
+    assert shots(film, range(len(film))) == [50 + stands]
+    # A cut 0.4 s behind the end of a stutter in one scene is told too.
+    short = [*first[:30], *[first[30]] * stands, *first[40:50], *second]
+    assert shots(short, range(len(short))) == [40 + stands]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("at", [58, 62, 66])
+def test_what_follows_a_stutter_of_a_real_talker_is_no_cut(shared: Path, at: int) -> None:
+    with MediaFile(shared / "assets/video/latentsync_demo2.mp4", make_recipe().defaults.media) as media:
+        images = [entry.frame.to_ndarray(format="bgr24") for entry in islice(media.frames(), 130)]
+    frames = [cv2.resize(image, (256, 455), interpolation=cv2.INTER_AREA) for image in images]
+    assert shots(stutter(frames, at, 9), range(130)) == []
