@@ -38,6 +38,7 @@ def make_numbered_video(
     first_number: int = 0,
     sound_s: float | None = None,
     container_options: dict[str, str] | None = None,
+    sound_rate_hz: int = 48_000,
 ) -> bytes:
     """Return the bytes of a video.
 
@@ -54,7 +55,7 @@ def make_numbered_video(
             video = out.add_stream(codec, rate=rate, options=options or {})
             video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
             video.codec_context.time_base = 1 / rate
-        audio = None if beeps_s is None else out.add_stream("mp2", rate=48_000, layout="mono")
+        audio = None if beeps_s is None else out.add_stream("mp2", rate=sound_rate_hz, layout="mono")
         packets = []
         for number, time in enumerate(times, first_number):
             frame = av.VideoFrame.from_ndarray(numbered_picture(number), format="gray").reformat(format="yuv420p")
@@ -64,19 +65,19 @@ def make_numbered_video(
             packets += video.encode(None)
         if audio is not None:
             seconds = float((times[-1] + 1) / rate) if sound_s is None else sound_s
-            packets += _encode_beeps(audio, beeps_s or (), seconds)
+            packets += _encode_beeps(audio, beeps_s or (), seconds, sound_rate_hz)
         for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
             out.mux(packet)
     return sink.getvalue()
 
 
-def _encode_beeps(audio: Any, beeps_s: Sequence[float], seconds: float) -> list[Any]:
-    time = np.arange(int(seconds * 48_000)) / 48_000
+def _encode_beeps(audio: Any, beeps_s: Sequence[float], seconds: float, rate_hz: int) -> list[Any]:
+    time = np.arange(int(seconds * rate_hz)) / rate_hz
     loud = np.any([(time >= beep) & (time < beep + 0.08) for beep in beeps_s], axis=0)
     tone = (20_000 * np.sin(2 * np.pi * 1000 * time) * loud).astype(np.int16)
     packets = []
     for start in range(0, len(tone) - 1151, 1152):
         block = av.AudioFrame.from_ndarray(tone[None, start : start + 1152], "s16", "mono")
-        block.sample_rate, block.pts, block.time_base = 48_000, start, Fraction(1, 48_000)
+        block.sample_rate, block.pts, block.time_base = rate_hz, start, Fraction(1, rate_hz)
         packets += audio.encode(block)
     return packets + audio.encode(None)

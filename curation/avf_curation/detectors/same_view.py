@@ -20,7 +20,7 @@ Grey = npt.NDArray[np.float32]
 
 
 def shows_same_view(before: Bytes, after: Bytes) -> bool:
-    """Return whether two small BGR images (H, W, 3) show one scene before and after a moment; not where sizes differ."""
+    """Return whether two small BGR images (H, W, 3) show one scene a moment apart; False where their sizes differ."""
     if before.shape != after.shape:
         return False
     first, second = _grey(before, _WIDTH), _grey(after, _WIDTH)
@@ -49,9 +49,7 @@ def _match_parts(first: Grey, second: Grey) -> float:
             part = np.ascontiguousarray(first[top : top + height, left : left + width])
             if part.std() < _MIN_PART_CONTRAST:
                 continue
-            near = second[
-                max(0, top - _REACH) : top + height + _REACH, max(0, left - _REACH) : left + width + _REACH
-            ]
+            near = second[max(0, top - _REACH) : top + height + _REACH, max(0, left - _REACH) : left + width + _REACH]
             correlations.append(cv2.matchTemplate(np.ascontiguousarray(near), part, cv2.TM_CCOEFF_NORMED).max())
     return float(np.median(correlations)) if correlations else 0.0
 

@@ -73,7 +73,11 @@ class ShotBoundaryDetector:
                 self._skipped += 1
                 return []
         else:
-            if self._repeated >= _MAX_REPEATED and self._previous is not None and shows_same_view(self._previous, small):
+            if (
+                self._repeated >= _MAX_REPEATED
+                and self._previous is not None
+                and shows_same_view(self._previous, small)
+            ):
                 self._no_cuts.add(index)
             self._repeated = 0
         self._previous, self._skipped = small, 0

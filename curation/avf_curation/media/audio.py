@@ -24,6 +24,7 @@ _MAX_OVERLAP_S = 0.25  # as much sound as a shot may lack; codecs end with up to
 _MAX_OVERLAP_SHARE = 0.01  # of the timeline
 _MARGIN_S = 1.0  # decoded before and after a range, so that the resampler has settled
 _FADE_SAMPLES = 160  # 10 ms, where the downmix gives way to one channel
+_GUESS_ERROR_S = 0.005  # more than timestamps are rounded by
 Block = tuple[float, int, Samples]
 """(start in seconds of a run of sound without a hole, samples of that run before this block, samples)."""
 
@@ -214,6 +215,7 @@ def _resample_blocks(
 ) -> Iterator[Block]:
     """Yield the sound as 16 kHz mono, block by block; a hole in the timestamps, or a join, starts a new run."""
     resampler: Any = None
+    resampled_format: tuple[str, str, int] | None = None
     start_s = 0.0
     yielded = 0  # samples of the current run
 
@@ -225,19 +227,22 @@ def _resample_blocks(
             yielded += len(data)
 
     for sound in place_frames(decoded, limits):
-        if resampler is None or sound.begins_run:
+        frame = sound.frame
+        frame_format = frame.format.name, frame.layout.name, frame.sample_rate
+        # PyAV's resampler passes on what needs no conversion, and would go on so when the format changes in mid-stream.
+        if resampler is None or sound.begins_run or frame_format != resampled_format:
             if resampler is not None:
                 yield from resample(None)  # the samples that the filter of the old run still holds
-            sample_format = mix_format(sound.frame.layout)
+            sample_format = mix_format(frame.layout)
             resampler = av.AudioResampler(format=sample_format, layout=downmix.layout, rate=SAMPLE_RATE_HZ)
-            start_s, yielded = sound.time_s, 0
-        sound.frame.pts = None  # the resampler would stretch the sound to follow small jitter of the timestamps
+            start_s, yielded, resampled_format = sound.time_s, 0, frame_format
+        frame.pts = None  # the resampler would stretch the sound to follow small jitter of the timestamps
         try:
-            downmix.look_at(sound.time_s, sound.frame)
-            yield from resample(sound.frame)
+            downmix.look_at(sound.time_s, frame)
+            yield from resample(frame)
         except MemoryError:
             raise
-        except (av.error.FFmpegError, ValueError):  # the format changed in mid-stream: a new run begins
+        except (av.error.FFmpegError, ValueError):  # a frame that cannot be converted: a new run begins
             resampler = None
     if resampler is not None:
         yield from resample(None)
@@ -276,9 +281,14 @@ def _read_packets(container: Any, stream: Any, clock: FileClock) -> Iterator[Any
 def _decode_audio(packets: Iterator[Any]) -> Iterator[Any]:
     """Yield decoded audio frames; packets that cannot be decoded are skipped."""
     errors = 0
+    end_s: float | None = None  # of the frame before
     while errors < MAX_DECODE_ERRORS:
         try:
-            yield from next(packets).decode()
+            packet = next(packets)
+            for frame in packet.decode():
+                _mend_guessed_time(packet, frame, end_s)
+                end_s = frame.time + frame.samples / frame.sample_rate if frame.pts is not None else None
+                yield frame
         except (StopIteration, EOFError, StreamsAppearedError):
             break
         except MemoryError:
@@ -287,3 +297,14 @@ def _decode_audio(packets: Iterator[Any]) -> Iterator[Any]:
             errors += 1
     if errors:
         log.info("%d audio packets cannot be decoded and leave holes", errors)
+
+
+def _mend_guessed_time(packet: Any, frame: Any, end_s: float | None) -> None:
+    """Have a frame whose time FFmpeg has guessed begin where the one before ends, if they are further apart.
+
+    In MPEG-TS only the first of the packets that lie in one block has a time and a place in the file. FFmpeg counts on
+    from it by the sample rate at the start of the file, which is another one in a recording that was joined to it.
+    """
+    is_guessed = packet.pos is None and packet.stream.container.format.name == "mpegts"
+    if is_guessed and end_s is not None and frame.pts is not None and abs(frame.time - end_s) > _GUESS_ERROR_S:
+        frame.pts = round(end_s / frame.time_base)

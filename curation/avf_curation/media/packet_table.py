@@ -82,7 +82,13 @@ def _list_packets(path: Path, audio_languages: Sequence[str], find_all_streams: 
                 raise
             log.warning("%r: some streams of the file cannot be read", str(path))
         return {
-            index: _as_arrays(rows, ticks[index], is_video=streams[index].type == "video", is_read=index in read)
+            index: _as_arrays(
+                rows,
+                ticks[index],
+                is_video=streams[index].type == "video",
+                is_read=index in read,
+                has_blocks=container.format.name == "mpegts",
+            )
             for index, rows in columns.items()
             if rows[0]
         }
@@ -116,8 +122,12 @@ def _streams_that_are_read(container: Any, audio_languages: Sequence[str]) -> se
     return read
 
 
-def _as_arrays(rows: list["array[int]"], tick_s: float, *, is_video: bool, is_read: bool) -> StreamPackets:
-    orders, positions, dts, pts, durations, keys, begins = (np.frombuffer(row, np.int64) for row in rows)
+def _as_arrays(
+    rows: list["array[int]"], tick_s: float, *, is_video: bool, is_read: bool, has_blocks: bool
+) -> StreamPackets:
+    orders, positions, dts, pts, durations, keys, begins = (np.array(row, np.int64) for row in rows)
+    if has_blocks and not is_video:
+        _spread_guessed_times(dts, pts, durations, begins.astype(bool))
     return StreamPackets(
         tick_s=tick_s,
         is_video=is_video,
@@ -130,3 +140,19 @@ def _as_arrays(rows: list["array[int]"], tick_s: float, *, is_video: bool, is_re
         is_key=keys.astype(bool),
         begins_unit=begins.astype(bool),
     )
+
+
+def _spread_guessed_times(dts: Ticks, pts: Ticks, durations: Ticks, begins_unit: npt.NDArray[np.bool_]) -> None:
+    """Change, in place, the times of packets of sound that lie in one block behind its first packet.
+
+    FFmpeg counts them on by the sample rate at the start of the file. Where that leads beyond the first packet of the
+    next block, as in a recording of a higher rate that was joined to the first one, they are spread evenly up to it:
+    else the clock would seem to start again at each block.
+    """
+    firsts = np.flatnonzero(begins_unit & (dts != NO_TIME) & (pts != NO_TIME))
+    before, after = firsts[:-1], firsts[1:]
+    too_late = (after - before > 1) & (dts[before] < dts[after]) & (dts[after - 1] >= dts[after])
+    for first, stop in zip(before[too_late], after[too_late], strict=True):
+        steps = np.arange(stop - first) * (dts[stop] - dts[first]) // (stop - first)
+        dts[first:stop], pts[first:stop] = dts[first] + steps, pts[first] + steps
+        durations[first:stop] = (dts[stop] - dts[first]) // (stop - first)

@@ -107,6 +107,28 @@ def test_a_recording_begins_after_the_longer_of_picture_and_sound(tmp_path: Path
     assert sum(gap.frames for gap in track.gaps) >= 30, "nothing is shown while the first sound goes on"
 
 
+# The container, the rates of the two recordings, and how far a beep of the second one may be from its picture.
+@pytest.mark.parametrize(
+    ("container", "rates_hz", "second_s"),
+    [
+        ("mpegts", (44_100, 22_050), 0.031),
+        ("mpegts", (16_000, 48_000), 0.031),
+        ("mpeg", (44_100, 48_000), 0.031),
+        ("mpeg", (44_100, 22_050), 0.06),  # the decoder gives the first frame the old rate, and no time says otherwise
+        ("mpeg", (16_000, 48_000), 0.06),
+    ],
+)
+def test_recordings_with_other_sample_rates_are_joined(
+    tmp_path: Path, container: str, rates_hz: tuple[int, int], second_s: float
+) -> None:
+    first, second = (record(100 * n, container=container, sound_rate_hz=rate) for n, rate in enumerate(rates_hz))
+    numbers, track, beeps_s = read_joined(tmp_path / "rates", first, second)
+    assert track.recordings == 2
+    assert len(beeps_s) == 6
+    np.testing.assert_allclose(beeps_s[:3], seconds_of(numbers, 25, 50, 75), atol=0.001)
+    np.testing.assert_allclose(beeps_s[3:], seconds_of(numbers, 125, 150, 175), atol=second_s)
+
+
 @pytest.mark.parametrize("container", ["mpegts", "mpeg"])
 def test_a_recording_without_sound_or_picture_gets_none_of_another(tmp_path: Path, container: str) -> None:
     first, third = (record(number, container=container, beeps_s=[1.0]) for number in (0, 200))
