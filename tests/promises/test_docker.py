@@ -148,8 +148,7 @@ def test_a_policy_closes_the_namespace_to_pods_without_one() -> None:
 
 
 def test_the_cluster_of_a_slurm_job_asks_for_a_token() -> None:
-    text = (ROOT / "docs/howto/slurm.md").read_text("utf-8")
-    script = next(block for block in text.split("```") if "ray start" in block)
+    script = (ROOT / "slurm/curate.sbatch").read_text("utf-8")
     before = script.partition("ray start")[0]
     assert 'install -m 600 /dev/null "$RAY_AUTH_TOKEN_PATH"' in before
     assert "export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=" in before

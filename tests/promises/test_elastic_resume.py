@@ -29,7 +29,7 @@ from avf_training.data.pretraining_sampler import (
     pretraining_input,
 )
 from avf_training.data.stream import ClipStream
-from avf_training.distributed.environment import torchrun_environment
+from avf_training.distributed.environment import launched_world
 from avf_training.models.mask_sampling import paper_masks
 from support.clips import make_flashing_shards
 from support.streams import (
@@ -288,10 +288,10 @@ _RANK = """
 import json, sys
 from pathlib import Path
 import torch.distributed as distributed
-from avf_training.distributed.environment import torchrun_environment
+from avf_training.distributed.environment import launched_world
 from support.streams import make_stream_loader, pretraining_sampler
 distributed.init_process_group("gloo")
-world = torchrun_environment()
+world = launched_world()
 loader = make_stream_loader(
     Path(sys.argv[1]), pretraining_sampler(), 24, world=world.size, rank=world.rank, workers=1
 )
@@ -319,9 +319,9 @@ def test_ranks_under_torchrun_share_the_global_batch(shards: Path, tmp_path: Pat
 
 
 def test_an_invalid_number_of_ranks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert torchrun_environment() == (1, 0)
+    assert launched_world() == (1, 0)
     for size, rank in (("2", "2"), ("0", "0"), ("x", "0")):
         monkeypatch.setenv("WORLD_SIZE", size)
         monkeypatch.setenv("RANK", rank)
         with pytest.raises(UserError, match="WORLD_SIZE"):
-            torchrun_environment()
+            launched_world()

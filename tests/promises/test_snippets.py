@@ -54,6 +54,7 @@ OTHERS = (
     "docker",
     "kubectl",
     "ray",
+    "sbatch",
     "srun",
     "torchrun",
 )

@@ -60,10 +60,10 @@ def _write_summary(options: argparse.Namespace, dataset: Any, runs: Any) -> None
     from avf_shards.system import durable_io
 
     from avf_training.console.task_tables import print_folds
-    from avf_training.distributed.environment import torchrun_environment
+    from avf_training.distributed.environment import launched_world
     from avf_training.finetuning.all_folds import FOLDS, fold_summary
 
-    if torchrun_environment().rank:
+    if launched_world().rank:
         return
     summary = fold_summary(dataset, runs, labelled_shards(options).units(dataset))
     text = json.dumps(stamp(summary, "fold results"), indent=1, sort_keys=True) + "\n"

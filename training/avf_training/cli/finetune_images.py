@@ -75,7 +75,7 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from avf_training.data.storage import StorageConfig
-    from avf_training.distributed.environment import torchrun_environment
+    from avf_training.distributed.environment import launched_world
     from avf_training.framewise.pictures.finetune_recipe import load_image_finetune_recipe
 
     recipe = load_image_finetune_recipe(options.recipe, options.set)
@@ -87,7 +87,7 @@ def _run(options: argparse.Namespace) -> int:
         raise UserError(f"--recipe {options.recipe} starts from an image model; give --model MODEL")
     require_files(*(path for path in (options.model, options.pictures, options.labels) if path is not None))
     require_shards(options.shards, "pictures")
-    rank = torchrun_environment().rank
+    rank = launched_world().rank
     if rank == 0:
         show_progress("loading the model")
     # After what is refused quickly: this loads torch.

@@ -66,12 +66,12 @@ def add(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     from avf_training.config.pretrain import load_recipe
     from avf_training.data.storage import StorageConfig
-    from avf_training.distributed.environment import torchrun_environment
+    from avf_training.distributed.environment import launched_world
 
     recipe = load_recipe(options.recipe, options.set)
     _check_probe(options, recipe)
     require_shards([options.shards, *([options.validation] if options.validation else []), *(options.probe or [])])
-    rank = torchrun_environment().rank
+    rank = launched_world().rank
     if rank == 0:
         show_progress("loading the model")
     # After what is refused quickly: this loads torch.

@@ -52,12 +52,12 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from avf_training.data.storage import StorageConfig
-    from avf_training.distributed.environment import torchrun_environment
+    from avf_training.distributed.environment import launched_world
     from avf_training.framewise.pictures.pretrain_recipe import load_image_recipe
 
     recipe = load_image_recipe(options.recipe, options.set)
     require_shards([*options.shards, *([options.validation] if options.validation else [])], "pictures")
-    rank = torchrun_environment().rank
+    rank = launched_world().rank
     if rank == 0:
         show_progress("loading the model")
     # After what is refused quickly: this loads torch.

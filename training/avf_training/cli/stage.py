@@ -91,13 +91,13 @@ def train_on_task(options: argparse.Namespace, stage: Any, make_task: Callable[[
         make_task: makes the task of a recipe and labelled shards.
     """
     from avf_training.config.finetune import load_finetune_recipe
-    from avf_training.distributed.environment import torchrun_environment
+    from avf_training.distributed.environment import launched_world
     from avf_training.trainer.saved_model import require_model
 
     recipe = load_finetune_recipe(stage, options.recipe, options.set)
     if options.model:
         require_model(options.model)
-    rank = torchrun_environment().rank
+    rank = launched_world().rank
     if rank == 0:
         show_progress("reading the records of the clips")
     task = make_task(recipe, labelled_shards(options))

@@ -94,8 +94,10 @@ def _add_machine_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from avf_training.distributed.environment import refuse_several_processes
     from avf_training.study.plan import StudyInputs, load_study, select_rows, study_matrix
 
+    refuse_several_processes("study")
     if options.jobs is not None and options.jobs < 1:
         raise UserError(f"--jobs {options.jobs} must be at least 1")
     if options.teraflops is not None and not 0 < options.teraflops < math.inf:

@@ -47,7 +47,7 @@ def _run(options: argparse.Namespace) -> int:
             raise UserError(f"{folder}: no such folder")
     show_progress("loading the tracks")
     # After what is refused quickly: this loads torch.
-    from avf_training.distributed.environment import torchrun_environment
+    from avf_training.distributed.environment import launched_world
     from avf_training.framewise.labels.tasks import find_task
     from avf_training.framewise.training.frame_result import read_result
     from avf_training.framewise.training.train_frames import FrameTrainingData, run_frame_training
@@ -55,7 +55,7 @@ def _run(options: argparse.Namespace) -> int:
     data = FrameTrainingData(tracks=options.tracks, labels=options.labels, task=find_task(options.task))
     path = run_frame_training(recipe, data, options.out, resolve_device(options.device))
     show_progress("")
-    if torchrun_environment().rank:  # the first process speaks for all
+    if launched_world().rank:  # the first process speaks for all
         return 0
     if path is None:
         print(f"{options.out}: stopped and saved; the same command goes on")

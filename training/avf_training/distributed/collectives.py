@@ -6,7 +6,6 @@ Shapes: B clips of this rank, G clips of all ranks, C width.
 import atexit
 import itertools
 import logging
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -21,7 +20,8 @@ from torch.distributed.nn.functional import all_gather
 from torch.nn.parallel import DistributedDataParallel
 
 from avf_training.distributed.context import DistributedContext
-from avf_training.distributed.environment import torchrun_environment
+from avf_training.distributed.environment import launched_world, local_rank, started_by_srun
+from avf_training.distributed.slurm import rendezvous_address
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -39,10 +39,10 @@ def process_group(device: str) -> Iterator[DistributedContext]:
 
     A process may open several groups, one after the other, in the same order on every rank.
     """
-    size, rank = torchrun_environment()
+    size, rank = launched_world()
     on_gpu = device == "cuda"
     if on_gpu:
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(local_rank(torch.cuda.device_count()))
     # gloo beside nccl serves tensors on the CPU, which checkpoints use.
     backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
     if size > 1:
@@ -70,9 +70,16 @@ def process_group(device: str) -> Iterator[DistributedContext]:
 def _shared_store() -> dist.Store:
     """Return the store through which the ranks exchange their addresses, at the address that torchrun sets.
 
+    Under srun it is at the first node of the step.
+
     It is opened once and stays open as long as the process, because another rank may still read from it.
     """
-    store, _, _ = next(dist.rendezvous("env://"))
+    if started_by_srun():
+        host, port = rendezvous_address()
+        size, rank = launched_world()
+        store, _, _ = next(dist.rendezvous(f"tcp://{host}:{port}", rank=rank, world_size=size))
+    else:
+        store, _, _ = next(dist.rendezvous("env://"))
     return cast(dist.Store, store)
 
 

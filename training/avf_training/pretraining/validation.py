@@ -16,7 +16,7 @@ from avf_training.data.pretraining_sampler import Crop, PretrainingBatch, Pretra
 from avf_training.data.scored_items import ScoredItems
 from avf_training.data.storage import StorageConfig
 from avf_training.data.stream import ClipStream
-from avf_training.distributed.environment import torchrun_environment
+from avf_training.distributed.environment import launched_world
 from avf_training.models.config import ModelConfig
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.mask_sampling import MaskConfig
@@ -111,7 +111,7 @@ class ValidationClips:
         device: torch.device | str = "cpu",
     ) -> None:
         def windows(shards: Path | str, count: int, epochs: int | None) -> ScoredItems[PretrainingBatch]:
-            warns = torchrun_environment().rank == 0  # with FSDP2 every rank reads the same
+            warns = launched_world().rank == 0  # with FSDP2 every rank reads the same
             settings = StreamConfig(shards=shards, batch=1, epochs=epochs, storage=storage, scored=True, warns=warns)
             return ScoredItems(ClipStream(settings, PretrainingSampler(config, masks)), count, _BATCH)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from avf_training.data.ordered_stream import StreamConfig
 from avf_training.data.scored_items import ScoredItems
-from avf_training.distributed.environment import torchrun_environment
+from avf_training.distributed.environment import launched_world
 from avf_training.framewise.models.image_mae import (
     ImageMAE,
     MaskedPictures,
@@ -97,7 +97,7 @@ class ValidationPictures:
             epochs=1,
             storage=shards.storage,
             scored=True,
-            warns=torchrun_environment().rank == 0,  # with FSDP2 every rank reads the same
+            warns=launched_world().rank == 0,  # with FSDP2 every rank reads the same
         )
         sampler = MaskingSampler(size_px=self.config.size_px, patches=self.config.grid**2, augment=None)
         seed, numbers = self._drawing.seed, self._drawing.numbers
