@@ -263,6 +263,22 @@ def test_a_process_that_hangs_or_ends_early_is_a_fault_of_its_file(
         decode_sound(tmp_path / "v.wav", limits=limits)
 
 
+@pytest.mark.parametrize(("suffix", "codec"), [("mov", "pcm_s16le"), ("mp4", "aac"), ("wav", "pcm_s16le")])
+def test_eight_channels_are_averaged(tmp_path: Path, suffix: str, codec: str) -> None:
+    # In a MOV they stand in QuickTime's order, which PyAV frees twice; in AAC they are planes, and it reads a ninth.
+    tone = np.sin(2 * np.pi * 60 * np.arange(48_000) / 48_000)  # low: one of the eight is for low frequencies alone
+    packed = np.round(8000 * tone).astype(np.int16).repeat(8)[None]
+    with av.open(str(tmp_path / f"v.{suffix}"), "w") as out:
+        stream = out.add_stream(codec, rate=48_000, layout="7.1")
+        frame = av.AudioFrame.from_ndarray(packed, format="s16", layout="7.1")
+        frame.sample_rate = 48_000
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    wave = decode_sound(tmp_path / f"v.{suffix}")
+    assert len(wave) == pytest.approx(16_000, abs=1100)
+    assert np.abs(wave[2000:14_000]).max() == pytest.approx(8000 / 32_768, rel=0.1)
+
+
 def test_sound_that_begins_before_the_picture_is_cut(tmp_path: Path) -> None:
     write_sound_file(tmp_path / "v.mkv", 1.5, -0.25)
     assert len(decode_sound(tmp_path / "v.mkv")) == pytest.approx(1.25 * 16_000, abs=32)

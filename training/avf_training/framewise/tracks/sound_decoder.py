@@ -117,11 +117,13 @@ def _decode(path: Path, rate_hz: int) -> Iterator[npt.NDArray[np.float32]]:
         if offset > 0:
             yield np.zeros(offset, np.float32)
         unheard, total = max(0, -offset), 0
-        resampler = av.AudioResampler(format="fltp", rate=rate_hz)
+        _forget_channel_order(stream)
+        # Interleaved: PyAV 18 reads beyond the end of the list of planes where there are eight.
+        resampler = av.AudioResampler(format="flt", rate=rate_hz)
         for decoded in chain(container.decode(stream), (None,)):
             for frame in resampler.resample(decoded):
                 # The mean of the channels: FFmpeg's own mix is louder.
-                block_S = frame.to_ndarray().mean(0, dtype=np.float32)
+                block_S = frame.to_ndarray().reshape(-1, frame.layout.nb_channels).mean(1, dtype=np.float32)
                 total += len(block_S)
                 if total > MAX_S * rate_hz:
                     raise FaultError(f"has more than {MAX_S // 3600} hours of sound")
@@ -130,6 +132,20 @@ def _decode(path: Path, rate_hz: int) -> Iterator[npt.NDArray[np.float32]]:
                     yield heard_S
         if not total:
             raise FaultError("its stream of sound is empty")
+
+
+def _forget_channel_order(stream: "av.audio.stream.AudioStream") -> None:
+    """Have the decoder use the usual layout of so many channels where the file lists their order.
+
+    PyAV 18 frees such a list with the first frame and again with the second one, which ends the process. The mean of
+    the channels does not depend on their order.
+    """
+    layout = stream.codec_context.layout
+    if "+" in layout.name:
+        try:
+            stream.codec_context.layout = av.AudioLayout(f"{layout.nb_channels}c")
+        except ValueError:  # no usual layout has so many
+            stream.codec_context.layout = av.AudioLayout(f"{layout.nb_channels} channels")
 
 
 @contextmanager
