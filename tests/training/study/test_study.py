@@ -325,8 +325,8 @@ def test_a_comparison_states_its_result_in_words() -> None:
 
     assert sentence(Interval(low=0.05, high=0.33), 0.1, 0.3) == (
         "a beats b on lab: UAR +20.0 points on average, above in 2 of 2 (same fold and seed); all clips together "
-        "+19.0, 95 % +5.0 to +33.0 over 12 people, p = 0.012; only a is right on 9 clips, only b on 1 (McNemar "
-        "p = 0.021, clips as if independent)"
+        "+19.0, 95 % +5.0 to +33.0 over 12 people, p = 0.012; in the first seed only a is right on 9 clips, only b on "
+        "1 (McNemar p = 0.021, clips as if independent)"
     )
     assert "a and b are not told apart on lab" in sentence(Interval(low=-0.01, high=0.4), 0.1, 0.3)
     assert "a is beaten by b on lab" in sentence(Interval(low=-0.4, high=-0.1), -0.1, -0.3)

@@ -83,7 +83,7 @@ class RowComparison:
         text += self._describe_interval()
         if self.mcnemar is not None:
             only, lost = self.mcnemar.first_only, self.mcnemar.second_only
-            text += f"; only {self.row} is right on {only} clips, only {self.without} on {lost}"
+            text += f"; in the first seed only {self.row} is right on {only} clips, only {self.without} on {lost}"
             text += f" (McNemar p = {self.mcnemar.p_value:.2g}, clips as if independent)"
         return text
 
