@@ -5,15 +5,23 @@ import signal
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 from avf_curation.cli.main import build_parser as curate_parser
+from avf_curation.runs.curation import RunOptions, curate
 from avf_training.cli.main import build_parser as train_parser
 from avf_training.trainer.checkpoint import Checkpoints
 from support.clips import make_flashing_shards
+from support.curation_runs import EMBEDDED, make_recipe
+from support.demo_files import DemoFiles
 from support.fake_slurm import JOB, FakeSlurm
+from support.ray_runs import QUICK_SETTINGS, copy_demo_videos
 from support.training_runs import SHALLOW, pretrain_command, read_metrics, wait_for_lines
+from support.trees import result_digests
+from support.waiting import wait_until
 
 FILES = Path(__file__).parents[2] / "slurm"
+JOB_PORT = 20_000 + JOB % 10_000
 SETTINGS = ("steps=40", "batch=8", "micro_batch=4", "checkpoint_every=100000", "log_every=1")
 
 
@@ -75,3 +83,36 @@ def test_a_job_that_fails_is_not_queued_again(shards: Path, tmp_path: Path) -> N
     assert not slurm.requeued
     assert not (tmp_path / "run").exists()
     assert job.returncode != -signal.SIGUSR1
+
+
+@pytest.mark.slow
+def test_curation_on_ray_stops_before_the_limit_queues_again_and_ends_with_the_same_bytes(
+    corpus: DemoFiles, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    copy_demo_videos(corpus, source)
+    out = tmp_path / "run"
+    settings = [word for setting in QUICK_SETTINGS for word in ("--set", setting)]
+    words = ["--source", f"s={source}", "--out", str(out), *settings, "--weights", str(tmp_path / "none")]
+    slurm = FakeSlurm(tmp_path / "slurm", tasks=1, tasks_per_node=1)
+    job = slurm.start(FILES / "curate.sbatch", *words)
+    wait_until(lambda: job.poll() is not None or (out / "run/run.json").exists(), "a plan")
+    slurm.warn(job)
+    output = job.communicate(timeout=200)[0]
+    assert slurm.requeued == [str(JOB)], output
+    assert not list((tmp_path / "slurm").glob(".avf-ray-token-*")), "a token ends with its job"
+
+    job = slurm.start(FILES / "curate.sbatch", *words)
+    output = job.communicate(timeout=140)[0]
+    assert job.returncode == 0, output
+    assert slurm.requeued == [str(JOB)]
+    assert not [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if str(JOB_PORT) in " ".join(process.info["cmdline"] or [])
+    ], "no process of Ray is left"
+    straight = curate(
+        make_recipe(*QUICK_SETTINGS), EMBEDDED, {"s": source}, tmp_path / "straight", RunOptions(engine="inline")
+    )
+    assert result_digests(out) == result_digests(straight.root)
