@@ -18,6 +18,7 @@ from avf_shards.errors import FaultError, UserError
 from avf_shards.system.durable_io import AlreadyExistsError
 from avf_shards.system.named_writes import write_text
 from avf_shards.system.own_files import OwnFile, read_json_value, require_replaceable
+from avf_shards.system.platforms import WINDOWS_REFUSAL, is_windows
 from avf_shards.text import printable, printable_json, printable_lines
 
 _Check = TypeVar("_Check", bound=Callable[[str], Any])
@@ -147,6 +148,8 @@ def run_command(
         stopped: the message after Ctrl-C, unless the subcommand's parser has a default `stopped` of its own.
         run: runs the subcommand of the parsed options.
     """
+    if is_windows():  # before any subcommand imports what only other systems have
+        parser.exit(2, f"{parser.prog}: {WINDOWS_REFUSAL}\n")
     _complete_in_shell(parser)
     with check_output():
         try:

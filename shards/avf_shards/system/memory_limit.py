@@ -1,6 +1,6 @@
 """A limit on the memory that a piece of work may take beyond what its process has.
 
-Linux counts private writable memory for RLIMIT_DATA, reserved or touched. Elsewhere these functions do nothing.
+Linux counts private writable memory for RLIMIT_DATA, reserved or touched. Elsewhere no limit on memory is set.
 """
 
 import mmap
@@ -42,10 +42,14 @@ _LIMIT = _Limit()
 def lower_limit(kind: int, soft: int, hard: int | None = None) -> None:
     """Set a limit of this process, for good, to `soft` and `hard` or to what already holds where that is lower.
 
+    RLIMIT_DATA is left as it is where Linux does not count for it: other systems count other memory, or none.
+
     Args:
         kind: a resource.RLIMIT_ constant, which also says the unit.
         hard: None: as `soft`.
     """
+    if kind == resource.RLIMIT_DATA and sys.platform != "linux":
+        return
     present = resource.getrlimit(kind)
     asked = (soft, soft if hard is None else hard)
     lowest = [min(limits, key=_size) for limits in zip(asked, present, strict=True)]

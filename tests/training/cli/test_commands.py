@@ -1,10 +1,8 @@
 """avf-train describe, reconstruct, bench and estimate on the command line."""
 
 import argparse
-import ctypes
 import json
 import sys
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,6 @@ from avf_curation.demo.video import ShotScript, VideoScript, encode_video
 from avf_curation.runs.curation import RunOptions, curate
 from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
-from avf_training.cli import options
 from avf_training.cli.main import build_parser, main
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.presets import PRESETS
@@ -189,40 +186,6 @@ def test_estimate_plans_with_as_many_devices_as_the_batch_can_be_split_over(
     for micro_batch, devices in ((24, 1), (3, 8), (8, 3)):
         assert main([*command, "--set", f"micro_batch={micro_batch}", "--json", "-"]) == 0
         assert json.loads(capsys.readouterr().out)["devices"] == devices
-
-
-def test_a_gpu_that_cannot_be_there_is_refused_without_torch(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(name: str) -> None:
-        raise OSError(f"{name}: cannot open shared object file")
-
-    monkeypatch.setattr(ctypes, "CDLL", refuse)
-    for device, message in (("cuda", "this machine has no CUDA device"), ("gpu", "choose from cpu, cuda")):
-        with pytest.raises(SystemExit, match="2"):
-            build_parser().parse_args(["predict", "v.mp4", "--model", "m", "--device", device])
-        assert message in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("version", "amd"),
-    [
-        ("__version__ = '2.4.0a0+git3a9a13a'\nhip: Optional[str] = '6.2.41133'\n", True),
-        ("__version__ = '2.7.1+rocm7.0.0'\nhip = '7.0'\n", True),
-        ("__version__ = '2.11.0+cu130'\nhip: Optional[str] = None\n", False),
-        ("__version__ = '2.11.0+cpu'\n", False),
-    ],
-)
-def test_a_build_for_amd_needs_no_driver_of_nvidia(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, amd: bool
-) -> None:
-    (tmp_path / "version.py").write_text(version)
-    spec = ModuleSpec("torch", None, is_package=True)
-    spec.submodule_search_locations = [str(tmp_path)]
-    monkeypatch.setattr(options, "find_spec", lambda name: spec)
-    assert options._is_built_for_amd() == amd
-    monkeypatch.setattr(options, "find_spec", lambda name: None)
-    assert not options._is_built_for_amd()
 
 
 def test_evaluate_pretraining_refuses_a_folder_without_a_run(

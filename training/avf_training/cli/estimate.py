@@ -14,8 +14,8 @@ from avf_training.cli.options import (
     add_recipe_option,
     add_shards_option,
     require_shards,
-    resolve_device,
 )
+from avf_training.distributed.device_choice import resolve_device
 
 _PAPER_DEVICES = 8
 

@@ -12,8 +12,8 @@ from avf_training.cli.options import (
     add_model_option,
     labelled_shards,
     require_shards,
-    resolve_device,
 )
+from avf_training.distributed.device_choice import resolve_device
 
 
 def add(commands: Any) -> None:

@@ -16,7 +16,8 @@ from avf_shards.errors import UserError
 from avf_shards.system.processors import count_usable_cores
 from avf_shards.text import count_noun
 
-from avf_training.cli.options import add_device_option, add_input_argument, require_files, resolve_device
+from avf_training.cli.options import add_device_option, add_input_argument, require_files
+from avf_training.distributed.device_choice import resolve_device
 
 if TYPE_CHECKING:
     from avf_training.framewise.tracks.extraction import ExtractionReport, OnSubject, TrackExtraction

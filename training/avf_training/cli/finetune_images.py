@@ -16,8 +16,8 @@ from avf_training.cli.options import (
     add_recipe_option,
     require_files,
     require_shards,
-    resolve_device,
 )
+from avf_training.distributed.device_choice import resolve_device
 
 EXAMPLES = """\
 examples:

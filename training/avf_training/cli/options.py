@@ -1,10 +1,7 @@
 """Options that several commands of avf-train share, and the objects that they describe."""
 
 import argparse
-import ctypes
-import re
 from collections.abc import Callable, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +9,12 @@ from avf_shards.cli.common import local_path, output_file, output_folder, own_fi
 from avf_shards.errors import UserError
 from avf_shards.system.own_files import OwnFile
 
+from avf_training.distributed.device_choice import check_device_name
+
 if TYPE_CHECKING:
     from avf_shards.format.content import Content
 
 RECIPES = Path(__file__).parents[1] / "recipes"
-_HIP = re.compile(r"^hip\b[^=\n]*= *['\"]", re.MULTILINE)  # in torch/version.py of a build for AMD; else it is None
 
 
 def add_recipe_option(parser: argparse.ArgumentParser, folder: Path, example: str) -> None:
@@ -57,37 +55,19 @@ def dataset_names() -> list[str]:
 def add_device_option(parser: argparse.ArgumentParser) -> None:
     """Add `--device`."""
     parser.add_argument(
-        "--device", type=_device, metavar="{cpu,cuda}", help="device to compute on (default: cuda if present)"
+        "--device",
+        type=_device,
+        metavar="{auto,cuda,mps,cpu}",
+        help="device to compute on; auto, the default, is cuda if present, else cpu",
     )
 
 
-def _device(text: str) -> str:
-    """Return the device of `--device`; refuse cuda at once, without torch, where no driver of it is installed."""
-    if text not in ("cpu", "cuda"):
-        raise argparse.ArgumentTypeError(f"invalid choice: {text!r} (choose from cpu, cuda)")
-    if text == "cuda" and not _may_have_cuda():
-        raise argparse.ArgumentTypeError(
-            "cuda: this machine has no CUDA device; leave the option out to compute on the CPU"
-        )
-    return text
-
-
-def _may_have_cuda() -> bool:
-    """Return whether torch may find a CUDA device, which `resolve_device` asks torch itself."""
-    if _is_built_for_amd():  # its devices answer to the same name, by another driver
-        return True
+def _device(text: str) -> str | None:
+    """Return the device of `--device`, None for auto; refuse at once, without torch, what cannot be there."""
     try:
-        ctypes.CDLL("libcuda.so.1")  # loads NVIDIA's driver without starting it, so that workers can still be forked
-    except OSError:
-        return False
-    return True
-
-
-def _is_built_for_amd() -> bool:
-    """Return whether torch is a build for AMD, which its version does not always say; False where there is no torch."""
-    spec = find_spec("torch")
-    versions = [Path(folder) / "version.py" for folder in (spec and spec.submodule_search_locations) or ()]
-    return any(_HIP.search(path.read_text("utf-8")) is not None for path in versions if path.is_file())
+        return check_device_name(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_cache_option(parser: argparse.ArgumentParser) -> None:
@@ -220,16 +200,6 @@ def require_shards(folders: Sequence[str], content: "Content | None" = None) -> 
             manifest = read_manifest(Path(folder))
             if content is not None:
                 require_content(list_corpus(manifest, folder), content, folder)
-
-
-def resolve_device(requested: str | None) -> str:
-    """Return the device to compute on. Raises UserError for a GPU that is not present."""
-    import torch
-
-    device = requested or ("cuda" if torch.cuda.is_available() else "cpu")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: this machine has no CUDA device; leave the option out to compute on the CPU")
-    return device
 
 
 def labelled_shards(options: argparse.Namespace) -> Any:

@@ -15,9 +15,9 @@ from avf_training.cli.options import (
     add_input_argument,
     add_models_option,
     ending_of,
-    resolve_device,
 )
 from avf_training.data.window_length import HOP_S
+from avf_training.distributed.device_choice import resolve_device
 from avf_training.inference.prediction_kinds import FIGURES, TABLES
 
 _CONTENTS = {".csv": "table", ".json": "numbers", ".srt": "subtitles", ".vtt": "subtitles", ".eaf": "ELAN"}

@@ -9,7 +9,8 @@ from avf_shards.cli.logging_setup import progress_line
 from avf_shards.errors import UserError
 from avf_shards.text import count_noun
 
-from avf_training.cli.options import add_device_option, add_run_argument, resolve_device
+from avf_training.cli.options import add_device_option, add_run_argument
+from avf_training.distributed.device_choice import resolve_device
 
 log = logging.getLogger(__name__)
 _MAX_TOLD = 20  # tracks without predictions; the others are counted
@@ -52,7 +53,7 @@ def _run(options: argparse.Namespace) -> int:
     from avf_training.framewise.training.predict_tracks import TrackPrediction, load_predictor
 
     name = options.name or options.folder.resolve().name
-    device = resolve_device(options.device)
+    device = resolve_device(options.device, float64_for="the standardization of tracks")
     predictor = load_predictor(options.folder, name, device, layer=options.layer)
     prediction = TrackPrediction(predictor, options.tracks, options.out)
     with warn_of_rates_together(), progress_line() as show:

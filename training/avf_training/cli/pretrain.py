@@ -15,8 +15,8 @@ from avf_training.cli.options import (
     add_shards_option,
     dataset_names,
     require_shards,
-    resolve_device,
 )
+from avf_training.distributed.device_choice import resolve_device
 
 EXAMPLES = """\
 examples:

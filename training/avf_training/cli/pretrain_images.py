@@ -13,8 +13,8 @@ from avf_training.cli.options import (
     add_picture_shards_argument,
     add_recipe_option,
     require_shards,
-    resolve_device,
 )
+from avf_training.distributed.device_choice import resolve_device
 
 EXAMPLES = """\
 examples:

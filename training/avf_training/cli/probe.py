@@ -12,8 +12,8 @@ from avf_training.cli.options import (
     add_model_option,
     dataset_names,
     labelled_shards,
-    resolve_device,
 )
+from avf_training.distributed.device_choice import resolve_device
 
 _DETAILS = """\
 linear: logistic or ridge regression of the means of both modalities. knn: a vote of the nearest training clips by the

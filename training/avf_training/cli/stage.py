@@ -17,8 +17,8 @@ from avf_training.cli.options import (
     add_model_option,
     add_recipe_option,
     labelled_shards,
-    resolve_device,
 )
+from avf_training.distributed.device_choice import resolve_device
 
 
 def add_stage_options(parser: argparse.ArgumentParser, stage: str) -> None:

@@ -8,7 +8,8 @@ from avf_shards.cli.logging_setup import show_progress
 from avf_shards.errors import UserError
 from avf_shards.text import count_noun
 
-from avf_training.cli.options import RECIPES, add_device_option, add_recipe_option, resolve_device
+from avf_training.cli.options import RECIPES, add_device_option, add_recipe_option
+from avf_training.distributed.device_choice import resolve_device
 
 _DETAILS = """\
 The SUN team's temporal models v1 and v3 to v8, their audio-visual cross-attention and kernel machine, and NetEase's
@@ -53,7 +54,9 @@ def _run(options: argparse.Namespace) -> int:
     from avf_training.framewise.training.train_frames import FrameTrainingData, run_frame_training
 
     data = FrameTrainingData(tracks=options.tracks, labels=options.labels, task=find_task(options.task))
-    path = run_frame_training(recipe, data, options.out, resolve_device(options.device))
+    path = run_frame_training(
+        recipe, data, options.out, resolve_device(options.device, float64_for="the standardization of tracks")
+    )
     show_progress("")
     if launched_world().rank:  # the first process speaks for all
         return 0

@@ -11,7 +11,8 @@ from avf_shards.errors import UserError
 from avf_shards.text import count_noun
 
 from avf_training.cli.extract import add_separator_options, parse_separator
-from avf_training.cli.options import RECIPES, add_device_option, add_recipe_option, require_files, resolve_device
+from avf_training.cli.options import RECIPES, add_device_option, add_recipe_option, require_files
+from avf_training.distributed.device_choice import resolve_device
 
 log = logging.getLogger(__name__)
 _DETAILS = """\

@@ -40,6 +40,8 @@ def process_group(device: str) -> Iterator[DistributedContext]:
     A process may open several groups, one after the other, in the same order on every rank.
     """
     size, rank = launched_world()
+    if device == "mps" and size > 1:
+        raise UserError(f"--device mps: one process only, and this is one of {size}; train on cuda or cpu")
     on_gpu = device == "cuda"
     if on_gpu:
         torch.cuda.set_device(local_rank(torch.cuda.device_count()))
@@ -57,7 +59,7 @@ def process_group(device: str) -> Iterator[DistributedContext]:
         yield DistributedContext(
             size=size,
             rank=rank,
-            device=torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device("cpu"),
+            device=torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device(device),
         )
         dist.barrier()  # a rank that leaves early would break collectives of the others
     finally:

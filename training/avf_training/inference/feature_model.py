@@ -19,6 +19,7 @@ from avf_training.data.clip import Clip, decode_clip
 from avf_training.data.decode import StoredAudio
 from avf_training.data.window_length import STRIDE
 from avf_training.data.windows import window_frames
+from avf_training.distributed.device_choice import resolve_device
 from avf_training.evaluation.multi_view import ViewParams, view_input
 from avf_training.finetuning.initialization import load_start
 from avf_training.models.classifier import Classifier, weighted_layers
@@ -63,7 +64,7 @@ class FeatureModel:
         folder = start_model(Path(saved))
         values, _ = load_model_folder(folder)
         refuse_image_model(values, saved)
-        self.device = torch.device(device)
+        self.device = torch.device(resolve_device(device))
         self.fine_tuned = values["kind"] == "classifier"
         if self.fine_tuned:
             self.model = Classifier.from_pretrained(folder)

@@ -8,12 +8,17 @@ ranks and moves the running statistics once. So all ranks score and save the sam
 Shapes: B clips, C width, O tokens, U units, G groups, g clips of a group.
 """
 
+from collections.abc import Callable
+from typing import Self
+
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from avf_training.models.precision import at_least_fp32
+
+_WITHOUT_FLOAT64 = ("mps",)  # types of devices
 
 
 class UnitBatchNorm(nn.BatchNorm1d):
@@ -24,7 +29,7 @@ class UnitBatchNorm(nn.BatchNorm1d):
     statistics that fit no unit (ADR 20).
     """
 
-    sum_mean_UC: Tensor  # buffers: sums of the moments of the groups of this step, in double precision
+    sum_mean_UC: Tensor  # buffers: sums of the moments of the groups of this step, in double precision but for mps
     sum_var_UC: Tensor
     groups_U1: Tensor  # how many groups are in the sums
 
@@ -37,6 +42,13 @@ class UnitBatchNorm(nn.BatchNorm1d):
             self.running_mean, self.running_var = torch.zeros(units, width), torch.ones(units, width)
         for name, columns in (("sum_mean_UC", width), ("sum_var_UC", width), ("groups_U1", 1)):
             self.register_buffer(name, torch.zeros(units, columns, dtype=torch.float64), persistent=False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Convert or move the tensors, as every module does; on a device without float64 the sums are float32."""
+        if fn(torch.empty(0)).device.type in _WITHOUT_FLOAT64:
+            for name in ("sum_mean_UC", "sum_var_UC", "groups_U1"):
+                setattr(self, name, getattr(self, name).float())
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch does not type it
 
     def forward(self, x_BCO: Tensor, unit: int = 0) -> Tensor:
         """Return (B, C, O), normalized by the moments of each group, or in evaluation by the statistics of `unit`.
@@ -85,8 +97,8 @@ class UnitBatchNorm(nn.BatchNorm1d):
 
     def _sum_moments(self, x_gDO: Tensor, groups: int, unit: int) -> None:
         var_D, mean_D = torch.var_mean(at_least_fp32(x_gDO), (0, 2))  # unbiased, as the running variance of torch
-        self.sum_mean_UC[unit] += mean_D.double().view(groups, -1).sum(0)
-        self.sum_var_UC[unit] += var_D.double().view(groups, -1).sum(0)
+        self.sum_mean_UC[unit] += mean_D.to(self.sum_mean_UC.dtype).view(groups, -1).sum(0)
+        self.sum_var_UC[unit] += var_D.to(self.sum_var_UC.dtype).view(groups, -1).sum(0)
         self.groups_U1[unit] += groups
 
 

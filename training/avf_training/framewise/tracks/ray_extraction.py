@@ -33,6 +33,8 @@ class RayWorkers:
 
         `device`: "cpu", "cuda", or None for cuda where a node has one.
         """
+        if device == "mps":
+            raise UserError("--device mps: Ray does not count Apple's GPUs; leave --ray out, or take cpu")
         if device == "cuda" and not resources.gpus:
             raise UserError("--device cuda: the Ray cluster has no GPU")
         uses_gpus = device != "cpu" and resources.gpus > 0
