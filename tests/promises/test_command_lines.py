@@ -153,6 +153,11 @@ def test_a_shell_completes_words_without_heavy_imports(line: str, offered: list[
         ("avf-train datasets ma", "mafw_11"),
         ("avf-train finetune --dataset ma", "mafw_11"),
         ("avf-train study mi", "mine.yaml"),
+        ("avf-train recipe show pretrain nan", "nano"),
+        ("avf-train recipe check finetune mi", "mine.yaml"),
+        ("avf-train recipe show finetune nano --set lora.ra", "lora.rank="),
+        ("avf-train recipe check pretrain nano --set precision.comp", "precision.compute="),
+        ("avf-train recipe show train-frames sun_v3 --set see", "seed="),
     ],
 )
 def test_a_shell_completes_names_settings_and_files(line: str, offered: str, tmp_path: Path) -> None:

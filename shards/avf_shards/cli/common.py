@@ -227,12 +227,17 @@ def set_completer(action: argparse.Action, names: Callable[[], Sequence[str]]) -
 
     The function must be fast: it runs at each Tab.
     """
+    set_completer_of_words(action, lambda options: names())
 
-    def complete(prefix: str, **unused: Any) -> list[str]:
+
+def set_completer_of_words(action: argparse.Action, names: Callable[[argparse.Namespace], Sequence[str]]) -> None:
+    """Complete as `set_completer` does, with `names` of the options that stand on the line so far."""
+
+    def complete(prefix: str, parsed_args: argparse.Namespace, **unused: Any) -> list[str]:
         from argcomplete.completers import FilesCompleter
 
         files = FilesCompleter()(prefix) if "FILE" in str(action.metavar) else ()
-        return [*names(), *files]
+        return [*names(parsed_args), *files]
 
     action.completer = complete  # type: ignore[attr-defined]  # argcomplete reads this attribute
 

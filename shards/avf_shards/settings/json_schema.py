@@ -39,6 +39,14 @@ def table_schema(cls: type[Any], defaults: Mapping[str, Any] | None = None) -> S
     return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
+def list_leaves(schema: Schema, prefix: str = "") -> list[str]:
+    """Return the dotted names of the values of a table that are no tables of named fields, in the order of fields."""
+    names: list[str] = []
+    for name, value in schema["properties"].items():
+        names += list_leaves(value, f"{prefix}{name}.") if value.get("properties") else [f"{prefix}{name}"]
+    return names
+
+
 def value_schema(kind: Any, defaults: Mapping[str, Any] | None = None) -> Schema:
     """Return the schema of a value of a type, as `avf_shards.settings.config.bind` reads it.
 

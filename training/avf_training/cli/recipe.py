@@ -3,6 +3,7 @@
 import argparse
 from typing import Any
 
+from avf_shards.cli.common import set_completer_of_words
 from avf_shards.cli.recipe_commands import RecipeCommands, add_recipe_commands
 from avf_shards.settings.origins import SettingOrigin
 
@@ -31,14 +32,32 @@ def _add_stage(parser: argparse.ArgumentParser) -> None:
 
 def _add_recipe(parser: argparse.ArgumentParser) -> None:
     _add_stage(parser)
-    parser.add_argument("recipe", metavar="NAME|FILE", help="a shipped recipe of the stage, or a file")
-    parser.add_argument(
+    recipe = parser.add_argument("recipe", metavar="NAME|FILE", help="a shipped recipe of the stage, or a file")
+    changes = parser.add_argument(
         "--set",
         metavar="KEY=VALUE",
         action="append",
         default=[],
         help="change one setting on top, as in --set seed=1; may be repeated",
     )
+    set_completer_of_words(recipe, _recipe_names)
+    set_completer_of_words(changes, _setting_names)
+
+
+def _recipe_names(options: argparse.Namespace) -> list[str]:
+    """Return the names of the shipped recipes of the stage on the line."""
+    from avf_training.cli.recipe_stages import find_stage
+
+    return [path.stem for path in find_stage(options.stage).folder.glob("*.yaml")]
+
+
+def _setting_names(options: argparse.Namespace) -> list[str]:
+    """Return every setting of the stage on the line as --set takes it, without a value."""
+    from avf_shards.settings.json_schema import list_leaves, table_schema
+
+    from avf_training.cli.recipe_stages import find_stage
+
+    return [f"{name}=" for name in list_leaves(table_schema(find_stage(options.stage).settings))]
 
 
 def _read(options: argparse.Namespace) -> list[SettingOrigin]:
