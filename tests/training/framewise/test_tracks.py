@@ -195,6 +195,8 @@ def test_a_folder_lists_checks_and_names_what_is_missing(tmp_path: Path) -> None
     assert folder.read("vit", SUBJECT, identity=IDENTITY, width=3).subject == SUBJECT
     with pytest.raises(MissingTrackError, match=r"right has tracks of vit\); `avf-train extract --extractor hubert`"):
         folder.read("hubert", SUBJECT)
+    with pytest.raises(MissingTrackError, match="or `avf-train predict-frames --layer` where it is what the layer"):
+        folder.read("a run", SUBJECT)
     with pytest.raises(MissingTrackError, match="s/9 has no track here"):
         folder.read("vit", TrackSubject(source="s", video_id="9"))
     moved = folder.path("vit", others[-1])

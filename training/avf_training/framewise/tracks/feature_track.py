@@ -40,7 +40,7 @@ FEATURE_TRACK = TrackFileKind(
     name="feature track",
     noun="track",
     written_by="avf-train extract",
-    remedy="remove it and extract it again",
+    remedy="remove it and extract it again, or run predict-frames --layer again where that wrote it",
 )
 PREDICTION_TRACK = TrackFileKind(
     name="feature track",

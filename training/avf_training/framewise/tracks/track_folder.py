@@ -61,7 +61,8 @@ class TrackFolder:
             others = [name for name in self.extractors() if self.path(name, subject).is_file()]
             known = f"{subject} has tracks of {', '.join(others)}" if others else f"{subject} has no track here"
             raise MissingTrackError(
-                f"{path}: no such track ({known}); `avf-train extract --extractor {extractor}` writes it"
+                f"{path}: no such track ({known}); `avf-train extract --extractor {extractor}` writes it, or "
+                "`avf-train predict-frames --layer` where it is what the layer of a run says"
             ) from None
 
     def extractors(self) -> list[str]:
