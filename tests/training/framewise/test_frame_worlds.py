@@ -123,6 +123,31 @@ def test_what_runs_in_one_process_refuses_several_before_it_reads_anything(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
+def test_what_every_process_refuses_is_written_once(tmp_path: Path) -> None:
+    nothing = (tmp_path / "no tracks", tmp_path / "no labels")
+    done = launch(2, argv_of(nothing, tmp_path / "run", "sun_temporal"))
+    assert done.returncode != 0
+    assert done.stderr.count("avf-train: ") == 1, done.stderr
+
+
+@pytest.mark.parametrize(("rank", "seconds"), [("0", []), ("1", [5.0]), ("x", [])])
+def test_other_ranks_wait_until_rank_0_has_written_an_error(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    rank: str,
+    seconds: list[float],
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", rank)
+    waited: list[float] = []
+    monkeypatch.setattr("avf_training.distributed.environment.time.sleep", waited.append)
+    assert main(["tracks", str(tmp_path / "nothing")]) == 2
+    assert waited == seconds
+    assert "no such folder" in capsys.readouterr().err, "a rank that was not ended meanwhile writes its own"
+
+
 def test_parts_have_dropout_and_batch_norm_of_their_own_whoever_computes_them() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Dropout(0.5), nn.Linear(6, 1)).train()

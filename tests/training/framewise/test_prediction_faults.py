@@ -59,7 +59,6 @@ def test_what_is_damaged_or_of_something_else_costs_its_own_predictions_alone(
     assert "b.parquet: is of other weights of looks" in printed.err
     assert "d.parquet: damaged (" in printed.err
     assert "remove it and extract it again" in printed.err, "d is a track that extract wrote"
-    assert "or run predict-frames --layer again where that wrote it" in printed.err, "a layer's track is read alike"
     assert "3 tracks written (1,200 frames), 0 tracks there already\n  2 tracks without predictions" in printed.out
     assert names_of(tmp_path / "P") == ["a.parquet", "c.parquet", "e.parquet"]
     assert (tmp_path / "P/m/trained_videos.json").is_file()

@@ -195,8 +195,6 @@ def test_a_folder_lists_checks_and_names_what_is_missing(tmp_path: Path) -> None
     assert folder.read("vit", SUBJECT, identity=IDENTITY, width=3).subject == SUBJECT
     with pytest.raises(MissingTrackError, match=r"right has tracks of vit\); `avf-train extract --extractor hubert`"):
         folder.read("hubert", SUBJECT)
-    with pytest.raises(MissingTrackError, match="or `avf-train predict-frames --layer` where it is what the layer"):
-        folder.read("a run", SUBJECT)
     with pytest.raises(MissingTrackError, match="s/9 has no track here"):
         folder.read("vit", TrackSubject(source="s", video_id="9"))
     moved = folder.path("vit", others[-1])
@@ -207,3 +205,26 @@ def test_a_folder_lists_checks_and_names_what_is_missing(tmp_path: Path) -> None
     assert "other.parquet: is of s/ä b by vit; its name is" in faults[1]
     with pytest.raises(UserError, match="no such folder of tracks"):
         TrackFolder(tmp_path / "no").files()
+
+
+def test_the_command_that_writes_a_missing_or_damaged_track_is_named(tmp_path: Path) -> None:
+    folder = TrackFolder(tmp_path)
+    other = replace(SUBJECT, video_id="9")
+    layer = {"model": "temporal_v5", "select": "valence", "layer": "last"}
+    for name, settings in (("face", {"side_px": 224}), ("heard", {"layer": "last"}), ("late", layer)):
+        identity = ExtractorIdentity.from_settings(name, settings, "ab" * 32)
+        write_track(folder.path(name, SUBJECT), make_track(extractor=identity))
+        folder.path(name, other).write_bytes(b"x")  # what stands beside it says what wrote it
+        known: tuple[ExtractorIdentity | None, ...] = (None, identity)
+        command = "predict-frames --layer valence --name late" if name == "late" else f"extract --name {name}"
+        remedy = f"write it again with {command}" if name == "late" else "remove it and extract it again"
+        for each in known:
+            with pytest.raises(MissingTrackError, match=rf"`avf-train {command}` writes it"):
+                folder.read(name, TrackSubject(source="s", video_id="none"), identity=each)
+            with pytest.raises(DamagedTrackError, match=remedy):
+                folder.read(name, other, identity=each)
+    assert [each.fault.rpartition("; ")[2] for each in folder.check() if "late" in each.fault] == [
+        "remove it, and write it again with predict-frames --layer valence --name late"
+    ]
+    with pytest.raises(MissingTrackError, match=r"`avf-train extract --name x` or `predict-frames --layer LAYER --nam"):
+        folder.read("x", SUBJECT)

@@ -177,7 +177,7 @@ def test_bad_input_is_named(
         assert message in capsys.readouterr().err
         assert not run.exists(), "a refused start leaves no folder"
 
-    refuse("`avf-train extract --extractor nothing` writes it\n  and 4 more", "visual=[nothing]")
+    refuse("`predict-frames --layer LAYER --name nothing` writes it\n  and 4 more", "visual=[nothing]")
     refuse("window 12 must be whole seconds of 5 rows", "window=12", model="temporal_v6")
     refuse("visual of cross_attention is two tracks", "audio=[sounds]", model="cross_attention")
     refuse("protocol: no option 'foo'", "protocol_options={foo: 1}")

@@ -7,9 +7,11 @@ import sys
 from collections.abc import Sequence
 
 from avf_shards.cli.common import make_parser, run_command
+from avf_shards.errors import FaultError, UserError
 from avf_shards.system.child_process import end_with_launcher
 
 from avf_training.cli.commands import COMMANDS
+from avf_training.distributed.environment import let_rank_0_speak
 
 EXAMPLES = """\
 avf-train describe
@@ -44,7 +46,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit status."""
     let_threads_sleep()
     end_with_launcher()
-    return run_command(build_parser(), arguments, stopped="stopped")
+    return run_command(build_parser(), arguments, stopped="stopped", run=run_rank)
+
+
+def run_rank(options: argparse.Namespace) -> int:
+    """Run the subcommand in one of any number of ranks and return its exit status.
+
+    What each rank refuses alike is raised by rank 0 first, so that it is written once.
+    """
+    try:
+        return int(options.run(options))
+    except (UserError, FaultError):
+        let_rank_0_speak()
+        raise
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from typing import Literal, NamedTuple
 
 from avf_shards.errors import UserError
@@ -71,6 +72,20 @@ def _is_rank_0(record: logging.LogRecord) -> bool:
         return launched_world().rank == 0
     except UserError:  # the command ends with it elsewhere
         return True
+
+
+def let_rank_0_speak(seconds: float = 5.0) -> None:
+    """Wait on the other ranks before they write why they end, where rank 0 has the same to write.
+
+    Once rank 0 has ended with an error, torchrun ends the other ranks, which so write nothing. A rank that alone has a
+    fault, such as a node that lacks a folder, is not ended meanwhile, and writes it after `seconds`.
+    """
+    try:
+        is_first = launched_world().rank == 0
+    except UserError:  # no environment of ranks: what is wrong with it is written at once
+        return
+    if not is_first:
+        time.sleep(seconds)
 
 
 def refuse_several_processes(subject: str) -> None:

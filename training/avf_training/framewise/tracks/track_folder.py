@@ -14,6 +14,7 @@ from avf_training.framewise.tracks.errors import DamagedTrackError, MissingTrack
 from avf_training.framewise.tracks.feature_track import FeatureTrack, read_track
 from avf_training.framewise.tracks.identity import ExtractorIdentity, TrackSubject
 from avf_training.framewise.tracks.track_file import ENDING
+from avf_training.framewise.tracks.track_origin import track_kind
 
 log = log_of_rank_0(__name__)
 
@@ -55,15 +56,13 @@ class TrackFolder:
     ) -> FeatureTrack:
         """Return a track. Raises as `read_track`; a missing track says which extractors have one of the video."""
         path = self.path(extractor, subject)
+        kind = track_kind(self.folder_of(extractor), extractor, identity)
         try:
-            return read_track(path, subject=subject, extractor=identity, width=width)
+            return read_track(path, subject=subject, extractor=identity, width=width, kind=kind)
         except MissingTrackError:
             others = [name for name in self.extractors() if self.path(name, subject).is_file()]
             known = f"{subject} has tracks of {', '.join(others)}" if others else f"{subject} has no track here"
-            raise MissingTrackError(
-                f"{path}: no such track ({known}); `avf-train extract --extractor {extractor}` writes it, or "
-                "`avf-train predict-frames --layer` where it is what the layer of a run says"
-            ) from None
+            raise MissingTrackError(f"{path}: no such track ({known}); `{kind.written_by}` writes it") from None
 
     def extractors(self) -> list[str]:
         """Return the names of the extractors that have a folder here."""
@@ -83,11 +82,16 @@ class TrackFolder:
             raise UserError(f"{self.folder}: no such folder of tracks; `avf-train extract --out` writes one")
         return sorted(path for path in self.folder.glob(f"*/*/*{ENDING}") if not path.name.startswith("."))
 
+    def read_file(self, path: Path) -> FeatureTrack:
+        """Return the track of one of these files, of whomever it is. Raises as `read_track`."""
+        folder = path.parents[1]
+        return read_track(path, kind=track_kind(folder, unquote(folder.name, errors="surrogateescape")))
+
     def check(self) -> Iterator[CheckedTrack]:
         """Read every track; yield each with its fault, also where it lies under another's name."""
         for path in self.files():
             try:
-                track = read_track(path)
+                track = self.read_file(path)
             except (UserError, FaultError) as error:
                 yield CheckedTrack(path=path, track=None, fault=str(error))
                 continue

@@ -79,11 +79,9 @@ class JoinedTracksReader:
         if not paths:
             known = ", ".join(self._folder.extractors()) or "none"
             raise UserError(f"{self._folder.folder}: no tracks of {self.visual[0]}; it has those of {known}")
-        from avf_training.framewise.tracks.feature_track import read_track
-
         for path in paths:
             try:
-                subject = read_track(path).subject
+                subject = self._folder.read_file(path).subject
             except (UserError, FaultError) as error:  # damaged, or of a newer version
                 if faults is None:
                     raise
