@@ -76,15 +76,18 @@ def _read_rows(listing: Listing) -> dict[str, dict[str, str]]:
         reader = csv.DictReader(io.StringIO(read_text(listing.locate(TABLE), "utf-8-sig")), strict=True)
         names = [name.strip() for name in reader.fieldnames or ()]
         rows: dict[str, dict[str, str]] = {}
+        numbers: dict[str, int] = {}
         for number, values in enumerate(reader, 2):  # row 1 is the header, as a spreadsheet numbers rows
             row = {name: (value or "").strip() for name, value in zip(names, values.values(), strict=False)}
             if None in values or not row.get("file"):
                 reason = "more fields than columns" if None in values else "no file"
                 listing.skip("bad_row", f"{TABLE}: row {number}", reason)
             elif row["file"] in rows:
-                listing.skip("duplicate", f"{TABLE}: row {number}", f"{row['file']} was listed before")
+                reason = _describe_repeated(row, rows[row["file"]], numbers[row["file"]])
+                listing.skip("duplicate", f"{TABLE}: row {number}", reason)
             else:
                 rows[row["file"]] = row
+                numbers[row["file"]] = number
     except UnicodeDecodeError:
         raise UserError(f"{where} is not UTF-8; save the table as UTF-8") from None
     except csv.Error as error:
@@ -94,6 +97,15 @@ def _read_rows(listing: Listing) -> dict[str, dict[str, str]]:
             f"{where} needs a column `file` and at least one column of labels; it has {', '.join(names) or 'none'}"
         )
     return rows
+
+
+def _describe_repeated(row: Mapping[str, str], earlier: Mapping[str, str], number: int) -> str:
+    """Return what to note of a row whose file row `number` names; the earlier one counts."""
+    sets = [each.get("set", "").lower() for each in (earlier, row)]
+    apart = (
+        f", with the set {sets[0] or 'empty'}, and here with {sets[1] or 'an empty one'}" if len(set(sets)) > 1 else ""
+    )
+    return f"{row['file']} was listed before, in row {number}{apart}; row {number} counts"
 
 
 def _parse_labels(listing: Listing, row: dict[str, str]) -> Labels | None:

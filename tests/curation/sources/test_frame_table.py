@@ -139,3 +139,20 @@ def test_a_label_named_set_stays_one_where_no_frames_are_labelled(tmp_path: Path
     write_folder(tmp_path, "frame,AU1\n1,1\n", "file,set\nanna/1.mp4,B\n")
     videos, _ = read_folder(tmp_path)
     assert labels_of(videos["anna/1.mp4"]).values == {"set": "B"}
+
+
+@pytest.mark.parametrize(
+    ("second", "reason"),
+    [
+        ("validation", "with the set train, and here with validation; row 2 counts"),
+        ("", "with the set train, and here with an empty one; row 2 counts"),
+        ("Train", "in row 2; row 2 counts"),
+    ],
+)
+def test_a_video_that_two_rows_name_is_told_with_both_sets(tmp_path: Path, second: str, reason: str) -> None:
+    rows = f"{LABELS}anna/1.mp4,anna/1.csv,anna,{second}\n"
+    videos, reasons = read_folder(write_folder(tmp_path, "frame,valence,arousal\n1,0,0\n", rows))
+    assert labels_of(videos["anna/1.mp4"]).values["valence_arousal_set"] == "train"
+    assert list(reasons) == ["labels.csv: row 3"]
+    assert reasons["labels.csv: row 3"].startswith("anna/1.mp4 was listed before, in row 2")
+    assert reasons["labels.csv: row 3"].endswith(reason)
