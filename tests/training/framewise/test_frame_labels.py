@@ -159,6 +159,7 @@ def test_tables_of_ones_own_are_read(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["frame,valence,arousal", "0,0,0"], "line 2: frame 0 is not from 1 to 100000000"),
         (["frame,AU1,split", "1,1,dev"], "line 2: split 'dev' is none of train, validation, test"),
         (["frame,AU1,split", "1,1,train", "2,1,test"], "line 3: t has the split test, and train from"),
+        (["video,frame,AU1", "a,1,1", " ,2,1"], "line 3: video is empty; name the video, or leave the column out"),
         (["valence,arousal", "0,0"], "line 1: has neither a column frame nor time_s"),
         (["frame,anger", "1,0"], "line 1: has no column of labels; these are valence, arousal, expression, AU1"),
     ],

@@ -85,13 +85,24 @@ def _read_table(file: Path, videos: dict[str, _Video], options: AnnotationSource
     rows = _Rows(columns=_find_columns(file), videos=videos, options=options)
     for where, row in read_csv_rows(file):
         try:
-            rows.add((row.get("video") or file.stem).strip(), row, where)
+            rows.add(_video_name(row, file), row, where)
         except ValueError as error:
             faults.append(f"{where}: {error}")
     for fault in faults[:MAX_NAMED_FAULTS]:
         options.on_fault(fault)
     if len(faults) > MAX_NAMED_FAULTS:
         options.on_fault(f"{file}: {len(faults) - MAX_NAMED_FAULTS:,} more rows that are no labels")
+
+
+def _video_name(row: dict[str, str], file: Path) -> str:
+    """Return the video of a row: that of its cell, or of the file's name where the table has no column of videos.
+
+    Raises ValueError for an empty cell: the file of a table of many videos is the name of none.
+    """
+    name = row.get("video", file.stem).strip()
+    if not name:
+        raise ValueError("video is empty; name the video, or leave the column out where the file has its name")
+    return name
 
 
 def _find_columns(file: Path) -> dict[str, FrameLabelTask]:
