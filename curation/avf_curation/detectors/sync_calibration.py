@@ -14,7 +14,7 @@ from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLES_PER_FRAME
 from avf_curation.detectors.envelope_sync import score_envelope_sync
 from avf_curation.detectors.face_mesh import FaceMesh, Floats, fill_points, lip_distances, measured_frames
 from avf_curation.detectors.mouth import EVERY, see_mouth
-from avf_curation.detectors.sync_head import Doubles, SyncHead, find_peak, scale_lead
+from avf_curation.detectors.sync_head import Doubles, SyncHead, weigh_curves
 from avf_curation.detectors.sync_head_file import HeadCard, SyncHeadFile
 from avf_curation.detectors.sync_training import REACH, Talk, train_towers
 from avf_curation.media.types import Bytes, Samples
@@ -67,11 +67,11 @@ class PieceScore:
     true_offset: int  # frames by which its sound must be moved later
     likeness_S: Doubles  # the network's curve over the shifts
     envelope_S: Doubles  # the envelope's
+    mouth_motion: float  # as the envelope measured it
 
     def peak(self) -> tuple[int, float]:
         """Return the offset by both curves, and the lead of its peak, scaled as `SyncHead.score` does."""
-        offset, lead = find_peak(self.likeness_S, self.envelope_S)
-        return offset, scale_lead(lead, offset, self.length_s, REACH)
+        return weigh_curves(self.likeness_S, self.envelope_S, self.mouth_motion, self.length_s)
 
     @property
     def is_right(self) -> bool:
@@ -141,6 +141,7 @@ def score_pieces(head: SyncHead, clip: LearningClip, number: int, seed: int) -> 
                         true_offset=-move,
                         likeness_S=head.likeness_by_shift(clip.measured_TD[first : first + frames], samples, REACH),
                         envelope_S=envelope.curve_S,
+                        mouth_motion=envelope.mouth_motion,
                     )
 
 

@@ -5,6 +5,7 @@ between the points of the mouth (face_mesh.py), one reads 40 mel levels of the s
 at a shift is the mean cosine of the embeddings that meet there. Its curve and the envelope's are standardised and
 added; the peak is the offset. The confidence is the lead of the peak in the unit that calibration has found: 1 is the
 least lead at which offsets of people that were held out were right as often as calibration asks (sync_learning.py).
+Of a mouth that moves little the sum of the curves has high chance peaks, so there each curve alone must have the peak.
 
 The arithmetic is numpy's, as Silero's is: the same bytes on every run, and no torch where nothing else needs it.
 
@@ -28,6 +29,11 @@ STEPS_PER_FRAME, HOP, WINDOW, FFT = 4, 160, 400, 512  # samples at 16 kHz: 10 ms
 MELS, LOWEST_HZ, HIGHEST_HZ = 40, 60.0, 7600.0
 QUIET = 1e-6  # added to the power of a mel level
 LEVEL_SCALE = 2.5  # nats: levels are about this far from their mean
+# Of 218 pieces of 3, 5 and 8 s of eight real talkers 14 of 165 told offsets were wrong, 11 of them of one talker whose
+# mouth moved by 0.07 to 0.09, and 7 pieces in sync were rejected. With these limits 3 of 143 are wrong, and none is.
+LITTLE_MOTION = 0.13  # of the mouth, as EnvelopeScore has it
+LEAST_HEIGHT = 1.75  # robust standard deviations: of each curve near the offset, where the mouth moves less than that
+NEAR_FRAMES = 2
 STRIDES = {"sound.0": 2, "sound.1": 2}  # of the convolutions that are not 1
 
 Floats = npt.NDArray[np.float32]
@@ -68,23 +74,41 @@ class SyncHead:
             curve.append(float(np.mean(np.sum(mouth_part * sound_part, axis=1))))
         return np.array(curve)
 
-    def score(self, distances_TD: Floats, samples: Samples, envelope_S: Doubles, shifts: int) -> LearnedScore:
+    def score(
+        self, distances_TD: Floats, samples: Samples, envelope_S: Doubles, mouth_motion: float, shifts: int
+    ) -> LearnedScore:
         """Return what the likeness and the envelope's curve say together.
 
         Args:
             distances_TD: Of the mouth in each frame; at least three times `shifts`.
             samples: The sound of the same frames.
             envelope_S: The envelope's curve over the same shifts.
+            mouth_motion: How much the mouth moves, as the envelope measured it.
             shifts: Frames to either side.
         """
         likeness_S = self.likeness_by_shift(distances_TD, samples, shifts)
-        offset, lead = find_peak(likeness_S, envelope_S)
         length_s = len(distances_TD) / FRAMES_PER_SECOND
+        offset, lead = weigh_curves(likeness_S, envelope_S, mouth_motion, length_s)
         return LearnedScore(
             offset=offset,
-            confidence=scale_lead(lead, offset, length_s, shifts) / self.card.unit,
+            confidence=lead / self.card.unit,
             likeness=float(likeness_S.max()),
         )
+
+
+def weigh_curves(likeness_S: Doubles, envelope_S: Doubles, mouth_motion: float, length_s: float) -> tuple[int, float]:
+    """Return the offset by both curves and the lead of its peak, scaled with the length; 0 where none may tell."""
+    offset, lead = find_peak(likeness_S, envelope_S)
+    if mouth_motion < LITTLE_MOTION and not _is_high_in_each(likeness_S, envelope_S, offset):
+        return offset, 0.0
+    return offset, scale_lead(lead, offset, length_s, len(likeness_S) // 2)
+
+
+def _is_high_in_each(likeness_S: Doubles, envelope_S: Doubles, offset: int) -> bool:
+    """Return whether each curve alone is high within two frames of the offset."""
+    middle = len(likeness_S) // 2
+    near = slice(max(0, middle + offset - NEAR_FRAMES), middle + offset + NEAR_FRAMES + 1)
+    return all(standardise_curve(curve_S)[near].max() >= LEAST_HEIGHT for curve_S in (likeness_S, envelope_S))
 
 
 def find_peak(likeness_S: Doubles, envelope_S: Doubles) -> tuple[int, float]:

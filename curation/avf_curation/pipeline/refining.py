@@ -249,7 +249,9 @@ def _score_learned(
     envelope = envelope_sync.score_envelope_sync(seen.patches_THWC, samples, config.shifts)
     if envelope is None:
         return open_scores
-    score = detectors.sync_head.score(seen.distances_TD, samples, envelope.curve_S, config.shifts)
+    score = detectors.sync_head.score(
+        seen.distances_TD, samples, envelope.curve_S, envelope.mouth_motion, config.shifts
+    )
     # FaceMesh's patches follow the lips, so less moves in them: the limit of motion is that of patches along the track.
     along_track_THWC = envelope_sync.mouth_patches(crops.face_THWC, mouth_position(crops, track))
     return replace(

@@ -5,6 +5,8 @@ import json
 import math
 import os
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -25,7 +27,14 @@ from avf_curation.detectors.sync_calibration import (
     calibrate,
     split_into_folds,
 )
-from avf_curation.detectors.sync_head import SyncHead, mel_levels, standardise_distances, standardise_levels
+from avf_curation.detectors.sync_head import (
+    LearnedScore,
+    SyncHead,
+    mel_levels,
+    standardise_distances,
+    standardise_levels,
+    weigh_curves,
+)
 from avf_curation.detectors.sync_head_file import (
     CARD_KEY,
     HEAD_FILE,
@@ -35,6 +44,7 @@ from avf_curation.detectors.sync_head_file import (
     write_head,
 )
 from avf_curation.detectors.sync_training import TwoTowers, train_towers
+from avf_curation.detectors.weights import KNOWN
 from avf_curation.media.decode import MediaFile
 from avf_curation.pipeline import refining
 from avf_curation.pipeline.screening import screen_shots
@@ -66,18 +76,18 @@ def test_an_offset_of_a_talker_who_was_not_trained_on_is_found(head_file: Path, 
     head = SyncHead.from_file(head_file)
     likeness_S = head.likeness_by_shift(talk.distances_TD, samples, 15)
     assert int(np.argmax(likeness_S)) - 15 == shift
-    score = head.score(talk.distances_TD, samples, np.zeros(31), 15)
+    score = head.score(talk.distances_TD, samples, np.zeros(31), 1.0, 15)
     assert (score.offset, score.likeness) == (shift, likeness_S.max())
     assert score.confidence > 0
     doubled = SyncHead(SyncHeadFile(weights=read_head(head_file).weights, card=replace(BLANK, unit=4.0)))
-    assert doubled.score(talk.distances_TD, samples, np.zeros(31), 15).confidence == score.confidence / 2
+    assert doubled.score(talk.distances_TD, samples, np.zeros(31), 1.0, 15).confidence == score.confidence / 2
 
 
 @pytest.mark.parametrize(("frames", "shift"), [(200, 15), (200, -14), (74, 0)])
 def test_no_offset_is_told_at_the_rim_or_in_less_than_three_seconds(head_file: Path, frames: int, shift: int) -> None:
     talk = make_talk(20, frames)
     samples = np.roll(talk.samples, -shift * 640)
-    assert SyncHead.from_file(head_file).score(talk.distances_TD, samples, np.zeros(31), 15).confidence == 0
+    assert SyncHead.from_file(head_file).score(talk.distances_TD, samples, np.zeros(31), 1.0, 15).confidence == 0
 
 
 def test_numpy_and_torch_give_the_same_embeddings(weights: dict[str, np.ndarray]) -> None:
@@ -270,12 +280,39 @@ def test_without_a_network_of_its_own_a_run_takes_that_of_the_package(
 @pytest.mark.parametrize(("name", "own_offset"), [("retalking_face_1", 2), ("retalking_face_2", -1)])
 def test_the_network_of_the_package_finds_the_offsets_of_real_talkers(shared: Path, name: str, own_offset: int) -> None:
     """The offsets are a consensus of three other methods; the clips are no training clips."""
-    settings, choice = make_recipe().defaults, BackendSelection(track="dlib", sync="envelope", weights={})
-    with MediaFile(shared / f"assets/video/{name}.mp4", settings.media) as media:
+    score = score_real_talker(shared / f"assets/video/{name}.mp4", Span(0, 125))
+    assert abs(score.offset - own_offset) <= 1
+
+
+@pytest.mark.real
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="the program ffmpeg, which scales the film, is not here")
+@pytest.mark.parametrize(
+    ("track", "span"),
+    [("retinaface-mobilenet", Span(0, 200)), ("retinaface-mobilenet", Span(75, 150)), ("dlib", Span(75, 150))],
+)
+def test_no_offset_is_told_of_a_real_talker_in_sync_whose_mouth_moves_little(
+    shared: Path, real_weights: Path, tmp_path: Path, track: str, span: Span
+) -> None:
+    """The sound is where the file has it; -12, 10 and 12 frames led by confidences of 1.1, 2.4 and 2.1."""
+    source = str(shared / "assets/video/latentsync_demo2.mp4")
+    film = tmp_path / "film.mp4"
+    command = ["ffmpeg", "-v", "error", "-ss", "2", "-t", "8", "-i", source, "-vf", "scale=360:640", "-r", "25"]
+    subprocess.run([*command, "-pix_fmt", "yuv420p", "-threads", "1", str(film)], check=True)
+    weights = {"retinaface": real_weights / KNOWN["retinaface_mobilenet"].file_name}
+    choice = BackendSelection(track=track, sync="envelope", weights={} if track == "dlib" else weights)
+    assert score_real_talker(film, span, choice).confidence == 0
+
+
+DLIB = BackendSelection(track="dlib", sync="envelope", weights={})
+
+
+def score_real_talker(path: Path, span: Span, choice: BackendSelection = DLIB) -> LearnedScore:
+    """Return what the network of the package says about a span of a film."""
+    settings = make_recipe().defaults
+    with MediaFile(path, settings.media) as media:
         detectors = detector_set.Detectors(choice)
         video_track, _ = screen_shots(media, settings.scenes, settings.faces, detectors.face_finder)
         audio = media.audio(video_track.frames)
-        span = Span(0, 125)
         detector_frames = refining.decode_for_detector(media, span, settings.track.side_px, detectors)
         (track, *_) = refining.track_faces(detector_frames, detectors, settings.track)
         faces_THWC = refining.crop_clip(media, detector_frames, track, settings, detectors).face_THWC
@@ -283,15 +320,38 @@ def test_the_network_of_the_package_finds_the_offsets_of_real_talkers(shared: Pa
     seen, samples = measure_mouth(FaceMesh.from_program(), faces_THWC), audio.cut(span)
     envelope = score_envelope_sync(seen.patches_THWC, samples, 15)
     assert envelope is not None
-    score = SyncHead.from_file(SYNC_HEAD.path).score(seen.distances_TD, samples, envelope.curve_S, 15)
-    assert abs(score.offset - own_offset) <= 1
+    head = SyncHead.from_file(SYNC_HEAD.path)
+    return head.score(seen.distances_TD, samples, envelope.curve_S, envelope.mouth_motion, 15)
+
+
+@pytest.mark.parametrize(("motion", "is_told"), [(0.129, False), (0.13, True)])
+@pytest.mark.parametrize("alone", ["likeness", "envelope"])
+def test_a_peak_of_one_curve_alone_counts_only_where_the_mouth_moves(alone: str, motion: float, is_told: bool) -> None:
+    flat_S = np.tile([0.0, 1.0, 2.0], 11)[:31]
+    peak_S = flat_S.copy()
+    peak_S[15 - 11] += 20
+    curves = (peak_S, flat_S) if alone == "likeness" else (flat_S, peak_S)
+    offset, lead = weigh_curves(*curves, motion, 8.0)
+    assert (offset, lead > 0) == (-11, is_told)
+
+
+@pytest.mark.parametrize(("apart", "is_told"), [(2, True), (3, False)])
+def test_of_a_mouth_that_moves_little_both_curves_must_have_the_peak(apart: int, is_told: bool) -> None:
+    flat_S = np.tile([0.0, 1.0, 2.0], 11)[:31]
+    high_S, low_S = flat_S.copy(), flat_S.copy()
+    high_S[15] += 20
+    low_S[15 + apart] += 10
+    offset, lead = weigh_curves(high_S, low_S, 0.05, 8.0)
+    assert (offset, lead > 0) == (0, is_told)
 
 
 def make_piece(peak: int, height: float, true_offset: int) -> PieceScore:
     """Return a piece of 8 s whose peak leads by about `height`."""
     curve_S = np.tile([0.0, 1.0], 16)[:31].copy()
     curve_S[15 + peak] += height
-    return PieceScore(clip=0, length_s=8, true_offset=true_offset, likeness_S=curve_S, envelope_S=curve_S)
+    return PieceScore(
+        clip=0, length_s=8, true_offset=true_offset, likeness_S=curve_S, envelope_S=curve_S, mouth_motion=1.0
+    )
 
 
 def test_the_unit_is_the_least_lead_above_which_offsets_are_right() -> None:
