@@ -125,7 +125,7 @@ def test_settings_load(block: CodeBlock, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with RUN, SHARDS, MODEL, FT, VIDEO and a folder of one video."""
+    """Return a folder with RUN, SHARDS, mine.yaml of their labels, MODEL, FT, VIDEO and a folder of one video."""
     folder = tmp_path_factory.mktemp("docs")
     made = tmp_path_factory.mktemp("made")
     make_labelled_shards(made, {"interviews": make_label_rows(6)})
@@ -135,6 +135,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Classifier(preset("nano"), 2, output_spec=OutputSpec(names=("left", "right"))).save_pretrained(folder / "FT")
     script = VideoScript(shots=(ShotScript(frames=80, speakers=(3,), seed=5),))
     (folder / "VIDEO").write_bytes(encode_video(script))
+    row = "title: Mine\nsource: interviews\nlabels: [left, right]\nfolds: 2\nclips: 24\n"
+    (folder / "mine.yaml").write_text(row + "alignment: {left: happy, right: sadness}\n")
     (folder / "interviews").mkdir()
     shutil.copy(folder / "VIDEO", folder / "interviews" / "talk.mp4")
     return folder

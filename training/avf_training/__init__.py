@@ -1,6 +1,6 @@
 """Shards become trained models: pre-training, post-pre-training, fine-tuning, evaluation. Reads avf_shards only.
 
-The public API of inference is imported from here: `from avf_training import predict`.
+The public API is imported from here: `import avf_training as train; train.finetune(...)`, `train.predict(...)`.
 """
 
 from typing import TYPE_CHECKING
@@ -8,13 +8,25 @@ from typing import TYPE_CHECKING
 from avf_shards import import_at_first_use
 
 if TYPE_CHECKING:
+    from avf_training.api import StageRun, finetune, posttrain
     from avf_training.inference.api import PersonPrediction, WindowPrediction, embed_clips, predict
     from avf_training.inference.hub import from_pretrained, push_to_hub
 
-__all__ = ["PersonPrediction", "WindowPrediction", "embed_clips", "from_pretrained", "predict", "push_to_hub"]
+__all__ = [
+    "PersonPrediction",
+    "StageRun",
+    "WindowPrediction",
+    "embed_clips",
+    "finetune",
+    "from_pretrained",
+    "posttrain",
+    "predict",
+    "push_to_hub",
+]
 
 
 _MODULES = {
+    **dict.fromkeys(("StageRun", "finetune", "posttrain"), "api"),
     **dict.fromkeys(("PersonPrediction", "WindowPrediction", "embed_clips", "predict"), "inference.api"),
     **dict.fromkeys(("from_pretrained", "push_to_hub"), "inference.hub"),
 }

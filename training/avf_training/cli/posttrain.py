@@ -6,7 +6,7 @@ from typing import Any
 from avf_shards.cli.common import add_command, set_completer
 
 from avf_training.cli.options import dataset_names
-from avf_training.cli.stage import add_stage_options, train_on_folds, train_on_task
+from avf_training.cli.stage import add_stage_options, stage_arguments
 
 
 def add(commands: Any) -> None:
@@ -33,24 +33,7 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from avf_training.tasks.catalog import find_dataset
-    from avf_training.tasks.hybrid import hybrid_task
+    from avf_training.api import posttrain
 
-    joined = [find_dataset(name) for name in options.join]
-    target = find_dataset(options.target)
-
-    def train(options: argparse.Namespace) -> bool:
-        def make_task(recipe: Any, shards: Any) -> Any:
-            return hybrid_task(
-                target,
-                shards,
-                options.fold,
-                modalities=recipe.modalities,
-                validation_share=recipe.validation_share,
-                joining=joined,
-            )
-
-        return train_on_task(options, "posttrain", make_task)
-
-    train_on_folds(options, target, train)
+    posttrain(options.target, join=options.join, **stage_arguments(options))
     return 0

@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -123,9 +124,13 @@ class Trainer(Generic[B]):
 def stop_requested() -> Iterator[list[int]]:
     """Collect the signals that ask for an end in the list that is yielded; a second Ctrl-C raises KeyboardInterrupt.
 
-    They are SIGTERM (a scheduler ends the job), SIGUSR1 (it will end soon) and SIGINT (Ctrl-C).
+    They are SIGTERM (a scheduler ends the job), SIGUSR1 (it will end soon) and SIGINT (Ctrl-C). Outside the main
+    thread, where Python allows no handlers, none is collected.
     """
     received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
 
     # Only noted: an exception raised in the middle of a collective would leave other ranks waiting.
     def note(number: int, frame: object) -> None:

@@ -1,0 +1,304 @@
+"""Train from Python or a notebook, as `avf-train finetune` and `posttrain` do, with the same folders as result.
+
+import avf_training as train
+run = train.finetune("mafw_11", "MAFW", out="FT", recipe="nano", settings={"epochs": 30})
+print(run.result()["protocols"]["validation"]["scores"]["WAR"])
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from avf_shards.errors import UserError
+from avf_shards.schema.fields import Fields
+
+if TYPE_CHECKING:
+    from avf_training.config.finetune import FinetuneRecipe, LabelledStage, SelectionProtocol
+    from avf_training.tasks.catalog import Dataset
+    from avf_training.tasks.labelled_shards import LabelledShards
+    from avf_training.tasks.task import Task
+
+#: Settings that differ from the recipe: by name, as in {"epochs": 30, "optim": {"decay": 0.1}}, or as --set takes them.
+Settings = Mapping[str, Any] | Sequence[str]
+Fold = int | Literal["all"]
+OnRun = Callable[[Path, bool], None]
+MakeTask = Callable[["FinetuneRecipe", "LabelledShards", int], "Task"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageRun:
+    """A run of one fold, or the runs of all folds, in a folder."""
+
+    folder: Path
+    folds: Mapping[int, Path]  # number of the fold -> folder of its run; those that were not reached are left out
+    finished: bool  # false: SIGTERM or SIGUSR1 stopped it; the same call continues
+
+    def result(self, fold: int | None = None) -> dict[str, Any]:
+        """Return RUN/result.json of a fold: the scores by protocol. None: the only fold. Raises UserError."""
+        return read_test_result(self._run(fold) / "result.json")
+
+    def model(self, protocol: "SelectionProtocol" = "validation", fold: int | None = None) -> Path:
+        """Return the folder of the model that a protocol selected, for `predict`. Raises UserError for none."""
+        from avf_training.finetuning.finetune import load_best_model
+
+        return load_best_model(self._run(fold), protocol)
+
+    def summary(self) -> dict[str, Any]:
+        """Return OUT/folds.json of a run of all folds: means, deviations and pooled scores. Raises UserError."""
+        from avf_shards.schema.versions import read_json
+
+        path = self.folder / "folds.json"
+        if not path.is_file():
+            raise UserError(f"{path}: no such file; finetune with fold='all' writes it when every fold is finished")
+        values: dict[str, Any] = read_json(path, "fold results")
+        return values
+
+    def _run(self, fold: int | None) -> Path:
+        number = next(iter(self.folds)) if fold is None and len(self.folds) == 1 else fold
+        if number is None or number not in self.folds:
+            raise UserError(f"fold {fold}: this run has {', '.join(map(str, self.folds))}; name one of them")
+        return self.folds[number]
+
+
+def finetune(
+    dataset: str,
+    shards: Path | str | Sequence[Path | str],
+    out: Path | str,
+    recipe: str | Path,
+    *,
+    settings: Settings = (),
+    fold: Fold = 1,
+    train_on: str | None = None,
+    model: Path | str | None = None,
+    device: str = "auto",
+    cache: Path | None = None,
+    on_run: OnRun | None = None,
+) -> StageRun:
+    """Fine-tune a model, test it on a fold of a data set or on each, and return the run.
+
+    Called again with the same arguments it continues a run that was stopped, and returns a finished one. Ctrl-C, or the
+    stop button of a notebook, saves the run after its step and raises KeyboardInterrupt.
+
+    Args:
+        dataset: name of a data set, or a file that describes one.
+        shards: folder or address of packed labelled shards, or several.
+        out: folder of the run.
+        recipe: name of a shipped recipe of this stage, or a file.
+        settings: settings that differ from the recipe.
+        fold: number of the fold, or "all" for each of them in a folder of `out`.
+        train_on: another data set to train on, with labels aligned; `dataset` is then only tested on.
+        model: saved model or finished run to start from; {fold} in it stands for the fold. None: random weights.
+        device: auto, cuda, mps or cpu.
+        cache: folder that keeps what was read from an address.
+        on_run: called on the first process with the folder of each run and whether it is finished.
+
+    Raises:
+        UserError: the data, the settings, `out` or the machine do not allow this run; the message says why.
+        FaultError: damaged shards.
+    """
+    from avf_training.tasks.catalog import find_dataset
+    from avf_training.tasks.task import fold_task, transfer_task
+
+    data = find_dataset(dataset)
+    source = find_dataset(train_on) if train_on else None
+    if source and fold == "all":
+        raise UserError("--train-on has a single fold, all clips of --dataset; leave --fold out")
+
+    def make_task(recipe: "FinetuneRecipe", reader: "LabelledShards", number: int) -> "Task":
+        if source:
+            return transfer_task(source, data, reader, recipe.modalities, recipe.validation_share)
+        return fold_task(data, reader, number, recipe.modalities, recipe.validation_share)
+
+    inputs = _Inputs(shards=shards, model=model, device=device, cache=cache)
+    run = _train_stage(
+        data, inputs, out, _load("finetune", recipe, settings), fold=fold, make_task=make_task, on_run=on_run
+    )
+    if fold == "all" and run.finished:
+        _write_summary(data, run, inputs)
+    return run
+
+
+def posttrain(
+    target: str,
+    shards: Path | str | Sequence[Path | str],
+    out: Path | str,
+    recipe: str | Path,
+    *,
+    settings: Settings = (),
+    fold: Fold = 1,
+    join: Sequence[str] = (),
+    model: Path | str | None = None,
+    device: str = "auto",
+    cache: Path | None = None,
+    on_run: OnRun | None = None,
+) -> StageRun:
+    """Train a pre-trained model on the hybrid of all labelled data sets, and return the run; as `finetune` otherwise.
+
+    Args:
+        target: data set whose test fold stays unseen.
+        join: data sets of your own that join the hybrid.
+    """
+    from avf_training.tasks.catalog import find_dataset
+    from avf_training.tasks.hybrid import hybrid_task
+
+    joined = [find_dataset(name) for name in join]
+    data = find_dataset(target)
+
+    def make_task(recipe: "FinetuneRecipe", reader: "LabelledShards", number: int) -> "Task":
+        share = recipe.validation_share
+        return hybrid_task(data, reader, number, modalities=recipe.modalities, validation_share=share, joining=joined)
+
+    inputs = _Inputs(shards=shards, model=model, device=device, cache=cache)
+    return _train_stage(
+        data, inputs, out, _load("posttrain", recipe, settings), fold=fold, make_task=make_task, on_run=on_run
+    )
+
+
+def parse_fold(text: int | str) -> Fold:
+    """Return the number of a fold, or "all". Raises UserError."""
+    if text == "all":
+        return "all"
+    if not str(text).isdecimal():
+        raise UserError(f"{text!r} is neither a number nor all")
+    return int(text)
+
+
+def read_test_result(path: Path) -> dict[str, Any]:
+    """Return RUN/result.json. Raises UserError where it is damaged or of another command."""
+    from avf_training.framewise.json_records import add_remedy, read_json_record
+
+    remedy = "remove it and run the same command again, which tests the models and writes it anew"
+    result = read_json_record(path, "test result", remedy)
+    with add_remedy(path, remedy):
+        fields = Fields.from_value(result, str(path))
+        for name in ("task", "selection_metric"):
+            fields.text(name)
+        for name in ("test", "validation"):
+            fields.integer(name)
+        protocols = fields.table("protocols")
+        for name in protocols.values:
+            protocols.table(name).optional_number("step")
+            protocols.table(name).optional_number("selection_score")
+    return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Inputs:
+    """The data, the first weights and the device of a stage."""
+
+    shards: Path | str | Sequence[Path | str]
+    model: Path | str | None
+    device: str
+    cache: Path | None
+
+    def read(self) -> "LabelledShards":
+        from avf_training.data.storage import StorageConfig
+        from avf_training.tasks.labelled_shards import LabelledShards
+
+        folders = [self.shards] if isinstance(self.shards, Path | str) else self.shards
+        return LabelledShards(folders, StorageConfig(cache=self.cache))
+
+    def start_of(self, fold: int) -> Path | None:
+        return None if self.model is None else Path(str(self.model).replace("{fold}", str(fold)))
+
+
+def _load(stage: "LabelledStage", recipe: str | Path, settings: Settings) -> "FinetuneRecipe":
+    from avf_shards.settings.config import flatten
+
+    from avf_training.config.finetune import load_finetune_recipe
+
+    words = (
+        [f"{name}={json.dumps(value)}" for name, value in flatten(settings).items()]
+        if isinstance(settings, Mapping)
+        else settings
+    )
+    return load_finetune_recipe(stage, str(recipe), words)
+
+
+def _train_stage(
+    data: "Dataset",
+    inputs: _Inputs,
+    out: Path | str,
+    recipe: "FinetuneRecipe",
+    *,
+    fold: Fold,
+    make_task: MakeTask,
+    on_run: OnRun | None,
+) -> StageRun:
+    """Train one stage on a fold, or on each in a folder of its own. Every rank returns the same."""
+    fold, folder = parse_fold(fold), _check_folder(out)
+    runs = {fold: folder} if fold != "all" else _folders_of_folds(data, inputs, folder)
+    reached: dict[int, Path] = {}
+    for number, run in runs.items():
+        reached[number] = run
+        if not _train_fold(recipe, inputs, make_task, number=number, out=run, on_run=on_run):
+            return StageRun(folder=folder, folds=reached, finished=False)
+    return StageRun(folder=folder, folds=reached, finished=True)
+
+
+def _check_folder(out: Path | str) -> Path:
+    from avf_shards.cli.common import output_folder
+
+    try:
+        return output_folder(str(out))
+    except argparse.ArgumentTypeError as error:
+        raise UserError(str(error)) from None
+
+
+def _folders_of_folds(data: "Dataset", inputs: _Inputs, out: Path) -> dict[int, Path]:
+    """Return the folder of the run of each fold of a data set, by its number."""
+    from avf_training.finetuning.all_folds import fold_folder
+    from avf_training.tasks.folds import make_folds
+    from avf_training.tasks.labelled_clips import read_labelled_clips
+
+    labelled = read_labelled_clips(inputs.read(), data)
+    return {fold.number: fold_folder(out, fold.number) for fold in make_folds(data, labelled.clips)}
+
+
+def _train_fold(
+    recipe: "FinetuneRecipe", inputs: _Inputs, make_task: MakeTask, *, number: int, out: Path, on_run: OnRun | None
+) -> bool:
+    """Train one run. Return whether it is finished; every rank returns the same."""
+    from avf_shards.cli.logging_setup import show_progress
+
+    from avf_training.distributed.environment import launched_world
+    from avf_training.trainer.saved_model import require_model
+
+    start = inputs.start_of(number)
+    if start:
+        require_model(start)
+    rank = launched_world().rank
+    if rank == 0:
+        show_progress("reading the records of the clips")
+    task = make_task(recipe, inputs.read(), number)
+    if rank == 0:
+        show_progress("loading the model")
+    # After what is refused quickly: this loads torch.
+    from avf_training.distributed.device_choice import resolve_device
+    from avf_training.finetuning.finetune import train_stage
+    from avf_training.trainer.learning_curve import draw_learning_curve
+
+    finished = train_stage(recipe, task, start, out, resolve_device(inputs.device)) != out  # decided by all ranks
+    if rank == 0:
+        draw_learning_curve(out)
+        if on_run is not None:
+            on_run(out, finished)
+    return finished
+
+
+def _write_summary(data: "Dataset", run: StageRun, inputs: _Inputs) -> None:
+    """Write the scores of all folds, on one rank."""
+    from avf_shards.schema.versions import stamp
+    from avf_shards.system import durable_io
+
+    from avf_training.distributed.environment import launched_world
+    from avf_training.finetuning.all_folds import FOLDS, fold_summary
+
+    if launched_world().rank:
+        return
+    summary = fold_summary(data, run.folds, inputs.read().units(data))
+    text = json.dumps(stamp(summary, "fold results"), indent=1, sort_keys=True) + "\n"
+    durable_io.replace_file(run.folder / FOLDS, text.encode())
