@@ -15,7 +15,7 @@ from support.training_runs import SHALLOW
 
 ROW = "name: lab\ntitle: Lab\nsource: lab\nlabels: [left, right]\nfolds: 2\nclips: 24\n"
 ROW += "alignment: {left: happy, right: sadness}\n"
-SETTINGS = {"batch": 6, "micro_batch": 6, "workers": 0, "epochs": 2, "threads": 1}
+SETTINGS = {"batch": 6, "micro_batch": 6, "workers": 0, "epochs": 4, "threads": 1}
 WORDS = [SHALLOW, *(f"{name}={value}" for name, value in SETTINGS.items())]
 
 
