@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from avf_shards import import_at_first_use
 
 if TYPE_CHECKING:
-    from avf_training.api import StageRun, finetune, posttrain
+    from avf_training.finetune_api import FinetuneOptions, PosttrainOptions, StageRun, finetune, posttrain
     from avf_training.inference.api import PersonPrediction, WindowPrediction, embed_clips, predict
     from avf_training.inference.hub import from_pretrained, push_to_hub
 
 __all__ = [
+    "FinetuneOptions",
     "PersonPrediction",
+    "PosttrainOptions",
     "StageRun",
     "WindowPrediction",
     "embed_clips",
@@ -26,7 +28,7 @@ __all__ = [
 
 
 _MODULES = {
-    **dict.fromkeys(("StageRun", "finetune", "posttrain"), "api"),
+    **dict.fromkeys(("FinetuneOptions", "PosttrainOptions", "StageRun", "finetune", "posttrain"), "finetune_api"),
     **dict.fromkeys(("PersonPrediction", "WindowPrediction", "embed_clips", "predict"), "inference.api"),
     **dict.fromkeys(("from_pretrained", "push_to_hub"), "inference.hub"),
 }

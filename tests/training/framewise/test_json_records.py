@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from avf_shards.errors import UserError
 from avf_shards.schema.versions import FileKind, stamp
-from avf_training.api import read_test_result
 from avf_training.cli.main import main
+from avf_training.finetune_api import read_test_result
 from avf_training.framewise.combination.record import read_record
 from avf_training.framewise.ensemble.fold_table import read_fold_table
 from avf_training.framewise.labels.trained_videos import bind_trained_videos, read_trained_videos

@@ -6,7 +6,7 @@ from typing import Any
 from avf_shards.cli.common import add_command, set_completer
 
 from avf_training.cli.options import dataset_names
-from avf_training.cli.stage import add_stage_options, stage_arguments
+from avf_training.cli.stage import add_stage_options, stage_options
 
 
 def add(commands: Any) -> None:
@@ -28,10 +28,11 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from avf_training.api import finetune
     from avf_training.distributed.environment import launched_world
+    from avf_training.finetune_api import FinetuneOptions, finetune
 
-    run = finetune(options.dataset, train_on=options.train_on, **stage_arguments(options))
+    more = FinetuneOptions(train_on=options.train_on, **stage_options(options))
+    run = finetune(options.dataset, options.shards, options.out, options.recipe, options.set, more)
     if options.fold == "all" and run.finished and launched_world().rank == 0:
         from avf_training.console.task_tables import print_folds
         from avf_training.tasks.catalog import find_dataset

@@ -6,7 +6,7 @@ from typing import Any
 from avf_shards.cli.common import add_command, set_completer
 
 from avf_training.cli.options import dataset_names
-from avf_training.cli.stage import add_stage_options, stage_arguments
+from avf_training.cli.stage import add_stage_options, stage_options
 
 
 def add(commands: Any) -> None:
@@ -33,7 +33,8 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from avf_training.api import posttrain
+    from avf_training.finetune_api import PosttrainOptions, posttrain
 
-    posttrain(options.target, join=options.join, **stage_arguments(options))
+    more = PosttrainOptions(join=options.join, **stage_options(options))
+    posttrain(options.target, options.shards, options.out, options.recipe, options.set, more)
     return 0

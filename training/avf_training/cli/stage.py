@@ -42,7 +42,7 @@ def add_stage_options(parser: argparse.ArgumentParser, stage: str) -> None:
 
 def _fold(text: str) -> int | str:
     """Return the number of a fold, or "all"."""
-    from avf_training.api import parse_fold
+    from avf_training.finetune_api import parse_fold
 
     try:
         return parse_fold(text)
@@ -50,13 +50,9 @@ def _fold(text: str) -> int | str:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def stage_arguments(options: argparse.Namespace) -> dict[str, Any]:
-    """Return what the options of a stage are in `avf_training.finetune` and `posttrain`, but for the data set."""
+def stage_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of a stage as the fields of StageOptions."""
     return {
-        "shards": options.shards,
-        "out": options.out,
-        "recipe": options.recipe,
-        "settings": options.set,
         "fold": options.fold,
         "model": options.model,
         "device": options.device or "auto",
@@ -67,8 +63,8 @@ def stage_arguments(options: argparse.Namespace) -> dict[str, Any]:
 
 def _print_run(out: Path, finished: bool) -> None:
     """Print the result of a run, or that it was stopped."""
-    from avf_training.api import read_test_result
     from avf_training.console.task_tables import print_result
+    from avf_training.finetune_api import read_test_result
 
     if finished:
         print_result(read_test_result(out / "result.json"), out)

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 #: Settings that differ from the recipe: by name, as in {"epochs": 30, "optim": {"decay": 0.1}}, or as --set takes them.
 Settings = Mapping[str, Any] | Sequence[str]
-Fold = int | Literal["all"]
+FoldChoice = int | Literal["all"]
+ShardFolders = Path | str | Sequence[Path | str]
 OnRun = Callable[[Path, bool], None]
 MakeTask = Callable[["FinetuneRecipe", "LabelledShards", int], "Task"]
 
@@ -63,19 +64,38 @@ class StageRun:
         return self.folds[number]
 
 
+@dataclass(frozen=True, kw_only=True)
+class StageOptions:
+    """What a stage that learns from labels may have besides its data and its recipe."""
+
+    fold: FoldChoice = 1  # number of the fold, or "all" for each of them in a folder of `out`
+    model: Path | str | None = None  # saved model or finished run to start from, with {fold}; None: random weights
+    device: str = "auto"  # auto, cuda, mps or cpu
+    cache: Path | None = None  # folder that keeps what was read from an address
+    on_run: OnRun | None = None  # called on the first process with each run's folder, and whether it is finished
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneOptions(StageOptions):
+    """What a fine-tuning may have besides its data and its recipe."""
+
+    train_on: str | None = None  # another data set to train on, with labels aligned; `dataset` is then only tested on
+
+
+@dataclass(frozen=True, kw_only=True)
+class PosttrainOptions(StageOptions):
+    """What a post-pre-training may have besides its data and its recipe."""
+
+    join: Sequence[str] = ()  # data sets of your own that join the hybrid
+
+
 def finetune(
     dataset: str,
-    shards: Path | str | Sequence[Path | str],
+    shards: ShardFolders,
     out: Path | str,
     recipe: str | Path,
-    *,
     settings: Settings = (),
-    fold: Fold = 1,
-    train_on: str | None = None,
-    model: Path | str | None = None,
-    device: str = "auto",
-    cache: Path | None = None,
-    on_run: OnRun | None = None,
+    options: FinetuneOptions = FinetuneOptions(),
 ) -> StageRun:
     """Fine-tune a model, test it on a fold of a data set or on each, and return the run.
 
@@ -88,12 +108,7 @@ def finetune(
         out: folder of the run.
         recipe: name of a shipped recipe of this stage, or a file.
         settings: settings that differ from the recipe.
-        fold: number of the fold, or "all" for each of them in a folder of `out`.
-        train_on: another data set to train on, with labels aligned; `dataset` is then only tested on.
-        model: saved model or finished run to start from; {fold} in it stands for the fold. None: random weights.
-        device: auto, cuda, mps or cpu.
-        cache: folder that keeps what was read from an address.
-        on_run: called on the first process with the folder of each run and whether it is finished.
+        options: fold, start, device, cache and another data set to train on.
 
     Raises:
         UserError: the data, the settings, `out` or the machine do not allow this run; the message says why.
@@ -103,8 +118,8 @@ def finetune(
     from avf_training.tasks.task import fold_task, transfer_task
 
     data = find_dataset(dataset)
-    source = find_dataset(train_on) if train_on else None
-    if source and fold == "all":
+    source = find_dataset(options.train_on) if options.train_on else None
+    if source and options.fold == "all":
         raise UserError("--train-on has a single fold, all clips of --dataset; leave --fold out")
 
     def make_task(recipe: "FinetuneRecipe", reader: "LabelledShards", number: int) -> "Task":
@@ -112,52 +127,44 @@ def finetune(
             return transfer_task(source, data, reader, recipe.modalities, recipe.validation_share)
         return fold_task(data, reader, number, recipe.modalities, recipe.validation_share)
 
-    inputs = _Inputs(shards=shards, model=model, device=device, cache=cache)
-    run = _train_stage(
-        data, inputs, out, _load("finetune", recipe, settings), fold=fold, make_task=make_task, on_run=on_run
+    stage = _Stage(
+        data=data, shards=shards, recipe=_load("finetune", recipe, settings), make_task=make_task, options=options
     )
-    if fold == "all" and run.finished:
-        _write_summary(data, run, inputs)
+    run = stage.train(out)
+    if options.fold == "all" and run.finished:
+        stage.write_summary(run)
     return run
 
 
 def posttrain(
     target: str,
-    shards: Path | str | Sequence[Path | str],
+    shards: ShardFolders,
     out: Path | str,
     recipe: str | Path,
-    *,
     settings: Settings = (),
-    fold: Fold = 1,
-    join: Sequence[str] = (),
-    model: Path | str | None = None,
-    device: str = "auto",
-    cache: Path | None = None,
-    on_run: OnRun | None = None,
+    options: PosttrainOptions = PosttrainOptions(),
 ) -> StageRun:
     """Train a pre-trained model on the hybrid of all labelled data sets, and return the run; as `finetune` otherwise.
 
-    Args:
-        target: data set whose test fold stays unseen.
-        join: data sets of your own that join the hybrid.
+    target: data set whose test fold stays unseen.
     """
     from avf_training.tasks.catalog import find_dataset
     from avf_training.tasks.hybrid import hybrid_task
 
-    joined = [find_dataset(name) for name in join]
+    joined = [find_dataset(name) for name in options.join]
     data = find_dataset(target)
 
     def make_task(recipe: "FinetuneRecipe", reader: "LabelledShards", number: int) -> "Task":
         share = recipe.validation_share
         return hybrid_task(data, reader, number, modalities=recipe.modalities, validation_share=share, joining=joined)
 
-    inputs = _Inputs(shards=shards, model=model, device=device, cache=cache)
-    return _train_stage(
-        data, inputs, out, _load("posttrain", recipe, settings), fold=fold, make_task=make_task, on_run=on_run
+    stage = _Stage(
+        data=data, shards=shards, recipe=_load("posttrain", recipe, settings), make_task=make_task, options=options
     )
+    return stage.train(out)
 
 
-def parse_fold(text: int | str) -> Fold:
+def parse_fold(text: int | str) -> FoldChoice:
     """Return the number of a fold, or "all". Raises UserError."""
     if text == "all":
         return "all"
@@ -186,23 +193,85 @@ def read_test_result(path: Path) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Inputs:
-    """The data, the first weights and the device of a stage."""
+class _Stage:
+    """A stage on its data. Its methods run on every rank."""
 
-    shards: Path | str | Sequence[Path | str]
-    model: Path | str | None
-    device: str
-    cache: Path | None
+    data: "Dataset"
+    shards: ShardFolders
+    recipe: "FinetuneRecipe"
+    make_task: MakeTask  # of the recipe, the data and the number of the fold
+    options: StageOptions
 
-    def read(self) -> "LabelledShards":
+    def train(self, out: Path | str) -> StageRun:
+        """Train on a fold, or on each in a folder of its own. Every rank returns the same."""
+        fold, folder = parse_fold(self.options.fold), _check_folder(out)
+        runs = {fold: folder} if fold != "all" else self._folders_of_folds(folder)
+        reached: dict[int, Path] = {}
+        for number, run in runs.items():
+            reached[number] = run
+            if not self._train_fold(number, run):
+                return StageRun(folder=folder, folds=reached, finished=False)
+        return StageRun(folder=folder, folds=reached, finished=True)
+
+    def write_summary(self, run: StageRun) -> None:
+        """Write the scores of all folds, on one rank."""
+        from avf_shards.schema.versions import stamp
+        from avf_shards.system import durable_io
+
+        from avf_training.distributed.environment import launched_world
+        from avf_training.finetuning.all_folds import FOLDS, fold_summary
+
+        if launched_world().rank:
+            return
+        summary = fold_summary(self.data, run.folds, self._read().units(self.data))
+        text = json.dumps(stamp(summary, "fold results"), indent=1, sort_keys=True) + "\n"
+        durable_io.replace_file(run.folder / FOLDS, text.encode())
+
+    def _read(self) -> "LabelledShards":
         from avf_training.data.storage import StorageConfig
         from avf_training.tasks.labelled_shards import LabelledShards
 
         folders = [self.shards] if isinstance(self.shards, Path | str) else self.shards
-        return LabelledShards(folders, StorageConfig(cache=self.cache))
+        return LabelledShards(folders, StorageConfig(cache=self.options.cache))
 
-    def start_of(self, fold: int) -> Path | None:
-        return None if self.model is None else Path(str(self.model).replace("{fold}", str(fold)))
+    def _folders_of_folds(self, out: Path) -> dict[int, Path]:
+        """Return the folder of the run of each fold, by its number."""
+        from avf_training.finetuning.all_folds import fold_folder
+        from avf_training.tasks.folds import make_folds
+        from avf_training.tasks.labelled_clips import read_labelled_clips
+
+        labelled = read_labelled_clips(self._read(), self.data)
+        return {fold.number: fold_folder(out, fold.number) for fold in make_folds(self.data, labelled.clips)}
+
+    def _train_fold(self, number: int, out: Path) -> bool:
+        """Train one run. Return whether it is finished; every rank returns the same."""
+        from avf_shards.cli.logging_setup import show_progress
+
+        from avf_training.distributed.environment import launched_world
+        from avf_training.trainer.saved_model import require_model
+
+        model = self.options.model
+        start = None if model is None else Path(str(model).replace("{fold}", str(number)))
+        if start:
+            require_model(start)
+        rank = launched_world().rank
+        if rank == 0:
+            show_progress("reading the records of the clips")
+        task = self.make_task(self.recipe, self._read(), number)
+        if rank == 0:
+            show_progress("loading the model")
+        # After what is refused quickly: this loads torch.
+        from avf_training.distributed.device_choice import resolve_device
+        from avf_training.finetuning.finetune import train_stage
+        from avf_training.trainer.learning_curve import draw_learning_curve
+
+        device = resolve_device(self.options.device)
+        finished = train_stage(self.recipe, task, start, out, device) != out  # decided by all ranks
+        if rank == 0:
+            draw_learning_curve(out)
+            if self.options.on_run is not None:
+                self.options.on_run(out, finished)
+        return finished
 
 
 def _load(stage: "LabelledStage", recipe: str | Path, settings: Settings) -> "FinetuneRecipe":
@@ -218,27 +287,6 @@ def _load(stage: "LabelledStage", recipe: str | Path, settings: Settings) -> "Fi
     return load_finetune_recipe(stage, str(recipe), words)
 
 
-def _train_stage(
-    data: "Dataset",
-    inputs: _Inputs,
-    out: Path | str,
-    recipe: "FinetuneRecipe",
-    *,
-    fold: Fold,
-    make_task: MakeTask,
-    on_run: OnRun | None,
-) -> StageRun:
-    """Train one stage on a fold, or on each in a folder of its own. Every rank returns the same."""
-    fold, folder = parse_fold(fold), _check_folder(out)
-    runs = {fold: folder} if fold != "all" else _folders_of_folds(data, inputs, folder)
-    reached: dict[int, Path] = {}
-    for number, run in runs.items():
-        reached[number] = run
-        if not _train_fold(recipe, inputs, make_task, number=number, out=run, on_run=on_run):
-            return StageRun(folder=folder, folds=reached, finished=False)
-    return StageRun(folder=folder, folds=reached, finished=True)
-
-
 def _check_folder(out: Path | str) -> Path:
     from avf_shards.cli.common import output_folder
 
@@ -246,59 +294,3 @@ def _check_folder(out: Path | str) -> Path:
         return output_folder(str(out))
     except argparse.ArgumentTypeError as error:
         raise UserError(str(error)) from None
-
-
-def _folders_of_folds(data: "Dataset", inputs: _Inputs, out: Path) -> dict[int, Path]:
-    """Return the folder of the run of each fold of a data set, by its number."""
-    from avf_training.finetuning.all_folds import fold_folder
-    from avf_training.tasks.folds import make_folds
-    from avf_training.tasks.labelled_clips import read_labelled_clips
-
-    labelled = read_labelled_clips(inputs.read(), data)
-    return {fold.number: fold_folder(out, fold.number) for fold in make_folds(data, labelled.clips)}
-
-
-def _train_fold(
-    recipe: "FinetuneRecipe", inputs: _Inputs, make_task: MakeTask, *, number: int, out: Path, on_run: OnRun | None
-) -> bool:
-    """Train one run. Return whether it is finished; every rank returns the same."""
-    from avf_shards.cli.logging_setup import show_progress
-
-    from avf_training.distributed.environment import launched_world
-    from avf_training.trainer.saved_model import require_model
-
-    start = inputs.start_of(number)
-    if start:
-        require_model(start)
-    rank = launched_world().rank
-    if rank == 0:
-        show_progress("reading the records of the clips")
-    task = make_task(recipe, inputs.read(), number)
-    if rank == 0:
-        show_progress("loading the model")
-    # After what is refused quickly: this loads torch.
-    from avf_training.distributed.device_choice import resolve_device
-    from avf_training.finetuning.finetune import train_stage
-    from avf_training.trainer.learning_curve import draw_learning_curve
-
-    finished = train_stage(recipe, task, start, out, resolve_device(inputs.device)) != out  # decided by all ranks
-    if rank == 0:
-        draw_learning_curve(out)
-        if on_run is not None:
-            on_run(out, finished)
-    return finished
-
-
-def _write_summary(data: "Dataset", run: StageRun, inputs: _Inputs) -> None:
-    """Write the scores of all folds, on one rank."""
-    from avf_shards.schema.versions import stamp
-    from avf_shards.system import durable_io
-
-    from avf_training.distributed.environment import launched_world
-    from avf_training.finetuning.all_folds import FOLDS, fold_summary
-
-    if launched_world().rank:
-        return
-    summary = fold_summary(data, run.folds, inputs.read().units(data))
-    text = json.dumps(stamp(summary, "fold results"), indent=1, sort_keys=True) + "\n"
-    durable_io.replace_file(run.folder / FOLDS, text.encode())
