@@ -30,7 +30,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start(lab: Path, out: Path, **changes: object) -> train.StageRun:
     recipe, settings = changes.pop("recipe", "nano"), changes.pop("settings", WORDS)
     options = train.FinetuneOptions(**{"device": "cpu", **changes})  # type: ignore[arg-type]
-    return train.finetune(str(lab / "lab.yaml"), lab / "shards", out, recipe, settings, options)  # type: ignore[arg-type]
+    return train.finetune(str(lab / "lab.yaml"), lab / "shards", out, recipe, settings=settings, options=options)  # type: ignore[arg-type]
 
 
 def command(lab: Path, out: Path, words: list[str] = WORDS) -> list[str]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 #: Settings that differ from the recipe: by name, as in {"epochs": 30, "optim": {"decay": 0.1}}, or as --set takes them.
 Settings = Mapping[str, Any] | Sequence[str]
 FoldChoice = int | Literal["all"]
-ShardFolders = Path | str | Sequence[Path | str]
+LabelledFolders = Path | str | Sequence[Path | str]
 OnRun = Callable[[Path, bool], None]
 MakeTask = Callable[["FinetuneRecipe", "LabelledShards", int], "Task"]
 
@@ -91,9 +91,10 @@ class PosttrainOptions(StageOptions):
 
 def finetune(
     dataset: str,
-    shards: ShardFolders,
+    shards: LabelledFolders,
     out: Path | str,
     recipe: str | Path,
+    *,
     settings: Settings = (),
     options: FinetuneOptions = FinetuneOptions(),
 ) -> StageRun:
@@ -138,9 +139,10 @@ def finetune(
 
 def posttrain(
     target: str,
-    shards: ShardFolders,
+    shards: LabelledFolders,
     out: Path | str,
     recipe: str | Path,
+    *,
     settings: Settings = (),
     options: PosttrainOptions = PosttrainOptions(),
 ) -> StageRun:
@@ -197,7 +199,7 @@ class _Stage:
     """A stage on its data. Its methods run on every rank."""
 
     data: "Dataset"
-    shards: ShardFolders
+    shards: LabelledFolders
     recipe: "FinetuneRecipe"
     make_task: MakeTask  # of the recipe, the data and the number of the fold
     options: StageOptions

@@ -32,7 +32,7 @@ def _run(options: argparse.Namespace) -> int:
     from avf_training.finetune_api import FinetuneOptions, finetune
 
     more = FinetuneOptions(train_on=options.train_on, **stage_options(options))
-    run = finetune(options.dataset, options.shards, options.out, options.recipe, options.set, more)
+    run = finetune(options.dataset, options.shards, options.out, options.recipe, settings=options.set, options=more)
     if options.fold == "all" and run.finished and launched_world().rank == 0:
         from avf_training.console.task_tables import print_folds
         from avf_training.tasks.catalog import find_dataset

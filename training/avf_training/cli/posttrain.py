@@ -36,5 +36,5 @@ def _run(options: argparse.Namespace) -> int:
     from avf_training.finetune_api import PosttrainOptions, posttrain
 
     more = PosttrainOptions(join=options.join, **stage_options(options))
-    posttrain(options.target, options.shards, options.out, options.recipe, options.set, more)
+    posttrain(options.target, options.shards, options.out, options.recipe, settings=options.set, options=more)
     return 0
