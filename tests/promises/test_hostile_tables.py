@@ -56,7 +56,8 @@ def test_a_field_above_128_kb_is_refused_by_name_in_every_list(tmp_path: Path) -
         with pytest.raises(UserError, match=rf"--source {source}=.*{path.name} cannot be read as a CSV table"):
             read(Listing(source, tmp_path, []), name)
 
-    rows(lambda listing, name: avspeech._read_list(listing, name, {}), "avspeech", avspeech.LISTS[0])
+    source = f"--source avspeech={tmp_path}"
+    rows(lambda listing, name: avspeech.read_ranges(listing, name, source), "avspeech", avspeech.LISTS[0])
     rows(lambda listing, name: list(mer2023._read_rows(listing, name)), "mer24", "label-disdim.csv")
     rows(lambda listing, name: mer2024_unlabelled._note_bad_rows(listing, name, set()), "mer2024", "label-disdim.csv")
     rows(
