@@ -70,5 +70,6 @@ def test_a_logger_of_rank_0_writes_what_is_asked_where_no_rank_is_named(
     monkeypatch.delenv("RANK", raising=False)
     log.warning("alone")
     monkeypatch.setenv("RANK", "3")
+    monkeypatch.setenv("WORLD_SIZE", "4")
     log.warning("fourth")
     assert caplog.messages == ["alone"]
