@@ -31,7 +31,7 @@ MANY_POSITIONAL_CALLS = {
 ROOT_MODULES = {
     "avf_shards": {"__init__", "errors", "text", "timeline"},
     "avf_curation": {"__init__", "api", "recipe"},
-    "avf_training": {"__init__", "finetune_api"},
+    "avf_training": {"__init__", "finetune_api", "pretrain_api"},
 }
 
 MAX_LINES, MAX_PARAMETERS, MAX_POSITIONAL_VALUES = 60, 6, 5

@@ -1,7 +1,6 @@
 """Curate from Python or a notebook, as the command `avf-curate` does, with the same folders as result."""
 
 import io
-import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from avf_shards.format.run_folder import RunFolder
 from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import load_selection
 from avf_shards.schema.ledger import Decision, table_to_decisions
-from avf_shards.settings.config import flatten
+from avf_shards.settings.override_words import set_words
 from rich.console import Console
 
 from avf_curation.audit.funnel import LedgerSummary, summarize_run
@@ -149,7 +148,7 @@ def _split_recipe(recipe: Mapping[str, Any] | Path | str | None) -> tuple[Path |
     """Return the file of a recipe, if it is one, and settings as `--set` takes them."""
     if recipe is None or isinstance(recipe, (str, Path)):
         return (None if recipe is None else Path(recipe)), []
-    return None, [f"{name}={json.dumps(value)}" for name, value in flatten(recipe).items()]
+    return None, set_words(recipe)
 
 
 def _print_line(line: str) -> None:

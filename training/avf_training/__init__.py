@@ -11,11 +11,14 @@ if TYPE_CHECKING:
     from avf_training.finetune_api import FinetuneOptions, PosttrainOptions, StageRun, finetune, posttrain
     from avf_training.inference.api import PersonPrediction, WindowPrediction, embed_clips, predict
     from avf_training.inference.hub import from_pretrained, push_to_hub
+    from avf_training.pretrain_api import PretrainedRun, PretrainOptions, pretrain
 
 __all__ = [
     "FinetuneOptions",
     "PersonPrediction",
     "PosttrainOptions",
+    "PretrainOptions",
+    "PretrainedRun",
     "StageRun",
     "WindowPrediction",
     "embed_clips",
@@ -23,12 +26,14 @@ __all__ = [
     "from_pretrained",
     "posttrain",
     "predict",
+    "pretrain",
     "push_to_hub",
 ]
 
 
 _MODULES = {
     **dict.fromkeys(("FinetuneOptions", "PosttrainOptions", "StageRun", "finetune", "posttrain"), "finetune_api"),
+    **dict.fromkeys(("PretrainOptions", "PretrainedRun", "pretrain"), "pretrain_api"),
     **dict.fromkeys(("PersonPrediction", "WindowPrediction", "embed_clips", "predict"), "inference.api"),
     **dict.fromkeys(("from_pretrained", "push_to_hub"), "inference.hub"),
 }

@@ -277,16 +277,11 @@ class _Stage:
 
 
 def _load(stage: "LabelledStage", recipe: str | Path, settings: Settings) -> "FinetuneRecipe":
-    from avf_shards.settings.config import flatten
+    from avf_shards.settings.override_words import set_words
 
     from avf_training.config.finetune import load_finetune_recipe
 
-    words = (
-        [f"{name}={json.dumps(value)}" for name, value in flatten(settings).items()]
-        if isinstance(settings, Mapping)
-        else settings
-    )
-    return load_finetune_recipe(stage, str(recipe), words)
+    return load_finetune_recipe(stage, str(recipe), set_words(settings))
 
 
 def _check_folder(out: Path | str) -> Path:

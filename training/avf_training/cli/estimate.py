@@ -13,8 +13,8 @@ from avf_training.cli.options import (
     add_device_option,
     add_recipe_option,
     add_shards_option,
-    require_shards,
 )
+from avf_training.data.shard_checks import require_shards
 from avf_training.distributed.device_choice import resolve_device
 
 _PAPER_DEVICES = 8

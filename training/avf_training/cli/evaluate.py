@@ -11,8 +11,8 @@ from avf_training.cli.options import (
     add_labelled_shards_option,
     add_model_option,
     labelled_shards,
-    require_shards,
 )
+from avf_training.data.shard_checks import require_shards
 from avf_training.distributed.device_choice import resolve_device
 
 

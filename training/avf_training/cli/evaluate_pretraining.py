@@ -7,7 +7,8 @@ from typing import Any
 from avf_shards.cli.common import add_command, add_json_option, write_answer
 from avf_shards.errors import UserError
 
-from avf_training.cli.options import add_model_option, require_shards
+from avf_training.cli.options import add_model_option
+from avf_training.data.shard_checks import require_shards
 
 
 def add(commands: Any) -> None:

@@ -15,8 +15,8 @@ from avf_training.cli.options import (
     add_picture_shards_argument,
     add_recipe_option,
     require_files,
-    require_shards,
 )
+from avf_training.data.shard_checks import require_shards
 from avf_training.distributed.device_choice import resolve_device
 
 EXAMPLES = """\

@@ -1,18 +1,15 @@
 """Options that several commands of avf-train share, and the objects that they describe."""
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from avf_shards.cli.common import local_path, output_file, output_folder, own_file, set_completer, writes_file
 from avf_shards.errors import UserError
 from avf_shards.system.own_files import OwnFile
 
 from avf_training.distributed.device_choice import check_device_name
-
-if TYPE_CHECKING:
-    from avf_shards.format.content import Content
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -181,25 +178,6 @@ def require_files(*paths: Path) -> None:
     for path in paths:
         if not path.exists():
             raise UserError(f"{path}: no such file")
-
-
-def require_shards(folders: Sequence[str], content: "Content | None" = None) -> None:
-    """Raise UserError for a local folder without finished shards, before torch is loaded for them.
-
-    An address is left to the command, which reads it once.
-
-    Args:
-        folders: of shards, or addresses.
-        content: what they must hold; None: the command looks itself.
-    """
-    from avf_shards.format.corpus import list_corpus, require_content
-    from avf_shards.format.shard_manifest import read_manifest
-
-    for folder in folders:
-        if "://" not in folder:
-            manifest = read_manifest(Path(folder))
-            if content is not None:
-                require_content(list_corpus(manifest, folder), content, folder)
 
 
 def labelled_shards(options: argparse.Namespace) -> Any:

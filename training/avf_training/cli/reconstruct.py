@@ -7,7 +7,8 @@ from typing import Any
 from avf_shards.cli.common import add_command
 from avf_shards.errors import UserError
 
-from avf_training.cli.options import add_input_argument, add_model_option, add_preset_option, ending_of, require_shards
+from avf_training.cli.options import add_input_argument, add_model_option, add_preset_option, ending_of
+from avf_training.data.shard_checks import require_shards
 from avf_training.inference.prediction_kinds import FIGURES
 
 PRESET, RATIOS = "avfmaepp_b", "0.5:0.5,0.75:0.75,0.8:0.75,0.9:0.8125"

@@ -7,7 +7,8 @@ from typing import Any
 from avf_shards.cli.common import add_command, add_json_option, write_answer
 from avf_shards.cli.standard_output import forgive_closed_output
 
-from avf_training.cli.options import add_run_argument, require_shards
+from avf_training.cli.options import add_run_argument
+from avf_training.data.shard_checks import require_shards
 
 
 def add(commands: Any) -> None:
