@@ -75,7 +75,7 @@ def test_workers_of_every_start_method_work_and_end_with_the_trainer(shards: Pat
     assert len(processes) >= 2
     os.killpg(running.pid, signal.SIGTERM)
     _, errors = running.communicate(timeout=240)
-    assert running.returncode == 0
+    assert running.returncode == 0, errors
     assert "it is saved" in errors
     wait_until(lambda: not any(map(is_running, processes)), "the end of the workers")
 
