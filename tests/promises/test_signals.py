@@ -62,6 +62,13 @@ def test_no_worker_outlives_a_trainer_that_was_killed(shards: Path, tmp_path: Pa
     wait_until(lambda: not any(map(is_running, workers)), "the end of the workers")
 
 
+def outlives_sigterm(process: psutil.Process) -> bool:
+    """Return whether a process blocks or ignores SIGTERM."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    masks = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith(("SigBlk", "SigIgn"))]
+    return any(mask >> (signal.SIGTERM - 1) & 1 for mask in masks)
+
+
 @pytest.mark.parametrize("method", ["forkserver", "spawn"])
 def test_workers_of_every_start_method_work_and_end_with_the_trainer(shards: Path, tmp_path: Path, method: str) -> None:
     code = (
@@ -73,6 +80,7 @@ def test_workers_of_every_start_method_work_and_end_with_the_trainer(shards: Pat
     assert running.poll() is None, running.communicate()
     processes = psutil.Process(running.pid).children(recursive=True)
     assert len(processes) >= 2
+    assert all(map(outlives_sigterm, processes)), "the trainer alone decides when its fork server and its workers end"
     os.killpg(running.pid, signal.SIGTERM)
     _, errors = running.communicate(timeout=240)
     assert running.returncode == 0, errors

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 
 from avf_shards.system.child_process import end_with_parent
 
@@ -20,6 +21,10 @@ def group_signals_blocked() -> Iterator[None]:
 
     A signal that arrives meanwhile is handled after the block.
     """
+    if multiprocessing.get_start_method(allow_none=True) in ("forkserver", "spawn"):
+        # Python starts its resource tracker with the first worker, and lets SIGTERM and SIGINT through again as it
+        # does: a fork server that is started after it would end with the group, and its workers with it.
+        resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _GROUP_SIGNALS)
     try:
         yield
