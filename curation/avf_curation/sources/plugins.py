@@ -18,6 +18,14 @@ from avf_curation.sources.listing import Listing
 from avf_curation.sources.types import Video
 
 GROUP = "avf_foundry.sources"
+#: What a source module states: name, types, and the types in words.
+_STATED: tuple[tuple[str, tuple[type, ...], str], ...] = (
+    ("NAME", (str,), "text"),
+    ("ABOUT", (str,), "text"),
+    ("LAYOUT", (str,), "text"),
+    ("OWNERS_COUNT", (int, type(None)), "a whole number or None"),
+    ("LABELLED", (bool,), "True or False"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,18 +47,13 @@ def make_corpus_reader(module: ModuleType, package: str | None = None) -> Corpus
 
     Raises TypeError for a module that lacks one of them, or states it as another type.
     """
-    for name, types in (
-        ("NAME", str),
-        ("ABOUT", str),
-        ("LAYOUT", str),
-        ("OWNERS_COUNT", int | None),
-        ("LABELLED", bool),
-        ("list_videos", Callable),
-    ):
+    for name, types, words in _STATED:
         if not hasattr(module, name):
             raise TypeError(f"{module.__name__} has no {name}")
-        if not isinstance(getattr(module, name), types):  # type: ignore[arg-type]  # a union of types is allowed
-            raise TypeError(f"{module.__name__}.{name} is {getattr(module, name)!r}, not {_describe(types)}")
+        if not isinstance(getattr(module, name), types):
+            raise TypeError(f"{module.__name__}.{name} is {getattr(module, name)!r}, not {words}")
+    if not callable(getattr(module, "list_videos", None)):
+        raise TypeError(f"{module.__name__} has no function list_videos")
     return CorpusReader(
         name=module.NAME,
         about=module.ABOUT,
@@ -60,11 +63,6 @@ def make_corpus_reader(module: ModuleType, package: str | None = None) -> Corpus
         list_videos=module.list_videos if package is None else _check_videos(module, package),
         package=package,
     )
-
-
-def _describe(types: object) -> str:
-    words = {str: "text", bool: "True or False", int | None: "a whole number or None"}
-    return words.get(types, "a function")  # type: ignore[call-overload, no-any-return]
 
 
 def _check_videos(module: ModuleType, package: str) -> Callable[[Listing], Iterator[Video]]:

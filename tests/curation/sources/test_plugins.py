@@ -96,9 +96,9 @@ def test_a_package_that_cannot_be_used_is_named_and_no_plain_folder_read_instead
     assert fault in error
     assert "plugin_talks 1.5" in error
     assert main(["sources", "ls"]) == 0
-    told = capsys.readouterr()
-    assert fault in told.err
-    assert "talks  " not in told.out
+    listed = capsys.readouterr()
+    assert fault in listed.err
+    assert "talks  " not in listed.out
 
 
 def test_what_a_package_yields_is_looked_at(site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,7 +40,7 @@ def test_what_is_pulled_is_what_was_pushed_to_the_byte(
     assert pushed.returncode == 0, pushed.stderr
     repository = hub.repositories["org/talk"]
     assert repository.private
-    card = repository.files("main")["README.md"].decode()  # type: ignore[index]
+    card = repository.commits[-1][1]["README.md"].decode()
     assert card.startswith("---\nlicense: cc-by-4.0\n")
     assert "avf-shards pull org/talk" in card
     commit = repository.commits[-1][0]
@@ -127,7 +127,7 @@ def test_changed_bytes_are_refused_and_damaged_shards_are_not_pushed(
 
 
 def test_a_users_mistakes_are_sentences(hub: HubServer, run: RunProgram, shards: Path, tmp_path: Path) -> None:
-    for words, said in (
+    for words, sentence in (
         (("pull", "org/none", "--out", tmp_path / "x"), "there is no such dataset"),
         (("pull", "nobody", "--out", tmp_path / "x"), "organization/name"),
         (("push", shards, "org/x"), "--licence"),
@@ -136,7 +136,7 @@ def test_a_users_mistakes_are_sentences(hub: HubServer, run: RunProgram, shards:
     ):
         ended = run(*words)
         assert ended.returncode == 2
-        assert said in ended.stderr, ended.stderr
+        assert sentence in ended.stderr, ended.stderr
         assert "Traceback" not in ended.stderr
     offline = run("pull", "org/none", "--out", tmp_path / "x", HF_HUB_OFFLINE="1")
     assert (offline.returncode, "HF_HUB_OFFLINE" in offline.stderr) == (2, True), offline.stderr
