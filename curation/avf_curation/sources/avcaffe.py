@@ -30,9 +30,11 @@ def list_videos(listing: Listing) -> Iterator[Video]:
     """
     base = listing.find_base("avcaffe", _SEGMENTS)
     labels: dict[str, dict[str, str]] = {}
+    first: dict[str, str] = {}  # task of a participant -> where its first label stands
     for name in LABELS:
-        for key, label in _read_labels(listing, f"{base}ground_truths/{name}.txt", name):
+        for where, key, label in _read_labels(listing, f"{base}ground_truths/{name}.txt", name):
             labels.setdefault(key, {})[name] = label
+            first.setdefault(key, where)
     silent = _read_names(listing.locate(f"{base}info/no_audio_files.txt"))
     used: set[str] = set()
     for participant in listing.list_entries(f"{base}{_SEGMENTS}", r"aiim\d{3}", "participant (aiim and three digits)"):
@@ -56,11 +58,11 @@ def list_videos(listing: Listing) -> Iterator[Video]:
                     labels=Labels(values=values, subject=participant.name, session=key),
                 )
     for key in sorted(set(labels) - used):
-        listing.skip("missing", key, "labelled, but it has no segment")
+        listing.skip("missing", first[key], f"{key} is labelled, but has no segment")
 
 
-def _read_labels(listing: Listing, path: str, name: str) -> Iterator[tuple[str, str]]:
-    """Yield (PARTICIPANT_task_N, label) of lines such as `aiim001_task_1, Neutral`; headings have no comma."""
+def _read_labels(listing: Listing, path: str, name: str) -> Iterator[tuple[str, str, str]]:
+    """Yield (file and line, PARTICIPANT_task_N, label) of `aiim001_task_1, Neutral`; headings have no comma."""
     try:
         lines = read_text(listing.locate(path), "utf-8", "replace").splitlines()
     except OSError as error:
@@ -72,7 +74,7 @@ def _read_labels(listing: Listing, path: str, name: str) -> Iterator[tuple[str, 
         if label not in LABELS[name]:
             listing.skip("bad_row", f"{path}:{number}", f"{label!r} is not one of {', '.join(LABELS[name])}")
             continue
-        yield key, label
+        yield f"{path}:{number}", key, label
 
 
 def _read_names(path: Path) -> set[str]:

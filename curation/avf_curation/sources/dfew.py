@@ -34,17 +34,15 @@ def list_videos(listing: Listing) -> Iterator[Video]:
             f"--source {NAME}={listing.root}: {_SPLIT}/ and Clip/original/ must be in it; only the originals have sound"
         )
     labels: dict[str, str] = {}
+    first: dict[str, str] = {}  # clip -> where its label stands
     test_folds: dict[str, int] = {}
     for part in ("train", "test"):
         for number in range(1, 6):
-            for stem, label in _read_list(listing, part, number):
+            for where, stem, label in _read_list(listing, part, number):
                 before = labels.setdefault(stem, label)
+                first.setdefault(stem, where)
                 if before != label:
-                    listing.skip(
-                        "bad_row",
-                        f"{part}, set {number}",
-                        f"{stem} has the label {label} in this list and {before} in another",
-                    )
+                    listing.skip("bad_row", where, f"{stem} has the label {label} here and {before} in {first[stem]}")
                 elif part == "test":
                     test_folds[stem] = number
     unlabelled = 0
@@ -58,23 +56,25 @@ def list_videos(listing: Listing) -> Iterator[Video]:
     if unlabelled:
         listing.skip("excluded", "Clip/original", f"{unlabelled} clips without a single label")
     for stem in sorted(labels):
-        listing.skip("missing", f"{stem}.mp4", "listed, but Clip/original/ has no such clip")
+        listing.skip("missing", first[stem], f"Clip/original/ has no {stem}.mp4")
 
 
-def _read_list(listing: Listing, part: str, number: int) -> Iterator[tuple[str, str]]:
-    """Yield (stem, label) of one list, `video_name,label` with numbers for both."""
+def _read_list(listing: Listing, part: str, number: int) -> Iterator[tuple[str, str, str]]:
+    """Yield (file and line, stem, label) of one list, `video_name,label` with numbers for both."""
     names = [f"{_SPLIT}/{part}({spelling})/set_{number}.csv" for spelling in ("single-labeled", "single_labeled")]
     path = next((name for name in names if listing.has_file(name)), None)
     if path is None:
         listing.skip("missing", names[0], "this list of the owners is not there")
         return
     with open_csv(listing.locate(path), f"--source {listing.source}={listing.root}") as file:
-        for line, row in enumerate(csv.reader(file), 1):
+        rows = csv.reader(file)
+        for row in rows:
+            where = f"{path}:{rows.line_num}"
             try:
                 name, label = int(row[0]), int(row[1])
                 if label < 1:  # a negative index would count from the end
                     raise IndexError
-                yield f"{name:05d}", LABELS[label - 1]
+                yield where, f"{name:05d}", LABELS[label - 1]
             except (ValueError, IndexError):
-                if line > 1 and row:
-                    listing.skip("bad_row", f"{path}:{line}", "is not VIDEO,LABEL with a label from 1 to 7")
+                if rows.line_num > 1 and row:
+                    listing.skip("bad_row", where, "is not VIDEO,LABEL with a label from 1 to 7")

@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from avf_shards.schema.frame_labels import FrameLabels
 from avf_shards.system.storage_faults import raise_machine_fault, read_bytes
 
+from avf_curation.sources.file_table import TABLE
 from avf_curation.sources.frame_annotations import EXPRESSIONS, TASKS, AnnotationTask
 from avf_curation.sources.listing import Listing
 
-NAMED_IN = "labels.csv"  # the table that names tables of frames
 FRAME = "frame"  # the column of frame numbers
 MAX_FRAME = 1_000_000  # nine hours of 30 frames a second; labels are stored for each frame between first and last
 _MAX_BYTES = 64_000_000  # of a table
@@ -71,7 +71,7 @@ def read_frame_table(listing: Listing, path: str) -> dict[str, FrameLabels] | No
     except OSError as error:
         raise_machine_fault(error)
         if isinstance(error, FileNotFoundError):
-            listing.skip("missing", path, f"no such table of frames; {NAMED_IN} names it")
+            listing.skip("missing", path, f"no such table of frames; {TABLE} names it")
         else:
             listing.skip_unreadable(path, error)
         return None

@@ -36,17 +36,17 @@ def list_videos(listing: Listing) -> Iterator[Video]:
     if split is None or not listing.has_folder("data/clips"):
         raise UserError(f"--source {NAME}={listing.root}: {_SPLITS[0]}/ and data/clips/ must be in it")
     labels: dict[str, dict[str, str]] = {}
+    first: dict[tuple[str, str], str] = {}  # clip and scheme -> where its label stands
     folds: dict[str, dict[str, int]] = {}
     for scheme in ("single", "compound"):
         for number in _FOLDS:
             for part in ("train", "test"):
                 path = f"{split}/{scheme}/no_caption/set_{number}/{part}.txt"
-                for stem, label in _read_list(listing, path):
+                for where, stem, label in _read_list(listing, path):
+                    before_at = first.setdefault((stem, scheme), where)
                     before = labels.setdefault(stem, {}).setdefault(scheme, label)
                     if before != label:
-                        listing.skip(
-                            "bad_row", path, f"{stem} has the label {label} in this list and {before} in another"
-                        )
+                        listing.skip("bad_row", where, f"{stem} has the label {label} here and {before} in {before_at}")
                     elif part == "test":
                         folds.setdefault(stem, {})[scheme] = number
     for stem, clip in listing.files_by_stem("data/clips", r"\d{5}\.mp4", "clip (five digits)").items():
@@ -57,11 +57,12 @@ def list_videos(listing: Listing) -> Iterator[Video]:
         clip_labels = Labels(values=values, folds=dict.fromkeys(values, 0) | folds.get(stem, {}))
         yield ungrouped_clip_input(listing, clip, language="zh", labels=clip_labels)
     for stem in sorted(labels):
-        listing.skip("missing", f"{stem}.mp4", "listed, but data/clips/ has no such clip")
+        where = first[stem, next(iter(labels[stem]))]
+        listing.skip("missing", where, f"data/clips/ has no {stem}.mp4")
 
 
-def _read_list(listing: Listing, path: str) -> Iterator[tuple[str, str]]:
-    """Yield (stem, label) of a list without captions: `00025.mp4 anger`."""
+def _read_list(listing: Listing, path: str) -> Iterator[tuple[str, str, str]]:
+    """Yield (file and line, stem, label) of a list without captions: `00025.mp4 anger`."""
     try:
         lines = read_text(listing.locate(path), "utf-8", "replace").splitlines()
     except OSError as error:
@@ -74,4 +75,4 @@ def _read_list(listing: Listing, path: str) -> Iterator[tuple[str, str]]:
             if fields:
                 listing.skip("bad_row", f"{path}:{number}", "is not NNNNN.mp4 LABEL")
             continue
-        yield fields[0].removesuffix(".mp4"), fields[1]
+        yield f"{path}:{number}", fields[0].removesuffix(".mp4"), fields[1]

@@ -28,10 +28,10 @@ def read_part(
         folds_of: returns for a clip's name the test fold in each scheme (0: only for training).
     """
     clips = listing.files_by_stem(folder, _CLIP, "clip (sample_ or samplenew_ and eight digits)")
-    for stem, label, valence in _read_rows(listing, table):
+    for line, stem, label, valence in _read_rows(listing, table):
         clip = clips.pop(stem, None)
         if clip is None:
-            listing.skip("missing", f"{table}: {stem}", f"no such clip in {folder}/")
+            listing.skip("missing", f"{table}:{line}", f"no clip {stem} in {folder}/")
             continue
         values = {"emotion": label} | ({"valence": valence} if valence else {})
         labels = Labels(values=values, folds=dict(folds_of(stem)))
@@ -40,21 +40,22 @@ def read_part(
         listing.skip("unlisted", clip.path, f"{table} has no such row")
 
 
-def _read_rows(listing: Listing, path: str) -> Iterator[tuple[str, str, str]]:
-    """Yield (name, label, valence) of a table `name,discrete[,valence]`."""
-    seen: set[str] = set()
+def _read_rows(listing: Listing, path: str) -> Iterator[tuple[int, str, str, str]]:
+    """Yield (line, name, label, valence) of a table `name,discrete[,valence]`."""
+    seen: dict[str, int] = {}
     with open_csv(listing.locate(path), f"--source {listing.source}={listing.root}") as file:
         rows = csv.DictReader(file)
         if not {"name", "discrete"} <= set(rows.fieldnames or ()):
             raise UserError(
                 f"{listing.root / path}: the columns `name` and `discrete` are missing; is it the owners' table?"
             )
-        for number, row in enumerate(rows, 2):
+        for row in rows:
+            number = rows.line_num  # blank lines count, and are no rows
             name, label = (row["name"] or "").strip(), (row["discrete"] or "").strip()
             if not name or label not in LABELS:
                 listing.skip("bad_row", f"{path}:{number}", f"label {label!r} is not one of {', '.join(LABELS)}")
             elif name in seen:
-                listing.skip("duplicate", f"{path}:{number}", f"{name} was listed before")
+                listing.skip("duplicate", f"{path}:{number}", f"{name} was listed before, in line {seen[name]}")
             else:
-                seen.add(name)
-                yield name, label, (row.get("valence") or "").strip()
+                seen[name] = number
+                yield number, name, label, (row.get("valence") or "").strip()

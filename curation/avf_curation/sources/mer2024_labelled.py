@@ -31,7 +31,7 @@ def list_videos(listing: Listing) -> Iterator[Video]:
     val = None
     if listing.has_file(f"{base}{_VAL}"):
         rows = read_rows(listing.locate(f"{base}{_VAL}"), ("name",), f"--source {NAME}={listing.root}")
-        val = {row["name"] for _, row in rows}
+        val = {row["name"]: number for number, row in rows}
 
     def folds_of(name: str) -> dict[str, int]:
         return {} if val is None else {"train_val": int(name in val)}
@@ -40,5 +40,6 @@ def list_videos(listing: Listing) -> Iterator[Video]:
     for video in read_part(listing, f"{base}video-labeled", f"{base}label-disdim.csv", folds_of):
         seen.add(video.video_id)
         yield video
-    for name in sorted((val or set()) - seen):
-        listing.skip("missing", f"{_VAL}: {name}", "no labelled clip has this name")
+    for name, number in (val or {}).items():
+        if name not in seen:
+            listing.skip("missing", f"{base}{_VAL}:{number}", f"no labelled clip {name}")

@@ -51,7 +51,8 @@ def _note_bad_rows(listing: Listing, path: str, labelled: set[str]) -> None:
         if "name" not in (rows.fieldnames or ()):
             listing.skip("bad_row", f"{path}:1", "no column `name`")
             return
-        for number, row in enumerate(rows, 2):
+        for row in rows:
+            number = rows.line_num  # blank lines count, and are no rows
             name = (row["name"] or "").strip()
             if not name:
                 listing.skip("bad_row", f"{path}:{number}", "no name")

@@ -40,7 +40,8 @@ def list_videos(listing: Listing) -> Iterator[Video]:
         raise UserError(
             f"--source {NAME}={listing.root}: there is no Evalution.txt in it (the owners spell the name so)"
         )
-    labels = _read_labels(listing, table)
+    lines: dict[str, int] = {}
+    labels = _read_labels(listing, table, lines)
     videos: dict[str, ListedFile] = {}
     audio_files: dict[str, ListedFile] = {}
     stack = [name for name in ("Video", "Audio") if listing.has_folder(name)] or [""]
@@ -59,7 +60,7 @@ def list_videos(listing: Listing) -> Iterator[Video]:
     for file in audio_files.values():
         listing.skip("missing", file.path, "there is no video of this name")
     for name in sorted(labels):
-        listing.skip("missing", f"{table}: {name}", "listed, but there is no such video")
+        listing.skip("missing", f"{table}:{lines[name]}", f"there is no video {name}")
 
 
 def _make_video(
@@ -89,8 +90,11 @@ def _make_video(
     )
 
 
-def _read_labels(listing: Listing, table: str) -> dict[str, dict[str, str]]:
-    """Return name -> consensus and mean ratings of the lines that begin with UTD-; single raters' lines lie between."""
+def _read_labels(listing: Listing, table: str, lines: dict[str, int]) -> dict[str, dict[str, str]]:
+    """Return name -> consensus and mean ratings of the lines that begin with UTD-; single raters' lines lie between.
+
+    `lines` gets name -> number of the line that counts.
+    """
     rows: dict[str, dict[str, str]] = {}
     for number, line in enumerate(read_text(listing.locate(table), "utf-8", "replace").splitlines(), 1):
         if not line.startswith("UTD-"):
@@ -103,6 +107,8 @@ def _read_labels(listing: Listing, table: str) -> dict[str, dict[str, str]]:
         # The pattern matches no NaN: a dimension without ratings stays out.
         means = {names[letter]: value for letter, value in _NUMBER.findall(matched.groups()[-1])}
         if matched[1] in rows:
-            listing.skip("duplicate", f"{table}:{number}", f"{matched[1]} was listed before")
+            reason = f"{matched[1]} was listed before, in line {lines[matched[1]]}; line {number} counts"
+            listing.skip("duplicate", f"{table}:{number}", reason)
+        lines[matched[1]] = number
         rows[matched[1]] = {"consensus": matched.groups()[-2]} | means
     return rows

@@ -47,6 +47,7 @@ from avf_curation.sources import (
     werewolf_xl,
 )
 from avf_curation.sources.face_track import read_face_track
+from avf_curation.sources.file_table import TABLE
 from avf_curation.sources.folder import list_folder_videos
 from avf_curation.sources.globs import first_match
 from avf_curation.sources.listing import Listing
@@ -198,7 +199,7 @@ def list_inputs(
     elif corpus is not None:
         layout, videos = f"the corpus {corpus.name}", corpus.list_videos(listing)
     elif labelled_folder.has_labels(root):
-        layout = f"a folder with {labelled_folder.TABLE}"
+        layout = f"a folder with {TABLE}"
         videos = labelled_folder.list_labelled_videos(listing, config)
     else:
         layout, videos = "a plain folder", list_folder_videos(listing, config)

@@ -11,7 +11,7 @@ from avf_shards.schema.labels import Labels
 
 from avf_curation.sources.listing import ListedFile, Listing
 from avf_curation.sources.owners_numbers import parse_number
-from avf_curation.sources.spreadsheet import read_rows
+from avf_curation.sources.spreadsheet import parse_integer, read_rows
 from avf_curation.sources.types import Video
 
 NAME = "werewolf_xl"
@@ -41,7 +41,8 @@ def list_videos(listing: Listing) -> Iterator[Video]:
     if folder is None:
         raise UserError(f"--source {NAME}={listing.root}: there is none of the folders {', '.join(_FOLDERS)} in it")
     videos = _find_videos(listing, folder)
-    table, labels = _read_labels(listing)
+    lines: dict[str, int] = {}
+    table, labels = _read_labels(listing, lines)
     players = _read_players(listing)
     for name, file in sorted(videos.items()):
         values = labels.pop(name, None)
@@ -60,7 +61,7 @@ def list_videos(listing: Listing) -> Iterator[Video]:
             labels=Labels(values=values, subject=subject, session=session),
         )
     for name in sorted(labels):
-        listing.skip("missing", f"{table}: {name}", "no such clip")
+        listing.skip("missing", f"{table}: row {lines[name]}", f"no such clip: {name}")
 
 
 def _find_videos(listing: Listing, folder: str) -> dict[str, ListedFile]:
@@ -73,7 +74,8 @@ def _find_videos(listing: Listing, folder: str) -> dict[str, ListedFile]:
     return videos
 
 
-def _read_labels(listing: Listing) -> tuple[str, dict[str, dict[str, str]]]:
+def _read_labels(listing: Listing, lines: dict[str, int]) -> tuple[str, dict[str, dict[str, str]]]:
+    """Return the name of the owners' table, and clip -> labels; `lines` gets clip -> number of its row."""
     where = f"--source {NAME}={listing.root}"
     for name in sorted(path.name for path in listing.root.glob("*.csv")):
         if name == PLAYERS:
@@ -86,6 +88,7 @@ def _read_labels(listing: Listing) -> tuple[str, dict[str, dict[str, str]]]:
                 listing.skip("bad_row", f"{path.name}: row {number}", "no VideoName, or no number of a dimension")
             else:
                 values = {axis: value for axis, value in axes.items() if value is not None}
+                lines[row["videoname"]] = number
                 rows[row["videoname"]] = values | {"categorical": row.get("categorical", "")}
         return path.name, rows
     raise UserError(f"{where}: no .csv with VideoName and Mean_P, Mean_A, Mean_D in it")
@@ -107,4 +110,11 @@ def _read_players(listing: Listing) -> dict[tuple[int, int], str]:
         )
         return {}
     rows = read_rows(path, ("session", "seat", "player"), f"--source {NAME}={listing.root}")
-    return {(int(row["session"]), int(row["seat"])): row["player"] for _, row in rows if row["session"].isdigit()}
+    players = {}
+    for number, row in rows:
+        session, seat = parse_integer(row["session"]), parse_integer(row["seat"])
+        if session is None or seat is None:
+            listing.skip("bad_row", f"{PLAYERS}: row {number}", "session or seat is no number")
+        else:
+            players[session, seat] = row["player"]
+    return players

@@ -171,9 +171,7 @@ def test_cells_that_cannot_be_right_are_told_when_a_run_is_planned(
     write_file(root, "labels.csv", f"file,identity,set,expression,valence\n{rows}")
     plan("pictures", root, tmp_path / "run")
     (line,) = [line for line in caplog.messages if "not used" in line]
-    assert (
-        "not used, because they cannot be right: 4 rows or cells of tables, such as pictures: labels.csv: row 2" in line
-    )
+    assert "not used, because they cannot be right: 4 rows or cells of tables, such as pictures: labels.csv:2" in line
     assert "expression 'Hapiness' is none of ABAW's, as 'Happiness' is" in line
     assert "calm" not in line, "a class of the user's own"
 

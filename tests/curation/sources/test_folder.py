@@ -132,7 +132,7 @@ def test_globs_leave_inputs_of_a_labelled_folder_out(folder: Path, capsys: pytes
     count, reasons = plan(capsys, "--source", "s=in", "--out", "run", "--exclude", "take*")
     assert count == 2, "a file that the table names is an input, whatever its name"
     assert reasons["take.0001"] == "plan.exclude has 'take*'"
-    assert reasons["labels.csv: no.mp4"] == "no such file"
+    assert reasons["labels.csv:5"] == "no such file: no.mp4"
     assert reasons["damaged.MP4"] == "labels.csv has no such row"
     assert "labels.csv" not in reasons
 

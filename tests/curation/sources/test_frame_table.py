@@ -92,7 +92,7 @@ def test_a_table_without_labels_leaves_its_video_out(tmp_path: Path, table: str,
     videos, reasons = read_folder(write_folder(tmp_path, table))
     assert videos == {}
     assert reasons[f"anna/1.csv{where}"].startswith(reason)
-    assert reasons["labels.csv: anna/1.mp4"] == "its frame_labels, anna/1.csv, is no table of frames"
+    assert reasons["labels.csv:2"] == "frame_labels of anna/1.mp4, anna/1.csv, is no table of frames"
 
 
 def test_an_unknown_column_is_named_and_the_others_are_read(tmp_path: Path) -> None:
@@ -111,16 +111,22 @@ def test_many_bad_rows_are_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("labels", "reason"),
     [
-        ("file,frame_labels\nanna/1.mp4,anna/2.csv\n", "its frame_labels, anna/2.csv, is no table of frames"),
-        ("file,frame_labels\nanna/1.mp4,../1.csv\n", "its frame_labels, ../1.csv, is not below the folder"),
-        ("file,frame_labels\nanna/1.mp4,/etc/passwd\n", "its frame_labels, /etc/passwd, is not below the folder"),
-        ("file,frame_labels,set\nanna/1.mp4,anna/1.csv,tests\n", "set 'tests' is none of train, validation, test"),
+        ("file,frame_labels\nanna/1.mp4,anna/2.csv\n", "frame_labels of anna/1.mp4, anna/2.csv, is no table of frames"),
+        ("file,frame_labels\nanna/1.mp4,../1.csv\n", "frame_labels of anna/1.mp4, ../1.csv, is not below the folder"),
+        (
+            "file,frame_labels\nanna/1.mp4,/etc/passwd\n",
+            "frame_labels of anna/1.mp4, /etc/passwd, is not below the folder",
+        ),
+        (
+            "file,frame_labels,set\nanna/1.mp4,anna/1.csv,tests\n",
+            "set 'tests' of anna/1.mp4 is none of train, validation, test",
+        ),
     ],
 )
 def test_a_row_that_names_no_table_or_no_set_is_named(tmp_path: Path, labels: str, reason: str) -> None:
     videos, reasons = read_folder(write_folder(tmp_path, "frame,AU1\n1,1\n", labels))
     assert videos == {}
-    assert reasons["labels.csv: anna/1.mp4"] == reason
+    assert reasons["labels.csv:2"] == reason
 
 
 def test_a_video_to_test_on_needs_no_labels(tmp_path: Path) -> None:
@@ -144,15 +150,37 @@ def test_a_label_named_set_stays_one_where_no_frames_are_labelled(tmp_path: Path
 @pytest.mark.parametrize(
     ("second", "reason"),
     [
-        ("validation", "with the set train, and here with validation; row 2 counts"),
-        ("", "with the set train, and here with an empty one; row 2 counts"),
-        ("Train", "in row 2; row 2 counts"),
+        ("validation", "with the set train, and here with validation; line 2 counts"),
+        ("", "with the set train, and here with an empty one; line 2 counts"),
+        ("Train", "in labels.csv:2; line 2 counts"),
     ],
 )
 def test_a_video_that_two_rows_name_is_told_with_both_sets(tmp_path: Path, second: str, reason: str) -> None:
     rows = f"{LABELS}anna/1.mp4,anna/1.csv,anna,{second}\n"
     videos, reasons = read_folder(write_folder(tmp_path, "frame,valence,arousal\n1,0,0\n", rows))
     assert labels_of(videos["anna/1.mp4"]).values["valence_arousal_set"] == "train"
-    assert list(reasons) == ["labels.csv: row 3"]
-    assert reasons["labels.csv: row 3"].startswith("anna/1.mp4 was listed before, in row 2")
-    assert reasons["labels.csv: row 3"].endswith(reason)
+    assert list(reasons) == ["labels.csv:3"]
+    assert reasons["labels.csv:3"].startswith("anna/1.mp4 was listed before, in labels.csv:2")
+    assert reasons["labels.csv:3"].endswith(reason)
+
+
+def test_a_row_that_does_not_count_names_its_table_of_frames(tmp_path: Path) -> None:
+    rows = f"{LABELS}anna/1.mp4,anna/2.csv,anna,validation\n"
+    root = write_folder(tmp_path, "frame,valence,arousal\n1,0,0\n", rows)
+    write_file(root, "anna/2.csv", "frame,valence,arousal\n1,1,1\n")
+    videos, reasons = read_folder(root)
+    assert labels_of(videos["anna/1.mp4"]).frames["valence_arousal"].columns["valence"][0] == 0
+    assert reasons["labels.csv:3"].endswith("; line 2 counts, and anna/2.csv is not read")
+
+
+def test_a_row_is_named_by_its_line_beside_blank_lines_and_cells_of_several_lines(tmp_path: Path) -> None:
+    rows = 'file,mood,fold\n\nanna/1.mp4,"calm,\nthen not",1\n./gone.mp4,calm,1\nben/1.mp4,calm,²\n'
+    write_file(tmp_path, "anna/1.mp4")
+    write_file(tmp_path, "ben/1.mp4")
+    write_file(tmp_path, "labels.csv", rows)
+    videos, reasons = read_folder(tmp_path)
+    assert labels_of(videos["anna/1.mp4"]).values == {"mood": "calm,\nthen not"}
+    assert reasons == {
+        "labels.csv:5": "no such file: gone.mp4",
+        "labels.csv:6": "fold '²' of ben/1.mp4 is no number",
+    }

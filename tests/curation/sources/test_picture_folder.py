@@ -59,6 +59,9 @@ def test_a_table_gives_labels_identity_and_set(tmp_path: Path) -> None:
     assert first.to_input("pictures").group_id == second.to_input("pictures").group_id == "anna"
 
 
+SETS = ", with the set dev, and here with an empty one"
+
+
 def test_what_is_no_label_is_named_with_its_row_and_costs_no_picture(tmp_path: Path) -> None:
     for name in ("1.jpg", "2.jpg"):
         write_file(tmp_path, name, JPEG)
@@ -71,14 +74,14 @@ def test_what_is_no_label_is_named_with_its_row_and_costs_no_picture(tmp_path: P
     assert labels.values == {"expression": "Fear", "abaw_expression": "Fear", "AU12": "1"}
     assert sorted((each.path, each.kind, each.reason) for each in skipped) == [
         ("2.jpg", "unlisted", "labels.csv has no such row: the picture has no labels"),
-        ("labels.csv: gone.jpg", "missing", "no such picture"),
-        ("labels.csv: row 2", "bad_row", "AU1 '2' is neither 0 nor 1: the picture has none"),
-        ("labels.csv: row 2", "bad_row", "arousal '1.5' is not from -1 to 1: the picture has none"),
-        ("labels.csv: row 2", "bad_row", "set 'dev' is none of train, validation, test: the picture is in none"),
-        ("labels.csv: row 2", "bad_row", "valence 'high' is no number: the picture has none"),
-        ("labels.csv: row 4", "duplicate", "1.jpg was listed before, in row 2"),
-        ("labels.csv: row 5", "bad_row", "no file"),
-        ("labels.csv: row 6", "bad_row", "more fields than columns"),
+        ("labels.csv:2", "bad_row", "AU1 '2' is neither 0 nor 1: the picture has none"),
+        ("labels.csv:2", "bad_row", "arousal '1.5' is not from -1 to 1: the picture has none"),
+        ("labels.csv:2", "bad_row", "set 'dev' is none of train, validation, test: the picture is in none"),
+        ("labels.csv:2", "bad_row", "valence 'high' is no number: the picture has none"),
+        ("labels.csv:3", "missing", "no such picture: gone.jpg"),
+        ("labels.csv:4", "duplicate", f"1.jpg was listed before, in labels.csv:2{SETS}; line 2 counts"),
+        ("labels.csv:5", "bad_row", "no file"),
+        ("labels.csv:6", "bad_row", "more fields than columns: 11, and not 9"),
     ]
 
 

@@ -142,7 +142,21 @@ def test_celeba(tmp_path: Path) -> None:
     assert {path: kind for path, (kind, _) in skipped.items()} == {
         "list_eval_partition.txt:5": "bad_row",
         "img_align_celeba/000004.jpg": "unlisted",
-        "img_align_celeba/000009.jpg": "missing",
+        "list_eval_partition.txt:4": "missing",
+    }
+
+
+def test_a_picture_of_celeba_in_two_sets_is_in_the_later_and_told_with_both_lines(tmp_path: Path) -> None:
+    root = picture_corpora.celeba(tmp_path)
+    write_file(root, "list_eval_partition.txt", "000003.jpg 2\n000001.jpg 0\n000003.jpg 0\n000001.jpg 1\n")
+    pictures, skipped = read_pictures("celeba", root)
+    assert (pictures["000001"].subset, pictures["000003"].subset) == ("validation", "test")
+    told = {path: reason for path, (kind, reason) in skipped.items() if kind == "duplicate"}
+    assert told == {
+        "list_eval_partition.txt:3": "000003 is in the set train here, and in test by list_eval_partition.txt:1: "
+        "counts for test",
+        "list_eval_partition.txt:4": "000001 is in the set validation here, and in train by "
+        "list_eval_partition.txt:2: counts for validation",
     }
 
 

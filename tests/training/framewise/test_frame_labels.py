@@ -85,6 +85,7 @@ def test_bad_annotations_are_named_with_file_and_line(tmp_path: Path, capsys: py
     write_lines(tasks / "VA_Estimation_Challenge/Train_Set/empty.txt", VA_HEADER)
     write_lines(tasks / "VA_Estimation_Challenge/Validation_Set/1.txt", VA_HEADER, "0.5,-0.25")
     write_lines(tasks / "EXPR_Classification_Challenge/Train_Set/bad.txt", EXPR_HEADER, "8", "1.5", "3")
+    write_lines(tasks / "EXPR_Recognition_Challenge/Train_Set/bad.txt", EXPR_HEADER, "1")
     lists = folder / "names_of_videos_in_each_test_set/Valence_Arousal_Estimation_Challenge_test_set_release.txt"
     write_lines(lists, "video5_left", "10-60-1280x720")
     assert run_labels(tmp_path, folder, "--fps", "30") == 1
@@ -97,6 +98,8 @@ def test_bad_annotations_are_named_with_file_and_line(tmp_path: Path, capsys: py
         "other.txt: line 1: is 'Neutral,Anger",
         "empty.txt: has no label below its first line",
         "Validation_Set/1.txt: 1 is in the set validation of va, and in train by",
+        "EXPR_Classification_Challenge/Train_Set/bad.txt: bad is in the set train of expr, and there by",
+        "EXPR_Recognition_Challenge/Train_Set/bad.txt; it counts for train, as this file has it",
         "release.txt: line 2: 10-60-1280x720 is in the set test of va, and in validation by",
         "bad.txt: line 2: expression 8 is neither -1 nor from 0 to 7",
         "bad.txt: line 3: expression 1.5 is neither",

@@ -27,18 +27,22 @@ def list_pictures(listing: Listing) -> Iterator[Picture]:
         raise UserError(f"--source {listing.source}={listing.root}: there is no folder img_align_celeba/ in it")
     files = listing.files_by_stem(folder, r"\d{6}\.(jpg|png)", "picture (six digits)")
     base = folder.removesuffix("img_align_celeba").removesuffix("Img/")
-    subsets = _read_subsets(listing, base)
+    lines: dict[str, str] = {}
+    subsets = _read_subsets(listing, base, lines)
     for stem, file in files.items():
         subset = subsets.pop(stem, None) if subsets is not None else None
         if subsets is not None and subset is None:
             listing.skip("unlisted", file.path, "the owners' split has no such line: the picture is in no set")
         yield Picture(picture_id=stem, **file.stat_fields, subset=subset)
     for stem in sorted(subsets or ()):
-        listing.skip("missing", f"{folder}/{stem}.jpg", "in the owners' split, but no such picture")
+        listing.skip("missing", lines[stem], f"in the owners' split, but there is no {folder}/{stem}.jpg")
 
 
-def _read_subsets(listing: Listing, base: str) -> dict[str, Subset] | None:
-    """Return stem -> subset of the owners' split; None where there is no split."""
+def _read_subsets(listing: Listing, base: str, lines: dict[str, str]) -> dict[str, Subset] | None:
+    """Return stem -> subset of the owners' split; None where there is no split. `lines` gets stem -> file and line.
+
+    A picture that two lines name is in the later one of train, validation and test.
+    """
     path = next((f"{base}{name}" for name in _LISTS if listing.has_file(f"{base}{name}")), None)
     if path is None:
         listing.skip("missing", f"{base}{_LISTS[0]}", "the owners' split is not there: no picture has a set")
@@ -50,5 +54,12 @@ def _read_subsets(listing: Listing, base: str) -> dict[str, Subset] | None:
             if line.strip():
                 listing.skip("bad_row", f"{path}:{number}", f"{line[:60]!r} is no name and 0, 1 or 2")
             continue
-        subsets[name.rpartition(".")[0]] = _SUBSETS[code.strip()]
+        stem, subset, where = name.rpartition(".")[0], _SUBSETS[code.strip()], f"{path}:{number}"
+        if (before := subsets.get(stem)) is not None:
+            later = max(before, subset, key=tuple(_SUBSETS.values()).index)
+            reason = f"{stem} is in the set {subset} here, and in {before} by {lines[stem]}: counts for {later}"
+            listing.skip("duplicate", where, reason)
+            if later == before:
+                continue
+        subsets[stem], lines[stem] = subset, where
     return subsets

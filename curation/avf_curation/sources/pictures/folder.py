@@ -7,19 +7,15 @@
 empty cell is no label. An expression of ABAW is one whatever its letters' case.
 """
 
-import csv
 import difflib
-import io
 import os
 import re
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 
-from avf_shards.errors import UserError
 from avf_shards.format.picture_record import Subset
 from avf_shards.schema.labels import Labels
-from avf_shards.system.storage_faults import read_text
 
+from avf_curation.sources.file_table import TABLE, read_file_table
 from avf_curation.sources.frame_annotations import EXPRESSIONS
 from avf_curation.sources.listing import ListedFile, Listing
 from avf_curation.sources.owners_numbers import parse_number
@@ -31,7 +27,6 @@ ABOUT = "A folder of your own face pictures, with or without a labels.csv. No co
 LABELLED = True
 OWNERS_COUNT = None
 LAYOUT = "any/folder/a.jpg, and a labels.csv (file,identity,set,expression,valence,arousal,AU1,...) or none"
-TABLE = "labels.csv"
 _PICTURE = re.compile(r".+\.(jpg|jpeg|png|bmp|tif|tiff)", re.IGNORECASE | re.DOTALL)
 _SUBSETS: tuple[Subset, ...] = ("train", "validation", "test")
 _ABAW = {name.lower(): name for name in EXPRESSIONS}
@@ -42,22 +37,23 @@ _NO_LABELS = ("file", "identity", "set")
 
 def list_pictures(listing: Listing) -> Iterator[Picture]:
     """Yield every picture below the folder. Raises UserError for a labels.csv that is no table of files."""
-    rows = _read_rows(listing) if listing.has_file(TABLE) else None
+    table = read_file_table(listing) if listing.has_file(TABLE) else None
+    rows = dict(table.rows) if table is not None else {}
     for file in _walk(listing):
         name = utf8_name(file.path)
-        number, row = (rows or {}).pop(name, (0, {}))
-        if rows is not None and not row:
+        row = rows.pop(name, None)
+        if table is not None and row is None:
             listing.skip("unlisted", file.path, f"{TABLE} has no such row: the picture has no labels")
-        where = f"{TABLE}: row {number}"
+        where, cells = (row.where, row.cells) if row is not None else (TABLE, {})
         yield Picture(
             picture_id=name,
             **file.stat_fields,
-            identity=row.get("identity") or None,
-            subset=_parse_subset(listing, where, row.get("set", "")),
-            labels=_parse_labels(listing, where, row),
+            identity=cells.get("identity") or None,
+            subset=_parse_subset(listing, where, cells.get("set", "")),
+            labels=_parse_labels(listing, where, cells),
         )
-    for name in sorted(rows or {}):
-        listing.skip("missing", f"{TABLE}: {name}", "no such picture")
+    if table is not None:
+        table.note_absent(listing, list(rows), "picture")
 
 
 def _walk(listing: Listing) -> Iterator[ListedFile]:
@@ -86,35 +82,6 @@ def _identify(listing: Listing, folder: str) -> tuple[int, int]:
     except OSError:  # listing it names the error
         return 0, 0
     return stat.st_dev, stat.st_ino
-
-
-def _read_rows(listing: Listing) -> dict[str, tuple[int, dict[str, str]]]:
-    """Return file -> number of the row, as a spreadsheet counts, and its cells."""
-    where = f"--source {listing.source}={listing.root}: {TABLE}"
-    rows: dict[str, tuple[int, dict[str, str]]] = {}
-    try:
-        reader = csv.DictReader(io.StringIO(read_text(listing.locate(TABLE), "utf-8-sig")), strict=True)
-        names = [name.strip() for name in reader.fieldnames or ()]
-        if "file" not in names or len(set(names)) < len(names):
-            raise UserError(f"{where} needs a column `file` and no column twice; it has {', '.join(names) or 'none'}")
-        for number, values in enumerate(reader, 2):
-            row_name = f"{TABLE}: row {number}"
-            if None in values:
-                listing.skip("bad_row", row_name, "more fields than columns")
-                continue
-            row = {name: (value or "").strip() for name, value in zip(names, values.values(), strict=False)}
-            name = str(PurePosixPath(row["file"])) if row["file"] else ""
-            if not name:
-                listing.skip("bad_row", row_name, "no file")
-            elif name in rows:
-                listing.skip("duplicate", row_name, f"{name} was listed before, in row {rows[name][0]}")
-            else:
-                rows[name] = number, row
-    except UnicodeDecodeError:
-        raise UserError(f"{where} is not UTF-8; save the table as UTF-8") from None
-    except csv.Error as error:
-        raise UserError(f"{where} is no CSV table ({error})") from None
-    return rows
 
 
 def _parse_subset(listing: Listing, where: str, text: str) -> Subset | None:

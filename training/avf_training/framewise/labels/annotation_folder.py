@@ -93,10 +93,11 @@ def _list_videos(
     files: dict[str, Path] = {}
 
     def enter(video: str, split: SplitName, here: str) -> None:
-        if video in split_of and split_of[video] != split:
+        if video in split_of:
+            before = f"in {split_of[video]}" if split_of[video] != split else "there"
             on_fault(
-                f"{here}: {video} is in the set {split} of {task.name}, and in {split_of[video]} by {where[video]}; "
-                f"it counts for {split}"
+                f"{here}: {video} is in the set {split} of {task.name}, and {before} by {where[video]}; it counts for "
+                f"{split}, as this file has it"
             )
         split_of[video], where[video] = split, here
 
