@@ -71,7 +71,7 @@ def _run_check(options: argparse.Namespace) -> int:
     from avf_curation.recipe import load_recipe
     from avf_curation.runs.plan import parse_sources
     from avf_curation.sources.pictures.registry import PictureCheck, check_pictures, picture_reader
-    from avf_curation.sources.registry import SourceCheck, check_source
+    from avf_curation.sources.source_check import SourceCheck, check_source
 
     recipe = load_recipe()
     checks: list[SourceCheck | PictureCheck] = []

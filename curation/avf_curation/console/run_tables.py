@@ -14,7 +14,7 @@ from avf_curation.console.tables import FEW, plain_text
 from avf_curation.runs.cost_estimate import CostEstimate
 from avf_curation.runs.frozen_plan import RunPlan
 from avf_curation.sources.pictures.registry import PictureCheck
-from avf_curation.sources.registry import SourceCheck
+from avf_curation.sources.source_check import SourceCheck
 
 
 def print_plan(out: Console, planned: RunPlan) -> None:
@@ -68,12 +68,17 @@ def print_source_check(out: Console, check: SourceCheck) -> None:
     for task, labels in check.frame_labels.items():
         out.print(
             f"  {task}: labels of {count_noun(labels.frames, 'frame')} in {count_noun(labels.videos, 'video')}, "
-            f"{labels.invalid:,} not valid"
+            f"{labels.invalid:,} not valid; {labels.behind:,} behind the last frame of their film, "
+            f"{count_noun(labels.unlabelled, 'frame')} of films without"
         )
     _print_skipped(out, check)
     if check.bad_tracks:
         out.print(f"  owners' face tracks that cannot be read: {len(check.bad_tracks):,}")
         for path, reason in list(check.bad_tracks.items())[:FEW]:
+            out.print(plain_text(f"    {path}: {reason}"))
+    if check.uncounted:
+        out.print(f"  films with labels whose frames cannot be counted: {len(check.uncounted):,}")
+        for path, reason in list(check.uncounted.items())[:FEW]:
             out.print(plain_text(f"    {path}: {reason}"))
 
 

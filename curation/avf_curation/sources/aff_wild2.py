@@ -71,6 +71,7 @@ def list_videos(listing: Listing) -> Iterator[Video]:
             note_without_pictures(listing, annotations, f"no film {stem} in {', '.join(VIDEO_FOLDERS)}")
             continue
         used.add(stem)
+        annotations.note_files(listing, track)
         side = None if stem in FULL_FRAME else _find_side(track, stem, set(tracks))
         yield Video(
             source=listing.source,

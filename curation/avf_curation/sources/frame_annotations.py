@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from avf_shards.schema.frame_labels import FrameLabels
 from avf_shards.system.storage_faults import raise_machine_fault, read_bytes, read_text
 
-from avf_curation.sources.listing import Listing
+from avf_curation.sources.listing import LabelFile, Listing
 
 EXPRESSIONS = ("Neutral", "Anger", "Disgust", "Fear", "Happiness", "Sadness", "Surprise", "Other")
 ACTION_UNITS = tuple(f"AU{unit}" for unit in (1, 2, 4, 6, 7, 10, 12, 15, 23, 24, 25, 26))
@@ -87,11 +87,17 @@ class TrackAnnotations:
     sets: dict[str, str] = field(default_factory=dict)  # task -> train, validation or test
     frames: dict[str, FrameLabels] = field(default_factory=dict)  # task -> labels
     files: dict[str, str] = field(default_factory=dict)  # task -> file, or line of a list, that says so
+    label_paths: dict[str, str] = field(default_factory=dict)  # task -> file that has the labels
 
     @property
     def labels_total(self) -> int:
         """The most labels that a task has."""
         return max((labels.total for labels in self.frames.values()), default=0)
+
+    def note_files(self, listing: Listing, track: str) -> None:
+        """Tell the listing the file of each task's labels; line i after the first belongs to frame i."""
+        for task, path in self.label_paths.items():
+            listing.label_files[track, task] = LabelFile(path=path, line_of=lambda frame: frame + 1)
 
 
 def read_annotations(listing: Listing, base: str) -> dict[str, TrackAnnotations]:
@@ -139,6 +145,7 @@ def _read_task(listing: Listing, folder: str, task: AnnotationTask, tracks: dict
             annotations = tracks.setdefault(stem, TrackAnnotations())
             if _enter_set(listing, annotations, task.name, name, file.path):
                 annotations.frames[task.name] = labels
+                annotations.label_paths[task.name] = file.path
 
 
 def _enter_set(listing: Listing, annotations: TrackAnnotations, task: str, name: str, where: str) -> bool:

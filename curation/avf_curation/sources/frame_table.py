@@ -16,9 +16,10 @@ import re
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from avf_shards.schema.frame_labels import FrameLabels
-from avf_shards.system.storage_faults import raise_machine_fault, read_bytes
+from avf_shards.system.storage_faults import open_plain, raise_machine_fault, read_bytes
 
 from avf_curation.sources.file_table import TABLE
 from avf_curation.sources.frame_annotations import EXPRESSIONS, TASKS, AnnotationTask
@@ -92,6 +93,18 @@ def read_frame_table(listing: Listing, path: str) -> dict[str, FrameLabels] | No
         listing.skip("bad_row", path, "has no row with a label")
         return None
     return _make_labels(rows)
+
+
+def find_frame_line(path: Path, frame: int) -> int | None:
+    """Return the line of a table that holds a frame; None without one. The table has been read before."""
+    with open(path, encoding="utf-8-sig", errors="replace", newline="", opener=open_plain) as file:
+        lines = csv.reader(file)
+        names = [cell.strip().lower() for cell in next(lines, [])]
+        column = names.index(FRAME) if FRAME in names else len(names)
+        for cells in lines:
+            if len(cells) > column and _FRAME_NUMBER.fullmatch(cells[column].strip()) and int(cells[column]) == frame:
+                return lines.line_num
+    return None
 
 
 def _read_header(cells: list[str], faults: _Faults) -> list[str | None] | None:

@@ -11,6 +11,7 @@ table of the labels of its single frames (frame_table.py); `set` (train, validat
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from avf_shards.errors import UserError
@@ -21,8 +22,8 @@ from avf_curation.recipe import PlanConfig
 from avf_curation.sources.file_table import TABLE, FileRow, read_file_table
 from avf_curation.sources.folder import list_folder_videos
 from avf_curation.sources.frame_annotations import SETS, TASKS
-from avf_curation.sources.frame_table import read_frame_table
-from avf_curation.sources.listing import Listing
+from avf_curation.sources.frame_table import find_frame_line, read_frame_table
+from avf_curation.sources.listing import LabelFile, Listing
 from avf_curation.sources.media_names import is_image_name
 from avf_curation.sources.types import Video, utf8_name
 
@@ -69,6 +70,7 @@ def list_labelled_videos(listing: Listing, config: PlanConfig) -> Iterator[Video
             labels = _add_frames(listing, row, labels)
         if labels is not None:
             speaker = row.cells.get("speaker") or labels.subject
+            _note_label_file(listing, video, row, labels)
             yield replace(video, speaker=speaker, language=row.cells.get("language") or None, labels=labels)
     table.note_absent(listing, list(rows), "file")
 
@@ -85,6 +87,14 @@ def _parse_labels(listing: Listing, row: FileRow) -> Labels | None:
     return Labels(
         values=values, subject=cells.get("subject") or None, session=cells.get("session") or None, folds=folds
     )
+
+
+def _note_label_file(listing: Listing, video: Video, row: FileRow, labels: Labels) -> None:
+    """Tell the listing which table has the labels of a video's frames."""
+    for task in labels.frames:
+        path = row.cells[FRAME_TABLES]
+        find = partial(find_frame_line, listing.locate(path))
+        listing.label_files[video.video_id, task] = LabelFile(path=path, line_of=find)
 
 
 def _add_frames(listing: Listing, row: FileRow, labels: Labels) -> Labels | None:

@@ -7,7 +7,7 @@ came from outside could else name any file of this machine.
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,6 +19,7 @@ from avf_curation.sources.types import SkippedInput, utf8_name
 
 log = logging.getLogger(__name__)
 
+LabelKey = tuple[str, str]  # id of an input, and the task of labels of its frames
 OUTSIDE = "outside"  # kind of a link that leads out of the corpus, which was not followed
 _ARCHIVE = re.compile(r"\.(zip|tar|tgz|gz|rar|7z)$|_part", re.IGNORECASE)
 
@@ -43,6 +44,14 @@ class ListedFile:
         return self.name.rpartition(".")[0] or self.name
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelFile:
+    """The file that labels of frames come from."""
+
+    path: str  # below the source's root
+    line_of: Callable[[int], int | None]  # frame -> its line; None where the file has no such line
+
+
 class Listing:
     """Lists the folders of one source and appends every entry that is no input to `skipped_inputs`."""
 
@@ -55,14 +64,15 @@ class Listing:
             root: the source's folder, which may itself be a link.
             follow_symlinks: also follow links that lead out of `root`.
         """
-        self.source, self.root, self._skipped_inputs = source, root, skipped_inputs
+        self.source, self.root, self.skipped_inputs = source, root, skipped_inputs
         self._follow_symlinks, self._real_root = follow_symlinks, os.path.realpath(root)
         self.outside_links: set[str] = set()  # noted, and not followed
+        self.label_files: dict[LabelKey, LabelFile] = {}  # by the sources whose inputs have labels of frames
 
     def skip(self, kind: str, path: str, reason: str) -> None:
         """Note a file or a row that is no input; `kind` is one of those of SkippedInput."""
         log.debug("%s: skipped %s (%s): %s", self.source, utf8_name(path), kind, reason)
-        self._skipped_inputs.append(SkippedInput(source=self.source, path=utf8_name(path), reason=reason, kind=kind))
+        self.skipped_inputs.append(SkippedInput(source=self.source, path=utf8_name(path), reason=reason, kind=kind))
 
     def skip_unreadable(self, path: str, error: OSError) -> None:
         """Note a folder or file that cannot be read. A plan is refused where there is one, unless allowed.

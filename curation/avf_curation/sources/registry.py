@@ -6,11 +6,9 @@ add corpora (plugins.py); ours keep their names.
 
 import difflib
 import logging
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +44,13 @@ from avf_curation.sources import (
     voxceleb2,
     werewolf_xl,
 )
-from avf_curation.sources.face_track import read_face_track
 from avf_curation.sources.file_table import TABLE
 from avf_curation.sources.folder import list_folder_videos
 from avf_curation.sources.globs import first_match
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.pictures.registry import PICTURE_CORPORA, PLAIN, PictureReader, content_of, picture_reader
 from avf_curation.sources.plugins import CorpusReader, make_corpus_reader, plugin_names, plugin_reader
-from avf_curation.sources.types import SkippedInput, Video, utf8_name
+from avf_curation.sources.types import SkippedInput, Video
 
 log = logging.getLogger(__name__)
 
@@ -189,11 +186,17 @@ def list_inputs(
         UserError: the folder has another layout than the corpus, a file of it cannot be read, or the source's name only
             resembles a corpus.
     """
+    listing = Listing(source, root, skipped_inputs, follow_symlinks=follow_symlinks)
+    return list_inputs_of(listing, config, content)
+
+
+def list_inputs_of(listing: Listing, config: PlanConfig, content: Content = "clips") -> Iterator[Video]:
+    """Yield every input of a listing's source, as `list_inputs`, which says what is raised."""
+    source, root = listing.source, listing.root
     corpus = corpus_reader(source)
     pictures = picture_reader(source) or (PLAIN if content == "pictures" and corpus is None else None)
-    already_skipped = len(skipped_inputs)
+    already_skipped = len(listing.skipped_inputs)
     count = 0
-    listing = Listing(source, root, skipped_inputs, follow_symlinks=follow_symlinks)
     if pictures is not None:
         layout, videos = f"pictures of {pictures.name}", _list_picture_inputs(listing, pictures)
     elif corpus is not None:
@@ -207,12 +210,11 @@ def list_inputs(
     for video in _translate_faults(listing, videos):
         reason = _describe_exclusion(video.path, config)
         if reason is not None:
-            path = utf8_name(video.path)
-            skipped_inputs.append(SkippedInput(source=source, path=path, reason=reason, kind="excluded"))
+            listing.skip("excluded", video.path, reason)
             continue
         count += 1
         yield video
-    kinds = _count_kinds(skipped_inputs[already_skipped:])
+    kinds = count_kinds(listing.skipped_inputs[already_skipped:])
     skipped = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items()) or "nothing"
     log.info("%s: %s inputs, skipped %s", source, f"{count:,}", skipped)
 
@@ -254,79 +256,6 @@ def _describe_exclusion(path: str, config: PlanConfig) -> str | None:
     return None
 
 
-def _count_kinds(skipped_inputs: Iterable[SkippedInput]) -> dict[str, int]:
+def count_kinds(skipped_inputs: Iterable[SkippedInput]) -> dict[str, int]:
+    """Return kind -> number of inputs that were skipped for it, in the order of the kinds' names."""
     return dict(sorted(Counter(skipped.kind for skipped in skipped_inputs).items()))
-
-
-@dataclass(frozen=True, kw_only=True)
-class FrameLabelCounts:
-    """Counts of the labels of frames that a source has for one task."""
-
-    videos: int  # inputs that have labels of the task
-    frames: int  # labels of all inputs together
-    invalid: int  # of them: a value of theirs is marked as not valid, or could not be read
-
-
-@dataclass(frozen=True, kw_only=True)
-class SourceCheck:
-    """Counts of the inputs in a source's folder, and the files and rows in it that are no input."""
-
-    source: str  # name of the source
-    videos: int  # inputs
-    bytes: int  # of all inputs together
-    groups: int  # recordings or sessions
-    speakers: int  # 0 where the corpus does not name them
-    with_sound_beside: int  # videos whose audio may come from a second file
-    ranges: int  # videos that are a range of a longer file
-    owners_count: int | None  # clips as the corpus' owners count them
-    skipped_inputs: tuple[SkippedInput, ...]  # in the order in which they were noted
-    frame_labels: dict[str, FrameLabelCounts]  # task -> counts; empty where single frames have no labels
-    bad_tracks: dict[str, str]  # path of an owners' face track that cannot be read -> reason
-
-    @property
-    def kinds(self) -> dict[str, int]:
-        """Kind of skipped input -> number of them."""
-        return _count_kinds(self.skipped_inputs)
-
-
-def check_source(source: str, root: Path, config: PlanConfig, *, follow_symlinks: bool = False) -> SourceCheck:
-    """List a source as a run would, and read the owners' face tracks too.
-
-    Args:
-        follow_symlinks: as of `list_inputs`.
-
-    Raises:
-        UserError: as `list_inputs` does.
-    """
-    skipped_inputs: list[SkippedInput] = []
-    videos = list(list_inputs(source, root, config, skipped_inputs, follow_symlinks=follow_symlinks))
-    corpus = corpus_reader(source)
-    bad_tracks = {}
-    for video in videos:
-        if video.boxes_path is not None and video.origin is not None:
-            try:
-                read_face_track(root / video.boxes_path, video.origin.id)
-            except (OSError, ValueError) as error:
-                bad_tracks[video.boxes_path] = str(error)
-    return SourceCheck(
-        source=source,
-        videos=len(videos),
-        bytes=sum(video.size_bytes for video in videos),
-        groups=len({video.group_id for video in videos}),
-        speakers=len({video.speaker for video in videos} - {None}),
-        with_sound_beside=sum(video.sound_path is not None for video in videos),
-        ranges=sum(video.start_s is not None for video in videos),
-        owners_count=None if corpus is None else corpus.clips,
-        skipped_inputs=tuple(skipped_inputs),
-        frame_labels=_count_frame_labels(videos),
-        bad_tracks=bad_tracks,
-    )
-
-
-def _count_frame_labels(videos: Iterable[Video]) -> dict[str, FrameLabelCounts]:
-    counts: dict[str, Counter[str]] = {}
-    for video in videos:
-        for task, labels in video.labels.frames.items() if video.labels else ():
-            invalid = sum(any(map(math.isnan, values)) for values in zip(*labels.columns.values(), strict=True))
-            counts.setdefault(task, Counter()).update(videos=1, frames=labels.frames, invalid=invalid)
-    return {task: FrameLabelCounts(**count) for task, count in counts.items()}

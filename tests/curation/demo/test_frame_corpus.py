@@ -14,7 +14,7 @@ from avf_curation.demo.frame_corpus import FrameCorpus, write_frame_corpus
 from avf_curation.demo.performance import FaceState, make_performance
 from avf_curation.detectors.dlib_faces import DlibFaceDetector
 from avf_curation.sources.frame_annotations import ACTION_UNITS, EXPRESSIONS
-from avf_curation.sources.registry import check_source
+from avf_curation.sources.source_check import check_source
 from support.corpora import PLAN
 
 SMALL = FrameCorpus(filmed={"train": 1, "test": 1}, frames=60, pictured={"train": 2, "validation": 1}, pictures=4)

@@ -16,7 +16,7 @@ from avf_curation.cli.main import build_parser, main
 from avf_curation.fetching.id_lists import CORPORA
 from avf_curation.fetching.licences import LICENCES
 from avf_curation.recipe import load_recipe
-from avf_curation.sources.registry import check_source
+from avf_curation.sources.source_check import check_source
 from support.video_site import VideoSite, video_site
 from support.videos import make_video
 
