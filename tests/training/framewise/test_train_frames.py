@@ -208,6 +208,32 @@ def test_bad_input_is_named(
     assert result["skipped"] == ["lab/t0: no frame has a valid label"]
 
 
+def test_every_damaged_track_is_named(
+    corpus: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tracks, labels = corpus = copy_corpus(corpus, tmp_path)
+    run = tmp_path / "run"
+    words = ("missing_tracks=skip", "audio=[sounds]")
+
+    def refused() -> str:
+        assert train(corpus, run, "va", "temporal_v5", *words) == 1
+        assert not run.exists(), "a refused start leaves no folder"
+        return capsys.readouterr().err
+
+    (tracks / "looks/lab/t0.parquet").write_bytes(b"cut off")
+    assert "looks/lab/t0.parquet" in refused()
+    (tracks / "sounds/lab/t0.parquet").write_bytes(b"cut off")
+    (tracks / "sounds/lab/v1.parquet").write_bytes(b"")
+    text = refused()
+    assert "3 files cannot be read:" in text
+    assert all(name in text for name in ("looks/lab/t0.parquet", "sounds/lab/t0.parquet", "sounds/lab/v1.parquet"))
+    for path in labels.glob("va/lab/*.parquet"):
+        path.write_bytes(b"cut off")
+    text = refused()
+    assert f"{len(VIDEOS)} files cannot be read:\n" in text
+    assert f"\n  and {len(VIDEOS) - 5} more" in text
+
+
 def test_a_class_that_no_training_frame_has_is_told(
     corpus: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

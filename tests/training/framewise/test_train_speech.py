@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from avf_shards.errors import UserError
+from avf_shards.errors import FaultError, UserError
 from avf_training.cli.main import main
 from avf_training.framewise.labels.label_track import LabelTrack, label_path, list_label_tracks, write_label_track
 from avf_training.framewise.labels.tasks import TASKS_OF_FRAMES
@@ -151,9 +151,23 @@ def test_a_video_without_sound_or_voice_is_named_or_left_out(lab: Path) -> None:
     sets = list_voice_windows(silent, ["va"], clock="exact", skips=True)
     assert sets.skipped == ("lab/b: has labels, and there is no file of its sound",)
     assert {each.file.stem for each in sets.training} == {"a"}
+    silent = VoiceData(sounds={}, labels=data.labels, voice=data.voice)
+    with pytest.raises(UserError, match=r"labelled videos cannot be used; .* missing=skip:\n  lab/.*\n  lab/"):
+        list_voice_windows(silent, ["va"], clock="exact", skips=False)
     other = VoiceData(sounds=data.sounds, labels=data.labels, voice=lab)
     with pytest.raises(UserError, match="has tracks of neither mouth nor speech"):
         list_voice_windows(other, ["va"], clock="exact", skips=False)
+
+
+def test_every_damaged_voice_track_is_named(lab: Path, tmp_path: Path) -> None:
+    data = voice_data(lab)
+    shutil.copytree(data.voice, tmp_path / "voice")
+    files = sorted((tmp_path / "voice").rglob("*.parquet"))
+    for path in files:
+        path.write_bytes(b"cut off")
+    with pytest.raises(FaultError, match=f"{len(files)} files cannot be read:") as caught:
+        list_voice_windows(replace(data, voice=tmp_path / "voice"), ["va"], clock="exact", skips=True)
+    assert all(str(path) in str(caught.value) for path in files)
 
 
 def test_a_wave_is_turned_gets_noise_or_gets_quieter() -> None:

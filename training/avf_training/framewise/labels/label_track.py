@@ -22,7 +22,7 @@ from avf_shards.text import count_noun
 
 from avf_training.framewise.labels.tasks import TASKS_OF_FRAMES, FrameLabelTask, find_task
 from avf_training.framewise.metrics import MISSING_CLASS
-from avf_training.framewise.tracks.errors import DamagedTrackError, OtherTrackError
+from avf_training.framewise.tracks.errors import DamagedFiles, DamagedTrackError, OtherTrackError
 from avf_training.framewise.tracks.identity import TrackSubject
 from avf_training.framewise.tracks.track_file import (
     ENDING,
@@ -145,18 +145,25 @@ def read_label_track(
 def list_label_tracks(folder: Path, task: FrameLabelTask | str) -> Iterator[LabelTrack]:
     """Yield the labels of every person of a task, by source and video.
 
-    Raises UserError where there is none, and as `read_label_track`, also for one under another's name.
+    Raises UserError where there is none, and as `read_label_track`, also for one under another's name; of damaged ones
+    all are named, behind the others.
     """
     task = find_task(task) if isinstance(task, str) else task
     paths = sorted(path for path in (folder / task.name).glob(f"*/*{ENDING}") if not path.name.startswith("."))
     if not paths:
         raise UserError(f"{folder}: no labels of {task.name}; `avf-train frame-labels` writes them")
+    damaged = DamagedFiles()
     for path in paths:
-        track = read_label_track(path, task=task)
+        track: LabelTrack | None = None
+        with damaged.collecting():
+            track = read_label_track(path, task=task)
+        if track is None:
+            continue
         right = label_path(folder, task, track.subject)
         if path != right:
             raise OtherTrackError(f"{path}: is of {track.subject}; its name is {right}")
         yield track
+    damaged.refuse()
 
 
 def _value_fields(task: FrameLabelTask) -> list[tuple[str, pa.DataType]]:

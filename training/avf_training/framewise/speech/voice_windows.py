@@ -24,7 +24,7 @@ from avf_training.framewise.sampling.voice_segments import (
     expression_labels,
     training_segments,
 )
-from avf_training.framewise.tracks.errors import MissingTrackError
+from avf_training.framewise.tracks.errors import DamagedFiles, DamagedTrackError, MissingTrackError, list_bounded
 from avf_training.framewise.tracks.feature_track import FeatureTrack
 from avf_training.framewise.tracks.frame_rates import check_same_rate
 from avf_training.framewise.tracks.identity import TrackSubject
@@ -91,13 +91,14 @@ def list_voice_windows(data: VoiceData, tasks: Sequence[str], *, clock: Clock, s
     Args:
         tasks: `va`, `expr` or both; of both a frame needs both labels.
         clock: of the sound, see `training_segments`.
-        skips: leave out videos without sound or voice; else they raise UserError.
+        skips: leave out videos without sound or voice; else they raise UserError, which names them.
 
-    Raises UserError, also for a set without a window.
+    Raises UserError, also for a set without a window, and FaultError for damaged tracks.
     """
     extractor, folder = data.voice_extractor, TrackFolder(data.voice)
     windows: dict[str, list[VoiceWindow]] = {"train": [], "validation": []}
     skipped: list[str] = []
+    damaged = DamagedFiles()
     trained: list[TrainedVideo] = []
     names: dict[str, set[str]] = {"train": set(), "validation": set(), "test": set()}
     for labels in _labelled_persons(data.labels, tasks):
@@ -110,14 +111,19 @@ def list_voice_windows(data: VoiceData, tasks: Sequence[str], *, clock: Clock, s
             video, file = _find_sound(data.sounds, labels[0].subject)
             track = _read_voice(folder, extractor, labels[0].subject, video)
         except UserError as error:
-            if not skips:
-                raise
             skipped.append(str(error))
+            continue
+        except DamagedTrackError as error:
+            damaged.errors.append(error)
             continue
         cut = list(_cut_windows(file, labels, track, clock))
         windows[split] += cut
         if cut and split == "train":
             trained.append(TrainedVideo.from_labels(labels[0]))
+    damaged.refuse()
+    if skipped and not skips:
+        advice = f"{len(skipped):,} labelled videos cannot be used; leave them out with --set missing=skip:"
+        raise UserError(skipped[0] if len(skipped) == 1 else advice + list_bounded(skipped))
     for name, those in windows.items():
         if not those:
             raise UserError(

@@ -5,6 +5,7 @@ Shapes: N frames, D values of a stream, K label columns.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from avf_shards.errors import FaultError, UserError
 
 from avf_training.framewise.ensemble.folds import media_stem
 from avf_training.framewise.labels.label_track import LabelTrack
-from avf_training.framewise.tracks.errors import MissingTrackError
+from avf_training.framewise.tracks.errors import DamagedFiles, DamagedTrackError, MissingTrackError
 from avf_training.framewise.tracks.feature_track import FeatureTrack
 from avf_training.framewise.tracks.frame_rates import check_same_rate
 from avf_training.framewise.tracks.identity import ExtractorIdentity, TrackSubject
@@ -100,6 +101,7 @@ class JoinedTracksReader:
 
         Raises:
             MissingTrackError: an extractor has none of this video, or no frame is in all visual ones.
+            DamagedTrackError: one cannot be read; `damaged_tracks` says which others cannot either.
             OtherTrackError: tracks of one extractor are of different weights or sizes.
             UserError: rates differ.
         """
@@ -124,6 +126,15 @@ class JoinedTracksReader:
             streams=tuple(each if self._store is None else self._store.keep(each) for each in (*looks, *sounds)),
             inputs_sha256=hashlib.sha256(listed.encode()).hexdigest(),
         )
+
+    def damaged_tracks(self, subject: TrackSubject) -> list[DamagedTrackError]:
+        """Return an error for each damaged track of a person, by whichever extractor."""
+        damaged = DamagedFiles()
+        for names, read in ((self.visual, self._track), (self.audio, self._sound)):
+            for name in names:
+                with suppress(UserError), damaged.collecting():
+                    read(name, subject)
+        return damaged.errors
 
     def _sound(self, name: str, subject: TrackSubject) -> FeatureTrack:
         """Return the sound of a person; two persons of one film, `_left` and `_right`, hear the film's."""

@@ -20,7 +20,7 @@ from avf_training.framewise.labels.trained_videos import (
     read_trained_videos,
     split_trained,
 )
-from avf_training.framewise.tracks.errors import MissingTrackError
+from avf_training.framewise.tracks.errors import DamagedFiles, DamagedTrackError, MissingTrackError, list_bounded
 from avf_training.framewise.training.frame_recipe import FrameRecipe
 from avf_training.framewise.training.joined_tracks import JoinedTracks, JoinedTracksReader
 
@@ -54,12 +54,14 @@ def read_labelled_videos(
 ) -> LabelledVideos:
     """Return the labelled videos with their tracks.
 
-    Raises UserError where a set is empty, and, unless the recipe skips them, where a video has no track.
+    Raises UserError where a set is empty, and, unless the recipe skips them, where a video has no track; FaultError
+    where tracks are damaged.
     """
     every = list(list_label_tracks(labels, task))
     training, validation = _choose_sets(every, recipe)
     skipped: list[str] = []
     missing: list[str] = []
+    damaged = DamagedFiles()
     pairs: list[list[LabelledVideo]] = []
     for part in (training, validation):
         videos = []
@@ -71,13 +73,14 @@ def read_labelled_videos(
                 videos.append(LabelledVideo(tracks=reader.read(each.subject), labels=each))
             except MissingTrackError as error:
                 missing.append(str(error))
+            except DamagedTrackError:
+                damaged.errors += reader.damaged_tracks(each.subject)
         pairs.append(videos)
+    damaged.refuse()
     if missing and recipe.missing_tracks == "refuse":
-        more = f"\n  and {len(missing) - _MAX_NAMED} more" if len(missing) > _MAX_NAMED else ""
-        listed = "\n  ".join(missing[:_MAX_NAMED])
         raise UserError(
             f"{count_noun(len(missing), 'labelled video')} without a track; extract them, or leave them out with "
-            f"--set missing_tracks=skip:\n  {listed}{more}"
+            f"--set missing_tracks=skip:{list_bounded(missing)}"
         )
     skipped += missing
     for sentence in skipped[:_MAX_NAMED]:
