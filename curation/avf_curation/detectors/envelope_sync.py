@@ -155,7 +155,20 @@ def _band_pass(x: Floats) -> Floats:
 
 def measure_mouth_motion(patches_THWC: Bytes) -> float:
     """Return how much the mouth opens and shuts, over the contrast of its image, from patches by `mouth_patches`."""
-    return _mouth_features(patches_THWC)[2]
+    grey_THW = patches_THWC.astype(np.float64).mean(-1)
+    level_T = grey_THW.mean((1, 2))
+    darkness_T1 = _band_pass(_middle_darkness(grey_THW, level_T)[:, None])
+    return _motion(darkness_T1[:, 0], grey_THW - level_T[:, None, None])
+
+
+def _middle_darkness(grey_THW: Floats, level_T: Floats) -> Floats:
+    """Return the level of the dark part of the middle of the mouth, which opening makes darker, over the mean, (T,)."""
+    return np.percentile(grey_THW[:, 5:17, 8:24].reshape(len(grey_THW), -1), 15, axis=1) - level_T
+
+
+def _motion(darkness_T: Floats, flat_THW: Floats) -> float:
+    """Return how much the mouth opens and shuts, over the contrast of its image."""
+    return float(darkness_T.std() / (flat_THW.std() + _TINY))
 
 
 def _mouth_features(patches_THWC: Bytes) -> tuple[Floats, Floats, float]:
@@ -164,12 +177,11 @@ def _mouth_features(patches_THWC: Bytes) -> tuple[Floats, Floats, float]:
     frames = len(grey)
     level = grey.mean((1, 2))
     flat = grey - level[:, None, None]
-    middle = grey[:, 5:17, 8:24].reshape(frames, -1)
     red = patches_THWC[..., 2].astype(np.float64) - patches_THWC[..., 1]
     column = flat[:, :, 10:22].mean(2)
     features = [
         np.percentile(grey.reshape(frames, -1), 10, axis=1) - level,
-        np.percentile(middle, 15, axis=1) - level,
+        _middle_darkness(grey, level),
         red[:, 4:18, 6:26].mean((1, 2)),
         np.abs(np.diff(flat, axis=0, prepend=flat[:1])).mean((1, 2)),
         column[:, 8:14].mean(1),
@@ -179,9 +191,7 @@ def _mouth_features(patches_THWC: Bytes) -> tuple[Floats, Floats, float]:
     moving = _band_pass(flat.reshape(frames, -1))
     components, strength, _ = np.linalg.svd(moving - moving.mean(0), full_matrices=False)
     features_TM = _band_pass(np.stack(features, 1))
-    # The second feature is the darkness of the mouth's middle, which opening makes darker.
-    motion = float(features_TM[:, 1].std() / (flat.std() + _TINY))
-    return features_TM, components[:, :6] * strength[:6], motion
+    return features_TM, components[:, :6] * strength[:6], _motion(features_TM[:, 1], flat)
 
 
 def _lasting_levels(levels_TA: Floats) -> Floats:

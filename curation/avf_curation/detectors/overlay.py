@@ -66,7 +66,9 @@ def find_overlay(frames_THW: Sequence[Bytes]) -> Overlay | None:
 
 def _with_equal_exposure(stack_THW: GreyImage) -> GreyImage:
     """Return the frames, each divided by its brightness relative to the clip's."""
-    reference_HW = np.median(stack_THW[:: max(1, len(stack_THW) // EXPOSURE_FRAMES)], axis=0)
+    chosen_PT = _sort_over_time(stack_THW[:: max(1, len(stack_THW) // EXPOSURE_FRAMES)])
+    count = chosen_PT.shape[1]
+    reference_HW = chosen_PT[:, (count - 1) // 2 : count // 2 + 1].mean(axis=1).reshape(stack_THW.shape[1:])
     lit = np.flatnonzero(reference_HW > DARK_LEVEL)
     if len(lit) == 0:
         return stack_THW
@@ -81,8 +83,13 @@ def _spread_over_time(stack_THW: GreyImage) -> GreyImage:
     """Return the range of each pixel over time without the ends that rare events reach, in grey levels, (H, W)."""
     low = int(len(stack_THW) * SPREAD_QUANTILE)
     high = len(stack_THW) - 1 - low
-    ordered_THW = np.partition(np.clip(stack_THW, 0, 255), (low, high), axis=0)
-    return np.asarray(ordered_THW[high] - ordered_THW[low])
+    ordered_PT = _sort_over_time(np.clip(stack_THW, 0, 255))
+    return np.asarray(ordered_PT[:, high] - ordered_PT[:, low]).reshape(stack_THW.shape[1:])
+
+
+def _sort_over_time(stack_THW: GreyImage) -> GreyImage:
+    """Return the levels of each pixel in order, (H W, T): rows of memory are sorted four times as fast as columns."""
+    return np.sort(np.ascontiguousarray(stack_THW.reshape(len(stack_THW), -1).T), axis=1)
 
 
 def _without_trembling(stack_THW: GreyImage) -> GreyImage | None:

@@ -287,17 +287,24 @@ def test_the_network_of_the_package_finds_the_offsets_of_real_talkers(shared: Pa
 @pytest.mark.real
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="the program ffmpeg, which scales the film, is not here")
 @pytest.mark.parametrize(
-    ("track", "span"),
-    [("retinaface-mobilenet", Span(0, 200)), ("retinaface-mobilenet", Span(75, 150)), ("dlib", Span(75, 150))],
+    ("track", "crf_span"),
+    [
+        ("retinaface-mobilenet", ("23", Span(0, 200))),
+        ("retinaface-mobilenet", ("23", Span(75, 150))),
+        ("dlib", ("23", Span(75, 150))),
+        ("retinaface-mobilenet", ("18", Span(50, 200))),
+        ("retinaface-mobilenet", ("23", Span(100, 200))),
+    ],
 )
 def test_no_offset_is_told_of_a_real_talker_in_sync_whose_mouth_moves_little(
-    shared: Path, real_weights: Path, tmp_path: Path, track: str, span: Span
+    shared: Path, real_weights: Path, tmp_path: Path, track: str, crf_span: tuple[str, Span]
 ) -> None:
-    """The sound is where the file has it; -12, 10 and 12 frames led by confidences of 1.1, 2.4 and 2.1."""
+    """The sound is in place; -12, 10, 12, -11 and -9 frames led by confidences of 1.1, 2.4, 2.1, 2.2 and 3.4."""
+    crf, span = crf_span
     source = str(shared / "assets/video/latentsync_demo2.mp4")
     film = tmp_path / "film.mp4"
     command = ["ffmpeg", "-v", "error", "-ss", "2", "-t", "8", "-i", source, "-vf", "scale=360:640", "-r", "25"]
-    subprocess.run([*command, "-pix_fmt", "yuv420p", "-threads", "1", str(film)], check=True)
+    subprocess.run([*command, "-crf", crf, "-pix_fmt", "yuv420p", "-threads", "1", str(film)], check=True)
     weights = {"retinaface": real_weights / KNOWN["retinaface_mobilenet"].file_name}
     choice = BackendSelection(track=track, sync="envelope", weights={} if track == "dlib" else weights)
     assert score_real_talker(film, span, choice).confidence == 0
@@ -343,6 +350,19 @@ def test_of_a_mouth_that_moves_little_both_curves_must_have_the_peak(apart: int,
     low_S[15 + apart] += 10
     offset, lead = weigh_curves(high_S, low_S, 0.05, 8.0)
     assert (offset, lead > 0) == (0, is_told)
+
+
+@pytest.mark.parametrize(
+    ("offset", "motion", "is_told"),
+    [(0, 0.129, True), (-1, 0.129, True), (1, 0.129, True), (-2, 0.129, False), (2, 0.129, False), (-2, 0.13, True)],
+)
+def test_of_a_mouth_that_moves_little_only_an_offset_of_about_0_is_told(
+    offset: int, motion: float, is_told: bool
+) -> None:
+    curve_S = np.tile([0.0, 1.0, 2.0], 11)[:31]
+    curve_S[15 + offset] += 20
+    measured, lead = weigh_curves(curve_S, curve_S, motion, 8.0)
+    assert (measured, lead > 0) == (offset, is_told)
 
 
 def make_piece(peak: int, height: float, true_offset: int) -> PieceScore:
