@@ -13,6 +13,8 @@ from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import load_selection
 from avf_shards.schema.ledger import Decision, table_to_decisions
 from avf_shards.settings.override_words import set_words
+from avf_shards.stores.opening import open_location
+from avf_shards.system.mirror_registry import push
 from rich.console import Console
 
 from avf_curation.audit.funnel import LedgerSummary, summarize_run
@@ -92,8 +94,10 @@ class CurationRun:
             out: folder of the shards.
             select: a selection, as `avf-shards pack --select` takes it; None packs all clips.
         """
-        pack_shards(self._run, Path(out), load_selection(None if select is None else Path(select)))
-        return Path(out)
+        folder = open_location(out)
+        pack_shards(self._run, folder, load_selection(None if select is None else Path(select)))
+        push(folder)
+        return folder
 
     def __str__(self) -> str:
         text = io.StringIO()
@@ -138,7 +142,7 @@ def run(
     backends = resolve_backends(loaded, Path(weights) if weights is not None else default_weights_folder())
     with remember_interrupt(), ProgressBar(_print_line) as bar:
         try:
-            folder = curate(loaded, backends, roots, Path(out), options, on_progress=on_progress or bar)
+            folder = curate(loaded, backends, roots, open_location(out), options, on_progress=on_progress or bar)
         except InfrastructureError as error:
             raise UserError(str(error)) from error
     return CurationRun(folder=folder.root)

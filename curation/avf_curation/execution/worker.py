@@ -11,6 +11,9 @@ from pathlib import Path
 from avf_shards.format.denylist import NOTHING_DENIED, Denylist
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.format.run_identity import RunIdentity
+from avf_shards.stores.addresses import MirroredFolder
+from avf_shards.stores.opening import attach_missing_mirrors
+from avf_shards.system.mirror_registry import bring, evict
 
 from avf_curation.detectors.detector_set import BackendSelection, Detectors
 from avf_curation.execution.active_units import ActiveUnitFile
@@ -57,6 +60,7 @@ class WorkerSetup:
     progress_interval_s: float = 0.0  # between two notes of a worker on the unit that it is at, at least
     stages: PipelineStages = PipelineStages()  # the functions that do the work
     denylist: Denylist = NOTHING_DENIED  # of the run: what it meets of it is rejected
+    mirrors: tuple[MirroredFolder, ...] = ()  # folders of the run and its sources that stand for an object store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +83,7 @@ class UnitWorker:
             tests_itself: try the libraries on a tiny clip first, which takes a tenth of a second.
         """
         self.setup = setup
+        attach_missing_mirrors(setup.mirrors)
         started_s = time.perf_counter()
         self.detectors = load_detectors(setup.backends, setup.device, setup.identity.weights)
         log.debug("loaded the detectors in %.1f s", time.perf_counter() - started_s)
@@ -88,13 +93,30 @@ class UnitWorker:
     def run(self, job: UnitJob) -> UnitReport:
         """Curate and commit one unit. Raises InfrastructureError."""
         self.detectors.clock.clear()
-        self.read_inputs_first(job)
-        return self.commit(job, self.curate_video)
+        with self._inputs(job):
+            return self.commit(job, self.curate_video)
+
+    @contextmanager
+    def _inputs(self, job: UnitJob) -> Iterator[None]:
+        """Bring the inputs of a unit here from an object store while the block runs, and read them once where needed.
+
+        Each is fetched when it is opened first, and given up at the end.
+        """
+        paths = [path for video in job.videos for path in input_paths(video, self.setup.roots[video.source])]
+        bring(paths)
+        try:
+            self.read_inputs_first(job)
+            yield
+        finally:
+            evict(paths)
 
     def screen(self, job: UnitJob) -> ScreenedUnit:
         """Screen the videos of a unit; another worker can refine them. Raises InfrastructureError."""
         self.detectors.clock.clear()
-        self.read_inputs_first(job)
+        with self._inputs(job):
+            return self._screen_all(job)
+
+    def _screen_all(self, job: UnitJob) -> ScreenedUnit:
         started_s = time.process_time()
         with ActiveUnitFile(self.setup.run, job, self.setup.progress_interval_s) as active:
             self.detectors.clock.on_stage = active.stage_started
@@ -121,7 +143,8 @@ class UnitWorker:
         """
         self.detectors.clock.clear()
         screened_videos = {(item.video.source, item.video.video_id): item for item in screened.videos}
-        report = self.commit(job, lambda video: self._refine_video(screened_videos[video.source, video.video_id]))
+        with self._inputs(job):
+            report = self.commit(job, lambda video: self._refine_video(screened_videos[video.source, video.video_id]))
         return replace(
             report,
             stage_seconds=dict(Counter(screened.stage_seconds) + Counter(report.stage_seconds)),

@@ -9,6 +9,8 @@ from typing import Literal
 from avf_shards.deletion.takedown import apply_denylist
 from avf_shards.format.denylist import NOTHING_DENIED, Denylist
 from avf_shards.format.run_folder import RunFolder
+from avf_shards.stores.opening import attached_mirrors
+from avf_shards.system.mirror_registry import bring, push
 
 from avf_curation.detectors.detector_set import BackendSelection
 from avf_curation.execution.active_units import remove_active_units
@@ -106,6 +108,7 @@ def curate(
                 progress_interval_s=_progress_interval_s(recipe, options),
                 stages=options.stages or (_FULL_PIPELINE if recipe.content == "clips" else _PICTURE_PIPELINE),
                 denylist=run.denylist(),
+                mirrors=attached_mirrors(),
             )
             finished = run.finished_units(plan.attempt)
             log.info("%s: %d of %d units are committed", run.root, len(finished), plan.units)
@@ -116,6 +119,7 @@ def curate(
                     progress.unit_done(report)
                     coordinator.check()
             coordinator.check()
+            bring(run.unit_folder(plan.attempt, unit) for unit in range(plan.units))
             run.finish_attempt(plan.attempt)
             coordinator.check()
             apply_denylist(run)  # to what was decided before an entry came
@@ -123,6 +127,7 @@ def curate(
             remove_active_units(run)
     finally:
         emit.close()
+        push(run.root)
     return run
 
 

@@ -17,12 +17,14 @@ from avf_shards.format.run_folder import RunFolder
 from avf_shards.format.run_identity import RunIdentity
 from avf_shards.schema.fields import Fields
 from avf_shards.schema.versions import read_json, stamp
+from avf_shards.stores.opening import address_of, open_location
 from avf_shards.system.named_writes import write_text
 from avf_shards.system.temporary_folder import is_temporary_folder
 
 from avf_curation.detectors.detector_set import BackendSelection
 from avf_curation.recipe import Recipe
 from avf_curation.runs.deciding_modules import code_digests
+from avf_curation.sources.stored_inputs import is_read_by_unit
 
 SOURCES_FILE = "sources.json"
 # The packages whose arithmetic decides scores, cuts or bytes.
@@ -82,7 +84,7 @@ def _is_own(path: Path) -> bool:
 def remember_roots(run: RunFolder, roots: Mapping[str, Path]) -> None:
     """Write to the log folder where the sources are on this machine: reports take their frames from there."""
     run.log_folder.mkdir(parents=True, exist_ok=True)
-    values = stamp({"folders": {name: str(root) for name, root in roots.items()}}, "source folders")
+    values = stamp({"folders": {name: address_of(root) or str(root) for name, root in roots.items()}}, "source folders")
     write_text(run.log_folder / SOURCES_FILE, json.dumps(values, indent=1))
 
 
@@ -99,4 +101,4 @@ def remembered_roots(run: RunFolder) -> dict[str, Path]:
             os.fsencode(root)
     except (OSError, FaultError, UnicodeEncodeError):
         return {}
-    return {name: Path(root) for name, root in folders.items() if "\0" not in root}
+    return {name: open_location(root, is_read_by_unit) for name, root in folders.items() if "\0" not in root}

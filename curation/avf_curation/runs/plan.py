@@ -11,10 +11,13 @@ from typing import Any
 import pyarrow as pa
 from avf_shards.errors import UserError
 from avf_shards.schema.clip_key import check_source_name, make_video_prefix
+from avf_shards.stores.addresses import is_store_address
+from avf_shards.stores.opening import open_location
 
 from avf_curation.recipe import PlanConfig
 from avf_curation.runs.plan_table import SCHEMA, encode_picture_input
 from avf_curation.sources.registry import corpus_reader
+from avf_curation.sources.stored_inputs import is_read_by_unit
 from avf_curation.sources.types import Video, utf8_name
 
 
@@ -32,9 +35,12 @@ def parse_sources(arguments: Iterable[str]) -> dict[str, Path]:
         check_source_name(name)
         if name in sources:
             raise UserError(f"--source {name}: given twice; one name is one source")
-        root = Path(folder)
-        if "://" in folder:
-            raise UserError(f"--source {text}: is an address, and inputs are read from local folders; mount the store")
+        if "://" in folder and not is_store_address(folder):
+            raise UserError(
+                f"--source {text}: is an address of no kind that inputs are read from; name a folder, or an address "
+                "that begins with s3://, gs:// or az://"
+            )
+        root = open_location(folder, is_read_by_unit)
         if not root.is_dir():
             problem = "is a file; name the folder that it is in" if root.exists() else "no such folder"
             raise UserError(f"--source {name}={folder}: {problem}")

@@ -8,6 +8,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, TextIO, TypeVar
 
@@ -15,7 +16,9 @@ from avf_shards.cli.logging_setup import add_logging_options, count_verbose, set
 from avf_shards.cli.missing_package import DISTRIBUTION, describe_missing_package
 from avf_shards.cli.standard_output import ClosedOutputError, check_output, flush_output
 from avf_shards.errors import FaultError, UserError
+from avf_shards.stores.addresses import MirroredFolder, is_store_address, mirrored_folder
 from avf_shards.system.durable_io import AlreadyExistsError
+from avf_shards.system.mirror_registry import forget_mirrors
 from avf_shards.system.named_writes import write_text
 from avf_shards.system.own_files import OwnFile, read_json_value, require_replaceable
 from avf_shards.system.platforms import WINDOWS_REFUSAL, is_windows
@@ -23,6 +26,7 @@ from avf_shards.text import printable, printable_json, printable_lines
 
 _Check = TypeVar("_Check", bound=Callable[[str], Any])
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_MIRRORED: dict[Path, MirroredFolder] = {}  # folders of stores that the arguments of this process name
 EXIT_STATUS = """\
 exit status:
   0    the command did what it says
@@ -159,10 +163,26 @@ def run_command(
         except OSError as error:
             parser.exit(2, f"{parser.prog}: {_describe_os_error(error)}\n")
         with setup_logging(parser.prog, options):
-            return _run_parsed(parser.prog, options, getattr(options, "stopped", stopped), run)
+            return _run_parsed(parser.prog, options, getattr(options, "stopped", stopped), _beside_mirrors(run))
+
+
+def _beside_mirrors(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """Return `run` with the stores that its arguments name read before it, and written to after it."""
+
+    def run_beside(options: argparse.Namespace) -> int:
+        if not _MIRRORED:
+            return run(options)
+        from avf_shards.stores.opening import open_mirrors  # here: it imports pyarrow
+
+        with open_mirrors(_MIRRORED.values()):
+            return run(options)
+
+    return run_beside
 
 
 def _parse_arguments(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    _MIRRORED.clear()
+    forget_mirrors()  # of an earlier command of this process
     try:
         options = parser.parse_args(arguments)
     finally:
@@ -245,12 +265,22 @@ def set_completer_of_words(action: argparse.Action, names: Callable[[argparse.Na
 def local_path(text: str) -> Path:
     """Return the path in an argument; argparse calls this function.
 
-    Raises argparse.ArgumentTypeError for an address such as `s3://bucket/x`, which would become a local folder `s3:`.
+    An address such as `s3://bucket/x` becomes the folder of its mirror, which `run_command` brings up to date before
+    the command, and writes back after it.
+
+    Raises argparse.ArgumentTypeError for an address of another kind, which would become a local folder `http:`.
     """
+    if is_store_address(text):
+        try:
+            mirrored = mirrored_folder(text)
+        except UserError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+        _MIRRORED[mirrored.folder] = mirrored
+        return mirrored.folder
     if _ADDRESS.match(text):
         raise argparse.ArgumentTypeError(
-            f"{text} is an address, and only folders and files of this machine work here; "
-            "name a local path, or mount the store"
+            f"{text} is an address that this program cannot write to; name a local path, or an address that begins "
+            "with s3://, gs:// or az://"
         )
     try:
         text.encode("utf-8")
@@ -277,6 +307,8 @@ def output_file(text: str) -> Path:
 
     Raises argparse.ArgumentTypeError for an address, a folder, and a folder that is missing or cannot be written to.
     """
+    if is_store_address(text):
+        return _stored_file(text)
     path = local_path(text)
     if path.is_dir():
         raise argparse.ArgumentTypeError(f"{text} is a folder; name a file in it")
@@ -284,6 +316,18 @@ def output_file(text: str) -> Path:
         raise argparse.ArgumentTypeError(f"{text} cannot be written: there is no folder {path.parent}; make it first")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise argparse.ArgumentTypeError(f"{text} cannot be written: no permission; name another path")
+    return path
+
+
+def _stored_file(text: str) -> Path:
+    """Return where a file lies here that is to be written to an address; the rest of its folder is not read."""
+    folder, _, name = text.rpartition("/")
+    if not name:
+        raise argparse.ArgumentTypeError(f"{text} is a folder; name a file in it")
+    path = local_path(text)
+    mirrored = _MIRRORED.pop(path)
+    if all(not path.is_relative_to(each) for each in _MIRRORED):
+        _MIRRORED[path.parent] = replace(mirrored, address=folder, folder=path.parent, is_read=False)
     return path
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Literal
 
+from avf_shards.system.mirror_registry import name_addresses
 from avf_shards.system.run_lock import WAITING_LOG
 from avf_shards.text import printable, printable_json, printable_lines
 
@@ -66,7 +67,7 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": name_addresses(record.getMessage()),
         }
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
@@ -77,7 +78,7 @@ class PrintableFormatter(logging.Formatter):
     """Formats a log record so that no name in it steers a terminal or begins a line of the log."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return printable_lines(super().format(record), indent="  ")
+        return printable_lines(name_addresses(super().format(record)), indent="  ")
 
 
 class _ProgressLine:

@@ -18,6 +18,7 @@ from avf_shards.errors import FaultError, UserError
 from avf_shards.format.manifest import MANIFEST
 from avf_shards.format.shard_manifest import ShardManifest, read_manifest
 from avf_shards.system import durable_io
+from avf_shards.system.mirror_registry import mirror_of, refresh
 from avf_shards.system.run_lock import RunLock
 from avf_shards.system.storage_faults import read_bytes
 from avf_shards.system.temporary_folder import claim_temporary_folder, clear_temporary_folder, is_temporary_folder
@@ -67,6 +68,7 @@ class ShardWriter:
             durable_io.publish_file(self.temporary / name, self.shards / name)
         except durable_io.AlreadyExistsError:
             raise UserError(refusal) from None
+        refresh(self.shards)
         # A name is free again once its generation is superseded, so a late writer finds a newer one beside its own.
         if max(list_generations(self.shards)) != after.generation:
             durable_io.remove(self.shards / name)
@@ -148,5 +150,6 @@ def _copy_newest(writer: ShardWriter) -> None:
             durable_io.replace_by(writer.temporary / MANIFEST, shards / MANIFEST)
         copied = newest
     for generation in list_generations(shards):
-        if generation < copied:
+        # In a store a name that was free again could be taken by a late writer, whom no other file would stop.
+        if generation < copied and mirror_of(shards) is None:
             writer.remove(shards / generation_name(generation))

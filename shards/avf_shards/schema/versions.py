@@ -51,6 +51,7 @@ FileKind = Literal[
     "source totals",
     "speech result",
     "step metrics",
+    "stored folder",
     "study results",
     "sync head",
     "test result",
@@ -97,6 +98,7 @@ VERSIONS: Mapping[FileKind, int] = {
     "source totals": 1,  # RUN/log/estimate.json of the run of a sample
     "speech result": 1,  # RUN/result.json of avf-train train-speech
     "step metrics": 1,  # rows of RUN/metrics.jsonl
+    "stored folder": 1,  # FOLDER/committed.json of a folder in an object store
     "study results": 1,  # OUT/study.json
     "sync head": 1,  # metadata of sync_head.safetensors of avf-curate learn-sync
     "test result": 1,  # RUN/result.json of post-pre-training and fine-tuning

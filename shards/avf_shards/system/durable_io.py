@@ -3,6 +3,8 @@
 The protocol built from these calls needs no lock, no mmap and no rename over an existing name, so it holds on NFS:
 a folder or file is made under a temporary name, fsynced, and published in one step that fails when the name is taken.
 
+A path in a mirror of an object store is published there first, by a conditional write (`stores/mirror.py`, ADR 30).
+
 Tests observe the operations through `watch` and die after each in turn, and once in the middle of each write (ADR 22).
 """
 
@@ -15,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from avf_shards.system.mirror_registry import mirror_of
 from avf_shards.system.storage_faults import name_path, open_plain
 
 Watcher = Callable[[str, Path], None]
@@ -40,7 +43,8 @@ def watch(watcher: Watcher) -> Iterator[None]:
         _watcher = before
 
 
-def _notify(operation: str, path: Path) -> None:
+def notify(operation: str, path: Path) -> None:
+    """Tell the watcher, if there is one, that an operation has been done."""
     if _watcher is not None:
         _watcher(operation, path)
 
@@ -51,7 +55,7 @@ class Writer:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: BinaryIO = open(path, "xb")  # noqa: SIM115  closed in close()
-        _notify("create", path)
+        notify("create", path)
 
     def write(self, data: bytes | memoryview) -> int:
         with name_path(self.path):
@@ -59,10 +63,10 @@ class Writer:
                 half = len(data) // 2
                 self._file.write(data[:half])
                 self._file.flush()
-                _notify("half a write", self.path)
+                notify("half a write", self.path)
                 self._file.write(data[half:])
                 self._file.flush()
-                _notify("write", self.path)
+                notify("write", self.path)
             else:
                 self._file.write(data)
         return len(data)
@@ -74,7 +78,7 @@ class Writer:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
-        _notify("fsync", self.path)
+        notify("fsync", self.path)
 
     def __enter__(self) -> Self:
         return self
@@ -98,14 +102,14 @@ def make_folder(path: Path) -> None:
     """Create the folder `path` and its parents where they do not exist."""
     if not path.is_dir():
         path.mkdir(parents=True, exist_ok=True)
-        _notify("mkdir", path)
+        notify("mkdir", path)
 
 
 def make_new_folder(path: Path) -> None:
     """Create the folder `path`, whose parent exists, after removing what a dead process left under that name."""
     remove(path)
     path.mkdir()
-    _notify("mkdir", path)
+    notify("mkdir", path)
 
 
 def sync_folder(path: Path) -> None:
@@ -125,7 +129,7 @@ def _sync(path: Path) -> None:
             os.fsync(handle)
     finally:
         os.close(handle)
-    _notify("fsync", path)
+    notify("fsync", path)
 
 
 def publish_folder(temporary: Path, final: Path) -> None:
@@ -134,18 +138,24 @@ def publish_folder(temporary: Path, final: Path) -> None:
     Raises AlreadyExistsError when `final` exists: renaming onto a folder that holds files fails on POSIX systems.
     """
     sync_folder(temporary)
+    if (mirror := mirror_of(final)) is not None:
+        mirror.publish_folder(temporary, final)
+        return
     try:
         os.rename(temporary, final)
     except OSError as error:
         if error.errno in _TAKEN:
             raise AlreadyExistsError(str(final)) from error
         raise
-    _notify("rename", final)
+    notify("rename", final)
     sync_folder(final.parent)
 
 
 def publish_file(temporary: Path, final: Path) -> None:
     """Give the finished, fsynced file its final name, durably. Raises AlreadyExistsError when `final` exists."""
+    if (mirror := mirror_of(final)) is not None:
+        mirror.publish_file(temporary, final)
+        return
     try:
         os.link(temporary, final)
     except FileExistsError as error:
@@ -156,11 +166,11 @@ def publish_file(temporary: Path, final: Path) -> None:
         if final.exists():
             raise AlreadyExistsError(str(final)) from error
         os.rename(temporary, final)
-        _notify("rename", final)
+        notify("rename", final)
     else:
-        _notify("link", final)
+        notify("link", final)
         os.unlink(temporary)
-        _notify("unlink", temporary)
+        notify("unlink", temporary)
     sync_folder(final.parent)
 
 
@@ -177,8 +187,11 @@ def replace_file(path: Path, data: bytes) -> None:
 
 def replace_by(temporary: Path, final: Path) -> None:
     """Replace the file `final` atomically and durably by a finished, fsynced one, which loses its own name."""
+    if (mirror := mirror_of(final)) is not None:
+        mirror.replace_file(temporary, final)
+        return
     os.replace(temporary, final)
-    _notify("replace", final)
+    notify("replace", final)
     sync_folder(final.parent)
 
 
@@ -189,11 +202,20 @@ def overwrite_with_zeros(path: Path, offset: int, size: int) -> None:
         file.write(bytes(size))
         file.flush()
         os.fsync(file.fileno())
-    _notify("overwrite", path)
+    notify("overwrite", path)
+    if (mirror := mirror_of(path)) is not None:
+        mirror.note_overwritten(path)
 
 
 def remove(path: Path) -> None:
     """Remove a file, or a folder with everything in it. A path that does not exist is ignored."""
+    if (mirror := mirror_of(path)) is not None:
+        mirror.remove(path)
+    remove_here(path)
+
+
+def remove_here(path: Path) -> None:
+    """Remove as `remove` does, but leave what the store of a mirror holds."""
     try:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -201,4 +223,4 @@ def remove(path: Path) -> None:
             path.unlink()
     except FileNotFoundError:
         return
-    _notify("remove", path)
+    notify("remove", path)

@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from avf_shards.system.mirror_registry import fetch_stand_in, is_stand_in
+
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
@@ -75,9 +77,11 @@ def open_plain(path: str | Path, flags: int) -> int:
 
     A FIFO in its place would keep the caller waiting for ever. Raises OSError with EINVAL, which is about the file, for
     whatever is neither a file nor a folder; what is only written may also be a device, such as /dev/null.
+
+    The content of a file that a mirror has not fetched yet is fetched now (see `mirror_registry`).
     """
     try:
-        descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+        descriptor = _open_fetched(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         if error.errno != errno.ENXIO:  # a socket, or a FIFO that nobody reads
             raise
@@ -88,6 +92,22 @@ def open_plain(path: str | Path, flags: int) -> int:
             return descriptor
         os.close(descriptor)
     raise OSError(errno.EINVAL, "is no plain file", str(path))
+
+
+def _open_fetched(path: str | Path, flags: int) -> int:
+    """Return a descriptor of `path`, whose content is fetched first where it is the stand-in of a mirror."""
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except PermissionError:
+        if not fetch_stand_in(path):
+            raise
+        return os.open(path, flags, 0o666)
+    if not is_stand_in(os.fstat(descriptor)):
+        return descriptor
+    os.close(descriptor)  # the permissions of a stand-in keep nobody out who is root
+    if not fetch_stand_in(path):
+        raise OSError(errno.EACCES, "stands for an object of a store that is not open in this process", str(path))
+    return os.open(path, flags, 0o666)
 
 
 def refuse_special_file(path: Path) -> None:

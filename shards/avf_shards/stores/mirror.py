@@ -1,0 +1,407 @@
+"""A local folder that stands for a folder of an object store (ADR 30).
+
+Everything is read and written here, by the same code as any local folder. What is published is committed to the store
+first: a file by one conditional write under its own key, a folder by its large files as objects that their content
+names, and then one conditional write of FOLDER/committed.json. So a folder or file is in the store as a whole or not
+at all, and of two processes that publish under one name the second learns that it came second.
+
+What other files there are (logs, pages, metrics) is written to the store by `push`. Large files are here as stand-ins
+until somebody opens them.
+"""
+
+import errno
+import json
+import logging
+import os
+import uuid
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from avf_shards.errors import FaultError
+from avf_shards.format.tar import sha256_file
+from avf_shards.stores.addresses import has_lazy_extension
+from avf_shards.stores.object_store import ObjectStore, StoredObject
+from avf_shards.stores.stored_folder import COMMITTED, PARTS, StoredFolder, StoredPart
+from avf_shards.system import durable_io
+from avf_shards.system.durable_io import AlreadyExistsError
+from avf_shards.system.mirror_registry import is_stand_in, make_stand_in, mirror_of
+from avf_shards.system.storage_faults import open_plain, read_bytes
+from avf_shards.system.temporary_folder import MARKER
+from avf_shards.text import count_noun
+
+log = logging.getLogger(__name__)
+MAX_FETCHED_BYTES = 100_000_000_000  # of stand-ins that one process has fetched; the oldest become stand-ins again
+_REQUESTS = 16  # at a time
+_RANGE_BYTES = 16_000_000  # of one request for a part of a large object
+_LARGEST_WRITE_BYTES = 8_000_000  # a larger file is sent from the disk
+_NO_TIME_NS = 0  # a committed file has no time of its own
+_TRIES_TO_PLACE = 100
+_VERSIONS = "versions.json"
+#: Names of what only this machine's processes read: markers of locks, and unfinished files of killed processes.
+_LOCAL_PREFIXES = ("coordinator-", "writer-", ".")
+
+
+class StoreMirror:
+    """The mirror of one address; see `mirror_registry.Mirror` for what its methods promise.
+
+    Beside FOLDER lies .FOLDER.mirror, which holds what the mirror remembers: committed.json of each committed folder,
+    and which version of each object lies in FOLDER. Without it everything is read anew.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        folder: Path,
+        *,
+        is_lazy: Callable[[str], bool] = has_lazy_extension,
+        max_fetched_bytes: int = MAX_FETCHED_BYTES,
+    ) -> None:
+        """Prepare the mirror in `folder`, an absolute path without links; nothing is asked of the store yet.
+
+        Args:
+            is_lazy: whether a file of this name stays a stand-in until it is opened.
+            max_fetched_bytes: limit of the contents of stand-ins that this process keeps here.
+        """
+        self.store, self.folder, self.address = store, folder, store.address
+        self.is_lazy, self._max_fetched_bytes = is_lazy, max_fetched_bytes
+        self._side = folder.with_name(f".{folder.name}.mirror")
+        self._versions: dict[str, str] = {}  # key -> version of the object that lies here; empty: written by this one
+        self._seen: dict[str, tuple[int, int]] = {}  # key -> size and time of the file, as pulled or pushed
+        self._overwritten: set[Path] = set()  # files whose bytes the store does not have yet
+        self._fetched: dict[Path, int] = {}  # bytes of fetched stand-ins, the oldest first
+
+    # -- what is read
+
+    def pull(self) -> None:
+        """Bring the folder to what the store holds: small files as they are, large ones as stand-ins.
+
+        An address that is an object itself becomes the file of that name. Raises as `ObjectStore`, and FaultError for
+        a damaged committed.json.
+        """
+        self._read_versions()
+        listed = {item.key: item for item in self.store.find() if not item.key.startswith(f"{PARTS}/")}
+        if not listed and (own := self.store.look_up("")) is not None:
+            self._take(own)
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._remove_vanished(self._versions.keys() - listed.keys())
+        self._take_all([item for item in listed.values() if self._versions.get(item.key) != _version(item)])
+        self._write_versions()
+
+    refresh = pull
+
+    def bring(self, path: Path) -> bool:
+        if path.exists():
+            return True
+        key = self._key(path)
+        if self._take_folder(f"{key}/{COMMITTED}"):
+            return True
+        item = self.store.look_up(key)
+        self._take_all([item] if item else self.store.find(f"{key}/"))
+        return path.exists()
+
+    def fetch(self, path: Path) -> None:
+        part = self._part(path)
+        if part:
+            key, size, modified_ns = part.key, part.size_bytes, _NO_TIME_NS
+        else:
+            key, item = self._key(path), self.store.look_up(self._key(path))
+            if item is None:
+                raise FileNotFoundError(errno.ENOENT, "is not in the store any more", f"{self.store.address}/{key}")
+            size, modified_ns = item.size_bytes, item.modified_ns  # of now: who compares them with a plan is to see it
+        temporary = self._temporary()
+        try:
+            with open(temporary, "xb") as file:
+                for start in range(0, size, _RANGE_BYTES):
+                    file.write(self.store.read_range(key, start, min(start + _RANGE_BYTES, size)))
+            if part and sha256_file(temporary) != part.sha256:
+                raise FaultError(f"{self.store.address}/{key}: damaged (its SHA-256 is not that of its name)")
+            os.utime(temporary, ns=(modified_ns, modified_ns))
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        self._fetched[path] = size
+        while sum(self._fetched.values()) > self._max_fetched_bytes and len(self._fetched) > 1:
+            self._make_stand_in_again(next(iter(self._fetched)))
+
+    def evict(self, paths: Iterable[Path]) -> None:
+        for path in paths:
+            for fetched in [each for each in self._fetched if each.is_relative_to(path)]:
+                self._make_stand_in_again(fetched)
+
+    def _make_stand_in_again(self, path: Path) -> None:
+        del self._fetched[path]
+        with suppress(FileNotFoundError):
+            status = path.stat()
+            make_stand_in(path, status.st_size, status.st_mtime_ns, self._temporary())
+
+    def _take_all(self, items: Collection[StoredObject]) -> None:
+        """Bring objects here, several at a time."""
+        if not items:
+            return
+        log.info("%s: reading %s", self.store.address, count_noun(len(items), "object"))
+        with ThreadPoolExecutor(min(_REQUESTS, len(items)), "store") as threads:
+            for _ in threads.map(self._take, items):
+                pass
+
+    # -- what is published
+
+    def publish_folder(self, temporary: Path, final: Path) -> None:
+        self._push_overwritten()
+        stored = StoredFolder.of(temporary)
+        self._write_parts(temporary, stored)
+        key, data = f"{self._key(final)}/{COMMITTED}", stored.to_json()
+        created = self.store.create(key, data)
+        durable_io.notify("create an object", final)
+        if not created and self.store.read(key) != data:  # the same bytes: of a try whose answer was lost, or as good
+            self._take_folder(key)
+            raise AlreadyExistsError(str(final))
+        self._place_folder(key, stored)
+        durable_io.remove(temporary)
+
+    def publish_file(self, temporary: Path, final: Path) -> None:
+        self._push_overwritten()
+        key = self._key(final)
+        if temporary.stat().st_size <= _LARGEST_WRITE_BYTES:
+            created = self.store.create(key, read_bytes(temporary))
+        else:
+            created = self.store.create_from_file(key, temporary)
+        durable_io.notify("create an object", final)
+        if not created and not self._is_same(key, temporary):
+            item = self.store.look_up(key)
+            if item is not None:
+                self._take(item)
+            raise AlreadyExistsError(str(final))
+        self._place_file(temporary, final)
+
+    def replace_file(self, temporary: Path, final: Path) -> None:
+        self._push_overwritten()
+        self._write_file(self._key(final), temporary)
+        self._place_file(temporary, final)
+
+    def note_overwritten(self, path: Path) -> None:
+        if not self._is_local(path):
+            self._overwritten.add(path)
+
+    def remove(self, path: Path) -> None:
+        if self._is_local(path):
+            return
+        self._push_overwritten()
+        key = self._key(path)
+        below = [each for each in self._versions if each == key or each.startswith(f"{key}/")]
+        for each in sorted(below, key=lambda each: not _is_commit(each)):  # the commit of a folder first
+            parts = self._stored(each).parts.values() if _is_commit(each) else ()
+            self.store.delete(each)
+            durable_io.notify("delete an object", path)
+            self._forget(each)
+            self._delete_parts(parts, path)
+
+    def push(self) -> None:
+        self._push_overwritten()
+        for path in sorted(self.folder.rglob("*")):
+            with suppress(FileNotFoundError):  # removed meanwhile
+                status, key = path.stat(), self._key(path)
+                is_known = self._seen.get(key) == (status.st_size, status.st_mtime_ns) or is_stand_in(status)
+                is_own = mirror_of(path) is self and not self._is_local(path)
+                if path.is_file() and is_own and not is_known and self._commit_of(path) is None:
+                    self._write_file(key, path)
+                    self._seen[key], self._versions[key] = (status.st_size, status.st_mtime_ns), ""
+        self._write_versions()
+
+    def _write_file(self, key: str, path: Path) -> None:
+        if path.stat().st_size <= _LARGEST_WRITE_BYTES:
+            self.store.write(key, read_bytes(path))
+        else:
+            self.store.write_from_file(key, path)
+        durable_io.notify("write an object", self.folder / key)
+
+    def _write_parts(self, folder: Path, stored: StoredFolder) -> None:
+        """Write the large files of a folder under the names of their contents, where they are nobody's yet."""
+        for name, part in stored.parts.items():
+            self._write_file(part.key, folder / name)
+
+    def _is_same(self, key: str, path: Path) -> bool:
+        """Return whether an object has the content of a file: the answer to an earlier try may have been lost."""
+        item = self.store.look_up(key)
+        if item is None or item.size_bytes != path.stat().st_size:
+            return False
+        with open(path, "rb", opener=open_plain) as file:
+            for start in range(0, item.size_bytes, _RANGE_BYTES):
+                stop = min(start + _RANGE_BYTES, item.size_bytes)
+                if self.store.read_range(key, start, stop) != file.read(stop - start):
+                    return False
+        return True
+
+    def _push_overwritten(self) -> None:
+        """Write to the store the files whose bytes were overwritten here."""
+        while self._overwritten:
+            path = min(self._overwritten)
+            commit = self._commit_of(path)
+            if commit is None:
+                self._write_file(self._key(path), path)
+            else:
+                self._write_folder_again(commit)
+            self._overwritten.discard(path)
+
+    def _write_folder_again(self, key: str) -> None:
+        """Replace a committed folder by what it holds now, and delete the contents that it no longer has."""
+        folder, before = (self.folder / key).parent, self._stored(key)
+        for path in (path for path in folder.rglob("*") if path.is_file() and is_stand_in(path.stat())):
+            self.fetch(path)
+        stored = StoredFolder.of(folder)
+        self._write_parts(folder, stored)
+        self.store.write(key, stored.to_json())
+        durable_io.notify("write an object", folder)
+        self._remember(key, stored)
+        self._delete_parts(set(before.parts.values()) - set(stored.parts.values()), folder)
+
+    def _delete_parts(self, parts: Iterable[StoredPart], path: Path) -> None:
+        """Delete contents that no committed folder here names any more."""
+        commits = [commit.read_bytes() for commit in (self._side / "commits").rglob(COMMITTED)] if parts else []
+        for part in parts:
+            if not any(part.sha256.encode() in commit for commit in commits):
+                self.store.delete(part.key)
+                durable_io.notify("delete an object", path)
+
+    # -- what lies here
+
+    def _take(self, item: StoredObject) -> None:
+        """Bring one object here, as a file, a stand-in or a folder."""
+        if _is_commit(item.key):
+            if not self._take_folder(item.key):
+                return
+        else:
+            path = self.folder / item.key if item.key else self.folder
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if self.is_lazy(path.name) and item.size_bytes:
+                make_stand_in(path, item.size_bytes, item.modified_ns, self._temporary())
+            else:
+                data = self.store.read(item.key)
+                if data is None:  # deleted since it was listed
+                    return
+                temporary = self._temporary()
+                temporary.write_bytes(data)
+                os.utime(temporary, ns=(item.modified_ns, item.modified_ns))
+                os.replace(temporary, path)
+            status = path.stat()
+            self._seen[item.key] = (status.st_size, status.st_mtime_ns)
+        self._versions[item.key] = _version(item)
+
+    def _take_folder(self, key: str) -> bool:
+        """Bring a committed folder here; return whether the store has it."""
+        data = self.store.read(key)
+        if data is not None:
+            self._place_folder(key, StoredFolder.from_json(data, f"{self.store.address}/{key}"))
+        return data is not None
+
+    def _place_folder(self, key: str, stored: StoredFolder) -> None:
+        """Put a committed folder under its name, in one step; its large files are stand-ins."""
+        final, temporary = (self.folder / key).parent, self._temporary()
+        for name in (*stored.inside, *stored.parts):
+            (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+        for name, data in stored.inside.items():
+            (temporary / name).write_bytes(data)
+        for name, part in stored.parts.items():
+            make_stand_in(temporary / name, part.size_bytes, _NO_TIME_NS, self._temporary())
+        self._remember(key, stored)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        for _ in range(_TRIES_TO_PLACE):  # another process of this machine may bring the same folder here
+            durable_io.remove_here(final)
+            try:
+                os.rename(temporary, final)
+                break
+            except OSError:
+                if not final.exists():
+                    raise
+        durable_io.notify("rename", final)
+
+    def _place_file(self, temporary: Path, final: Path) -> None:
+        """Give a file that is in the store its name here; of a large one the content stays there alone."""
+        os.replace(temporary, final)
+        status = final.stat()
+        if self.is_lazy(final.name) and status.st_size:
+            make_stand_in(final, status.st_size, status.st_mtime_ns, self._temporary())
+        durable_io.notify("replace", final)
+        self._seen[self._key(final)] = (status.st_size, status.st_mtime_ns)
+        self._versions[self._key(final)] = ""
+
+    def _remove_vanished(self, keys: Collection[str]) -> None:
+        """Remove what the listing lacks, after a look at each object: a listing may be late."""
+        for key in keys:
+            if self.store.look_up(key) is None:
+                path = self.folder / key
+                durable_io.remove_here(path.parent if _is_commit(key) else path)
+                self._forget(key)
+
+    # -- what is remembered
+
+    def _remember(self, key: str, stored: StoredFolder) -> None:
+        path, temporary = self._side / "commits" / key, self._temporary()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(stored.to_json())
+        os.replace(temporary, path)
+        self._versions[key] = ""
+
+    def _forget(self, key: str) -> None:
+        self._versions.pop(key, None)
+        self._seen.pop(key, None)
+        (self._side / "commits" / key).unlink(missing_ok=True)
+
+    def _stored(self, key: str) -> StoredFolder:
+        path = self._side / "commits" / key
+        return StoredFolder.from_json(path.read_bytes(), str(path))
+
+    def _commit_of(self, path: Path) -> str | None:
+        """Return the key that commits the folder that a file lies in; None for a file of its own."""
+        folders = self._key(path).split("/")[:-1]
+        keys = ("/".join((*folders[:depth], COMMITTED)) for depth in range(len(folders), 0, -1))
+        return next((key for key in keys if (self._side / "commits" / key).is_file()), None)
+
+    def _part(self, path: Path) -> StoredPart | None:
+        """Return the object that a file of a committed folder is; None for a file of its own."""
+        key = self._commit_of(path)
+        if key is None:
+            return None
+        return self._stored(key).parts[path.relative_to((self.folder / key).parent).as_posix()]
+
+    def _read_versions(self) -> None:
+        try:
+            values = json.loads((self._side / _VERSIONS).read_bytes())
+            self._versions = {str(key): str(version) for key, version in values["versions"].items()} | self._versions
+            seen = {str(key): (int(size), int(time)) for key, (size, time) in values["seen"].items()}
+            self._seen = seen | self._seen
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+            return  # everything is read anew
+
+    def _write_versions(self) -> None:
+        temporary = self._temporary()
+        values = {"versions": dict(self._versions), "seen": dict(self._seen)}
+        temporary.write_text(json.dumps(values), encoding="utf-8")
+        os.replace(temporary, self._side / _VERSIONS)
+
+    def _temporary(self) -> Path:
+        """Return a free name beside the folder, on the same file system."""
+        folder = self._side / "tmp"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / uuid.uuid4().hex
+
+    def _key(self, path: Path) -> str:
+        return Path(os.path.abspath(path)).relative_to(self.folder).as_posix()
+
+    def _is_local(self, path: Path) -> bool:
+        """Return whether a path is this machine's own: temporary, or the marker of a lock."""
+        names = self._key(path).split("/")
+        if any(name.startswith(_LOCAL_PREFIXES) for name in names):
+            return True
+        folders = (self.folder.joinpath(*names[:depth]) for depth in range(1, len(names) + 1))
+        return any((folder / MARKER).exists() for folder in folders)
+
+
+def _is_commit(key: str) -> bool:
+    return key.endswith(f"/{COMMITTED}")
+
+
+def _version(item: StoredObject) -> str:
+    return f"{item.version or item.modified_ns} {item.size_bytes}"

@@ -1,0 +1,73 @@
+"""Mirrors of addresses in this process: attached without a request, or brought up to date and written back."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from avf_shards.stores.addresses import MirroredFolder, has_lazy_extension, is_store_address, mirrored_folder
+from avf_shards.stores.mirror import StoreMirror
+from avf_shards.system.mirror_registry import add_mirror, all_mirrors, push
+
+
+def attach_mirror(mirrored: MirroredFolder) -> StoreMirror:
+    """Make the mirror known to this process, without a request to the store, and return it."""
+    from avf_shards.stores.fsspec_store import FsspecStore  # here: fsspec belongs to the extras of stores
+
+    mirror = StoreMirror(FsspecStore(mirrored.address), mirrored.folder, is_lazy=mirrored.is_lazy)
+    add_mirror(mirror)
+    return mirror
+
+
+def attach_missing_mirrors(mirrored: Iterable[MirroredFolder]) -> None:
+    """Make those mirrors known to this process that it does not know yet, as a worker on another machine."""
+    known = {each.folder for each in all_mirrors()}
+    for each in mirrored:
+        if each.folder not in known:
+            attach_mirror(each)
+
+
+def attached_mirrors() -> tuple[MirroredFolder, ...]:
+    """Return the mirrors that this process knows, to be sent to its workers."""
+    return tuple(
+        MirroredFolder(address=each.store.address, folder=each.folder, is_lazy=each.is_lazy)
+        for each in all_mirrors()
+        if isinstance(each, StoreMirror)
+    )
+
+
+def open_location(location: Path | str, is_lazy: Callable[[str], bool] = has_lazy_extension) -> Path:
+    """Return the folder that a path or an address names; that of an address is a mirror, brought up to date.
+
+    Raises UserError for what is no such address, and as `ObjectStore`.
+    """
+    text = str(location)
+    if not is_store_address(text):
+        return Path(location)
+    mirrored = mirrored_folder(text, is_lazy)
+    attach_mirror(mirrored).pull()
+    return mirrored.folder
+
+
+def address_of(folder: Path) -> str | None:
+    """Return the address that a folder stands for; None for a folder that is no mirror of this process."""
+    return next((each.address for each in all_mirrors() if each.folder == folder), None)
+
+
+@contextmanager
+def open_mirrors(mirrored: Iterable[MirroredFolder]) -> Iterator[None]:
+    """Read what the stores hold, and write to them at the end what the block has changed, also after an error.
+
+    Raises as `ObjectStore`.
+    """
+    mirrors: list[StoreMirror] = []
+    try:
+        for each in mirrored:
+            mirrors.append(attach_mirror(each))
+            if each.is_read:
+                mirrors[-1].pull()
+            else:
+                each.folder.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        for mirror in mirrors:
+            push(mirror.folder)
