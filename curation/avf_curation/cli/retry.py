@@ -84,7 +84,7 @@ def _sources(options: argparse.Namespace, run: Any) -> dict[str, Any]:
     names = run.identity().sources
     folders = parse_sources(options.source) if options.source else {}
     if not folders.keys() >= set(names):  # the file of remembered folders may be unreadable, and is not needed
-        folders = remembered_roots(run) | folders
+        folders = remembered_roots(run, pulls=True) | folders
     for name in names:
         if name not in folders:
             raise UserError(f"the folder of source {name} is not known on this machine; add --source {name}=DIR")

@@ -13,6 +13,8 @@ from avf_shards.format.content import Content
 from avf_shards.format.index import ShardReader
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.schema.ledger import TAKEDOWN, Decision
+from avf_shards.system.mirror_registry import bring
+from avf_shards.system.storage_faults import fetch_content
 
 from avf_curation.audit.explain import check_text, verdict_text
 from avf_curation.audit.sampling import SpanGroup, sample_verdicts
@@ -147,6 +149,8 @@ class SpanPreviews:
             within = TimeRange(start_s, within.stop_s)
         separate = video.sound_path is not None and not video.own_sound_first
         sound = self._roots[decision.source] / video.sound_path if separate and video.sound_path else None
+        bring([path, *([sound] if sound else [])])
+        fetch_content(path, *([sound] if sound else []))  # the process that decodes them asks no store
         work = partial(preview.input_preview, path, sound, within, media_config=self._media, config=config)
         return self._process.make(work)
 

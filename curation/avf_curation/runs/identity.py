@@ -88,10 +88,13 @@ def remember_roots(run: RunFolder, roots: Mapping[str, Path]) -> None:
     write_text(run.log_folder / SOURCES_FILE, json.dumps(values, indent=1))
 
 
-def remembered_roots(run: RunFolder) -> dict[str, Path]:
+def remembered_roots(run: RunFolder, *, pulls: bool = False) -> dict[str, Path]:
     """Return what `remember_roots` wrote, or nothing where the file is gone or damaged: paths can be given again.
 
     Raises UserError for the file of a newer version.
+
+    Args:
+        pulls: bring sources in object stores up to date, as far as names, sizes and times go.
     """
     path = run.log_folder / SOURCES_FILE
     try:
@@ -101,4 +104,5 @@ def remembered_roots(run: RunFolder) -> dict[str, Path]:
             os.fsencode(root)
     except (OSError, FaultError, UnicodeEncodeError):
         return {}
-    return {name: open_location(root, is_read_by_unit) for name, root in folders.items() if "\0" not in root}
+    named = {name: root for name, root in folders.items() if "\0" not in root}
+    return {name: open_location(root, is_read_by_unit, pulls=pulls) for name, root in named.items()}

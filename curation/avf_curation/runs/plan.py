@@ -41,6 +41,8 @@ def parse_sources(arguments: Iterable[str]) -> dict[str, Path]:
                 "that begins with s3://, gs:// or az://"
             )
         root = open_location(folder, is_read_by_unit)
+        if is_store_address(folder) and not (root.is_dir() and any(root.iterdir())):
+            raise UserError(f"--source {name}={folder}: no object lies below this address")
         if not root.is_dir():
             problem = "is a file; name the folder that it is in" if root.exists() else "no such folder"
             raise UserError(f"--source {name}={folder}: {problem}")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
+from avf_shards.system.mirror_registry import name_addresses
 from avf_shards.text import printable_lines
 
 
@@ -36,8 +37,11 @@ class _CheckedOutput:
         return len(text)
 
     def write_styled(self, text: str) -> None:
-        """Write text as it is: the caller has escaped the names in it, and the colours are its own."""
-        self._call(self._stream.write, text)
+        """Write text as it is: the caller has escaped the names in it, and the colours are its own.
+
+        Only the folders of mirrors get the names of their addresses.
+        """
+        self._call(self._stream.write, name_addresses(text))
 
     def flush(self) -> None:
         self._call(self._stream.flush)

@@ -27,7 +27,8 @@ class StoreError(OSError):
     """A store that stays out of reach: a fault of the machine or its network, never of a file."""
 
     def __init__(self, address: str, reason: str) -> None:
-        super().__init__(errno.EIO, f"out of reach after {_TRIES} tries ({reason}); start again when it is back", address)
+        remedy = "start the same command again when it is back"
+        super().__init__(errno.EIO, f"out of reach after {_TRIES} tries ({reason}); {remedy}", address)
 
 
 class RefusedError(OSError):

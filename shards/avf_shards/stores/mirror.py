@@ -180,6 +180,7 @@ class StoreMirror:
         self._push_overwritten()
         self._write_file(self._key(final), temporary)
         self._place_file(temporary, final)
+        self.remove(temporary)  # one that was published lies in the store too
 
     def note_overwritten(self, path: Path) -> None:
         if not self._is_local(path):

@@ -35,16 +35,24 @@ def attached_mirrors() -> tuple[MirroredFolder, ...]:
     )
 
 
-def open_location(location: Path | str, is_lazy: Callable[[str], bool] = has_lazy_extension) -> Path:
-    """Return the folder that a path or an address names; that of an address is a mirror, brought up to date.
+def open_location(
+    location: Path | str, is_lazy: Callable[[str], bool] = has_lazy_extension, *, pulls: bool = True
+) -> Path:
+    """Return the folder that a path or an address names; that of an address is a mirror.
 
     Raises UserError for what is no such address, and as `ObjectStore`.
+
+    Args:
+        is_lazy: which files of a mirror stay stand-ins until they are opened.
+        pulls: bring the mirror up to date; False asks nothing of the store.
     """
     text = str(location)
     if not is_store_address(text):
         return Path(location)
     mirrored = mirrored_folder(text, is_lazy)
-    attach_mirror(mirrored).pull()
+    mirror = attach_mirror(mirrored)
+    if pulls:
+        mirror.pull()
     return mirrored.folder
 
 

@@ -116,6 +116,16 @@ def refuse_special_file(path: Path) -> None:
         os.close(open_plain(path, os.O_RDONLY))
 
 
+def fetch_content(*paths: Path) -> None:
+    """Fetch files of a mirror here whose content is not here yet, for another process or library that opens them.
+
+    A path that cannot be opened passes: whoever opens it says why.
+    """
+    for path in paths:
+        with suppress(OSError):
+            os.close(open_plain(path, os.O_RDONLY))
+
+
 def retry_read(read: Callable[[], T], path: Path) -> T:
     """Return what `read` returns; after an error of the machine, call it once more after each of several pauses.
 

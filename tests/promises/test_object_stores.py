@@ -1,0 +1,194 @@
+"""Promise: sources, runs and shards at addresses of an object store behave as folders do, by the same commands.
+
+The real client works against an S3 server of this machine, which can be told to fail.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from avf_shards.stores.addresses import MIRRORS
+from avf_shards.stores.fsspec_store import FsspecStore
+from avf_shards.stores.stored_folder import StoredFolder
+from support.demo_files import DemoFiles
+from support.ray_runs import QUICK_SETTINGS, copy_demo_videos
+from support.runs import make_inputs
+from support.store_server import StoreServer, serve_store
+from support.stored_jobs import client_of, job_in_process, without_models
+from support.trees import file_digests, result_digests
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
+    pytest.importorskip("s3fs")
+    with serve_store(tmp_path_factory.mktemp("store"), "bucket") as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def client(server: StoreServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    yield from client_of(server, tmp_path / "mirrors", monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def videos(corpus: DemoFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_demo_videos(corpus, tmp_path_factory.mktemp("videos"))
+
+
+@pytest.fixture(scope="module")
+def local(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run and its shards on the disk."""
+    folder = tmp_path_factory.mktemp("local")
+    command(*curate_words(str(videos), str(folder / "run")), mirrors=folder / "mirrors")
+    command("avf-shards", "pack", str(folder / "run"), "--out", str(folder / "shards"), mirrors=folder / "mirrors")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stored(server: StoreServer, videos: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of videos, their run and its shards, made by a machine of their own."""
+    address, machine = "s3://bucket/stored", tmp_path_factory.mktemp("machine")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for _ in client_of(server, machine, monkeypatch):
+            upload(videos, f"{address}/videos")
+            server.take_requests()
+            command(*curate_words(f"{address}/videos", f"{address}/run"))
+            lines = server.take_request_lines()
+            reads = [line for line in lines if line.startswith("GET") and "/stored/videos/" in line]
+            assert len(reads) == len(set(reads)) == len(list(videos.iterdir())), "a unit reads its inputs once"
+            here = machine / "s3/bucket/stored/videos"
+            assert sum(path.stat().st_blocks for path in here.iterdir()) == 0, "and gives them up"
+            command("avf-shards", "pack", f"{address}/run", "--out", f"{address}/shards")
+    return address
+
+
+def curate_words(source: str, out: str, *more: str) -> list[str]:
+    settings = [word for setting in QUICK_SETTINGS for word in ("--set", setting)]
+    return ["avf-curate", "run", "--source", f"s={source}", "--out", out, *settings, *(more or ("--engine", "inline"))]
+
+
+def command(program: str, *words: str, status: int = 0, mirrors: Path | None = None) -> str:
+    """Run a command and return what it printed, both streams."""
+    module = {"avf-curate": "avf_curation.cli.main", "avf-shards": "avf_shards.cli.main"}[program]
+    environment = os.environ | ({MIRRORS: str(mirrors)} if mirrors else {})
+    done = subprocess.run(
+        [sys.executable, "-m", module, *words], capture_output=True, text=True, env=environment, timeout=300
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert str(environment[MIRRORS]) not in done.stdout + done.stderr, "a message names the mirror, not the address"
+    return done.stdout + done.stderr
+
+
+def upload(folder: Path, address: str) -> None:
+    store = FsspecStore(address)
+    for path in folder.iterdir():
+        store.write_from_file(path.name, path)
+
+
+def download(address: str, folder: Path) -> Path:
+    """Write the objects of an address to a folder, without a mirror."""
+    store = FsspecStore(address)
+    for item in store.find():
+        path = folder / item.key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(store.read(item.key) or b"")
+    return folder
+
+
+def stored_contents(address: str) -> list[bytes]:
+    """Return the content of each object, and of each file that lies in one."""
+    store = FsspecStore(address)
+    contents = [store.read(item.key) or b"" for item in store.find()]
+    folders = [StoredFolder.from_json(data, "here") for data in contents if b'"inside"' in data]
+    return contents + [data for folder in folders for data in folder.inside.values()]
+
+
+def mirror_digests(address: str, folder: Path) -> dict[str, str]:
+    """Return the digests of a run as a machine reads it that knows nothing of it."""
+    command("avf-curate", "verify", address, mirrors=folder)  # opens each file
+    return result_digests(folder / address.replace("://", "/"))
+
+
+def test_sources_run_and_shards_in_a_store_have_the_bytes_of_folders(stored: str, local: Path, tmp_path: Path) -> None:
+    assert mirror_digests(f"{stored}/run", tmp_path / "reader") == result_digests(local / "run")
+    shards = download(f"{stored}/shards", tmp_path / "shards")
+    assert file_digests(shards) == file_digests(local / "shards"), "other programs find shards under their names"
+
+
+def test_other_machines_ask_by_the_same_commands(stored: str, local: Path) -> None:
+    run, shards = f"{stored}/run", f"{stored}/shards"
+    assert f"wrote {stored}/audit.html" in command("avf-curate", "audit", run, "--html", f"{stored}/audit.html")
+    page = FsspecStore(stored).read("audit.html") or b""
+    assert b"data:image/" in page, "pictures of spans that were rejected come from the source"
+    assert "talk_0" in command("avf-curate", "explain", run, "talk_0.mp4")
+    assert command("avf-shards", "ls", shards) == command("avf-shards", "ls", str(local / "shards"))
+    keys = command("avf-shards", "ls", shards, "--keys").split()
+    assert json.loads(command("avf-shards", "show", shards, keys[0]))["key"] == keys[0]
+    assert "every byte is as packed" in command("avf-shards", "verify", shards)
+    order = command("avf-shards", "order", shards, "--digest")
+    assert order == command("avf-shards", "order", str(local / "shards"), "--digest")
+
+
+def test_a_deletion_reaches_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_models(monkeypatch)
+    address = "s3://bucket/deleted"
+    assert job_in_process(make_inputs(tmp_path / "inputs", 2), address, tmp_path / "writer") == 0
+    shards, run = f"{address}/shards", f"{address}/run"
+    keys = command("avf-shards", "ls", shards, "--keys").split()
+    record = json.loads(command("avf-shards", "show", shards, keys[0], "--extract", str(tmp_path / "clip")))
+    media = (tmp_path / "clip" / f"{keys[0]}.mp4").read_bytes()
+    assert sum(media in content for content in stored_contents(address)) == 2, "a part of the run and a shard"
+    video = f"{record['source']}/{record['video_id']}"
+    command("avf-shards", "delete", shards, "--video", video, "--run", run, mirrors=tmp_path / "other")
+    assert not any(media in content for content in stored_contents(address))
+    third = tmp_path / "third"
+    assert "as packed" in command("avf-shards", "verify", shards, mirrors=third)
+    assert keys[0] not in command("avf-shards", "ls", shards, "--keys", mirrors=third)
+    command("avf-curate", "verify", run, mirrors=third)
+
+
+@pytest.mark.slow
+def test_workers_of_ray_commit_to_the_store(videos: Path, local: Path, tmp_path: Path) -> None:
+    upload(videos, "s3://bucket/ray/videos")
+    command(*curate_words("s3://bucket/ray/videos", "s3://bucket/ray/run", "--workers", "2"))
+    assert mirror_digests("s3://bucket/ray/run", tmp_path / "reader") == result_digests(local / "run")
+
+
+@pytest.mark.slow
+def test_an_input_that_changes_in_the_store_is_named(videos: Path) -> None:
+    address = "s3://bucket/changed"
+    upload(videos, f"{address}/videos")
+    plan = curate_words(f"{address}/videos", f"{address}/run", "--quiet")[2:]
+    command("avf-curate", "plan", *plan)
+    FsspecStore(f"{address}/videos").write("talk_0.mp4", b"other bytes")
+    command(*curate_words(f"{address}/videos", f"{address}/run"))
+    assert "input_changed" in command("avf-curate", "explain", f"{address}/run", "talk_0.mp4")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["avf-curate", "audit", "s3://bucket/nowhere/run"], "not the folder of a run"),
+        (["avf-curate", "audit", "s3://"], "name a bucket and a folder"),
+        (["avf-curate", "audit", "s3://bucket/../run"], "name a bucket and a folder"),
+        (["avf-curate", "audit", "ftp://bucket/run"], "an address that this program cannot write to"),
+        (["avf-shards", "ls", "s3://bucket/nowhere/shards"], "manifest.json"),
+        (["avf-curate", "run", "--source", "a=ftp://host/x", "--out", "RUN"], "is an address of no kind"),
+        (["avf-curate", "run", "--source", "a=s3://bucket/nowhere", "--out", "RUN"], "no object lies below"),
+    ],
+)
+def test_an_address_that_names_nothing_is_refused(words: list[str], sentence: str, tmp_path: Path) -> None:
+    words = [str(tmp_path / "RUN") if word == "RUN" else word for word in words]
+    assert sentence in command(*words, status=2)
+
+
+def test_a_bucket_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    source = make_inputs(tmp_path / "inputs", 1)
+    message = command(*curate_words(str(source), "s3://no-such-bucket/run"), status=2)
+    assert "no-such-bucket" in message
+    assert "make the bucket first" in message
