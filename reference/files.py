@@ -412,6 +412,13 @@ CONTENTS: dict[FileKind, Contents] = {
             "summary": "counts of the task (fine-tuning)",
         },
     ),
+    "stored folder": Contents(
+        about="A folder in an object store: it exists if and only if this object does.",
+        keys={
+            "inside": "the content of its small files, in Base64, by their names in the folder",
+            "parts": "its large files: `size_bytes` and `sha256`, which names the object `parts/SHA256` of the address",
+        },
+    ),
     "unit": Contents(about="A committed unit: it exists if and only if its folder does.", rows=UnitManifest),
     "unit log entry": Contents(
         about="The costs of each unit, one JSON object a line.",

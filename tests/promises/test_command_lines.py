@@ -17,6 +17,7 @@ from avf_curation.cli.main import main as curate_main
 from avf_shards.cli.main import build_parser as build_shards_parser
 from avf_shards.cli.main import main as shards_main
 from avf_shards.schema.versions import stamp
+from avf_shards.stores.addresses import MIRRORS
 from avf_training.cli.main import build_parser as build_train_parser
 from avf_training.cli.main import main as train_main
 from support.runs import make_run
@@ -207,13 +208,13 @@ sys.exit(run_command(parser, [], stopped=""))
     assert shell.returncode == 0
 
 
-# Arguments that take an address (streamed shards) or a name (a model, a study, an input of a run, RUN@DATE).
+# Arguments that take any address (streamed shards) or a name (a model, a study, an input of a run, RUN@DATE).
 NO_PATHS = {"shards", "footage", "probe", "new", "validation", "unlabelled", "models", "study", "other", "video"}
 PATH_WORDS = re.compile(r"\b(RUN2?|DIR|FILE|SHARDS|MODEL|VIDEO)\b")
 
 
 def path_arguments() -> Iterator[tuple[str, argparse.Action]]:
-    """Yield (command, action) for each argument that names a folder or file of this machine."""
+    """Yield (command, action) for each argument that names a folder or file."""
     for parser in all_parsers():
         for action in parser._actions:
             metavar = str(action.metavar or "")
@@ -225,10 +226,15 @@ def path_arguments() -> Iterator[tuple[str, argparse.Action]]:
 @pytest.mark.parametrize(
     ("command", "action"), list(path_arguments()), ids=lambda value: getattr(value, "dest", str(value))
 )
-def test_an_address_is_refused_where_only_local_paths_work(command: str, action: argparse.Action) -> None:
+def test_an_address_is_a_mirror_or_refused_where_paths_work(
+    command: str, action: argparse.Action, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MIRRORS, str(tmp_path))
     assert callable(action.type), f"{command} {action.dest} accepts any text"
-    with pytest.raises(argparse.ArgumentTypeError, match="s3://bucket/x is an address"):
-        action.type("s3://bucket/x")
+    with pytest.raises(argparse.ArgumentTypeError, match="ftp://host/x is an address"):
+        action.type("ftp://host/x")
+    address = "s3://bucket/folder/x.png"
+    assert str(action.type(address)) == str(tmp_path / "s3/bucket/folder/x.png")
 
 
 def test_an_output_that_cannot_be_written_is_refused_before_the_work(

@@ -26,7 +26,7 @@ QUICK = (
 SAVE = ("checkpoint_every=2", "checkpoint_keep=9")
 
 
-def pretrain_command(shards: Path, out: Path, *settings: str) -> list[str]:
+def pretrain_command(shards: Path | str, out: Path | str, *settings: str) -> list[str]:
     """Return the words after `python` of a short run."""
     sets = [word for setting in (*QUICK, *SAVE, *settings) for word in ("--set", setting)]
     return [
@@ -48,7 +48,9 @@ def read_metrics(out: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 
-def start_training(shards: Path, out: Path, *settings: str, launcher: Sequence[str] = ()) -> "subprocess.Popen[str]":
+def start_training(
+    shards: Path | str, out: Path | str, *settings: str, launcher: Sequence[str] = ()
+) -> "subprocess.Popen[str]":
     """Start a short run of a shallow model in a process group of its own."""
     return subprocess.Popen(
         [sys.executable, *launcher, *pretrain_command(shards, out, SHALLOW, *settings)],

@@ -25,6 +25,7 @@ from avf_shards.errors import FaultError, UserError
 from avf_shards.format.manifest import MANIFEST, seal, unseal
 from avf_shards.format.tar import sha256_file
 from avf_shards.system import durable_io
+from avf_shards.system.mirror_registry import push
 from avf_shards.system.run_lock import RunLock
 from torch import nn, optim
 from torch.distributed.checkpoint.api import CheckpointException
@@ -168,6 +169,7 @@ class Checkpoints:
         durable_io.remove(final)  # present when the run went back to an earlier step
         durable_io.publish_folder(temporary, final)
         durable_io.replace_file(self.folder / LATEST, f"{final.name}\n".encode())
+        push(self.run)  # metrics until this step: a run in an object store may go on on another machine
         _log.info(
             "checkpoint of step %d published (%d bytes)", step, sum(path.stat().st_size for path in final.iterdir())
         )

@@ -1,0 +1,58 @@
+"""A training run in an object store: checkpoints are committed to it, and another machine goes on from them."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from avf_shards.stores.addresses import MIRRORS
+from avf_shards.stores.fsspec_store import FsspecStore
+from avf_shards.stores.opening import open_location
+from avf_shards.system.storage_faults import fetch_content
+from support.clips import make_flashing_shards
+from support.store_server import StoreServer, serve_store
+from support.stored_jobs import client_of
+from support.training_runs import read_metrics, start_training
+from support.trees import file_digests
+from support.waiting import wait_until
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
+    pytest.importorskip("s3fs")
+    with serve_store(tmp_path_factory.mktemp("store"), "bucket") as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def client(server: StoreServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    yield from client_of(server, tmp_path / "mirrors", monkeypatch)
+
+
+def finish(shards: Path | str, out: Path | str) -> None:
+    running = start_training(shards, out)
+    _, errors = running.communicate(timeout=300)
+    assert running.returncode == 0, errors
+
+
+def test_another_machine_goes_on_from_the_checkpoints_in_a_store(tmp_path: Path) -> None:
+    shards, out = make_flashing_shards(tmp_path / "data", {"a": 13, "b": 6}), "s3://bucket/run"
+    stored_shards = FsspecStore("s3://bucket/shards")
+    for path in shards.iterdir():
+        stored_shards.write_from_file(path.name, path)
+    finish(shards, tmp_path / "local")
+    os.environ[MIRRORS] = str(tmp_path / "first")
+    running, store = start_training("s3://bucket/shards", out), FsspecStore(out)
+    wait_until(lambda: running.poll() is not None or bool(store.find("checkpoints/step-00000002/")), "a checkpoint")
+    os.killpg(running.pid, signal.SIGKILL)
+    running.communicate()
+    assert store.find("checkpoints/step-00000002/committed.json"), running.returncode
+    os.environ[MIRRORS] = str(tmp_path / "other")
+    finish("s3://bucket/shards", out)
+    os.environ[MIRRORS] = str(tmp_path / "reader")
+    run = open_location(out)
+    fetch_content(*(path for path in run.rglob("*") if path.is_file()))
+    assert read_metrics(run) == read_metrics(tmp_path / "local")
+    models = [file_digests(folder / "model")["model.safetensors"] for folder in (run, tmp_path / "local")]
+    assert models[0] == models[1]
