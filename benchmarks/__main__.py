@@ -15,6 +15,7 @@ NAMES = (
     "syncnet",
     "every_third",
     "engines",
+    "object_stores",
     "scale",
     "envelope",
     "learned_sync",
@@ -56,7 +57,7 @@ HEAD = """# Benchmarks
 Medians and ratios of one run, side by side; filled by `make bench` (or `python -m benchmarks NAME`). No test is timed.
 
 What these figures do not say: SyncNet with the authors' weights (they are not part of the project), so whether every third lip window
-keeps the offset on real clips, and how its confidence moves, is not known here; anything on an object store. Training on a GPU has a page of its own, gpu.md.
+keeps the offset on real clips, and how its confidence moves, is not known here; an object store elsewhere than on the same machine. Training on a GPU has a page of its own, gpu.md.
 """
 
 

@@ -15,6 +15,7 @@ from avf_shards.stores.addresses import MIRRORS
 from avf_shards.stores.fsspec_store import FsspecStore
 from avf_shards.stores.stored_folder import StoredFolder
 from support.demo_files import DemoFiles
+from support.range_server import serve_ranges
 from support.ray_runs import QUICK_SETTINGS, copy_demo_videos
 from support.runs import make_inputs
 from support.store_server import StoreServer, serve_store
@@ -192,3 +193,14 @@ def test_a_bucket_that_does_not_exist_is_named(tmp_path: Path) -> None:
     message = command(*curate_words(str(source), "s3://no-such-bucket/run"), status=2)
     assert "no-such-bucket" in message
     assert "make the bucket first" in message
+
+
+def test_shards_on_a_web_server_are_read_and_never_written_to(local: Path) -> None:
+    with serve_ranges(local) as web:
+        address = f"{web.address}/shards"
+        assert command("avf-shards", "ls", address) == command("avf-shards", "ls", str(local / "shards"))
+        assert f"{address}: every byte is as packed" in command("avf-shards", "verify", address)
+        assert "can only be read" in command("avf-shards", "pack", str(local / "run"), "--out", address, status=2)
+        refused = command("avf-shards", "delete", address, "--video", "s/talk_0.mp4", status=2)
+        assert "can only be read" in refused
+        assert "has no manifest.json" in command("avf-shards", "ls", f"{web.address}/nowhere", status=2)

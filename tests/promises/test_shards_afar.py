@@ -3,11 +3,8 @@
 import json
 import os
 import shutil
-import threading
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
 
@@ -16,72 +13,10 @@ from avf_shards.errors import UserError
 from avf_training.data.cache import RangeCache
 from avf_training.data.storage import RetryPolicy, StorageConfig
 from support.clips import make_flashing_shards
+from support.range_server import RangeServer, serve_ranges
 from support.streams import batch_contents, make_stream_loader, pretraining_sampler
 
 BATCH = 8
-
-
-class Server(ThreadingHTTPServer):
-    """Serves a folder by ranges. drop_every: the connection of every so manieth request is cut in the middle."""
-
-    daemon_threads = True
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.folder, self.drop_every, self.ranges = folder, 0, True
-        self.asked: Counter[str] = Counter()
-        self.dropped, self._lock = 0, threading.Lock()
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def drops(self, name: str) -> bool:
-        """Note a request; whether to cut it."""
-        with self._lock:
-            self.asked[name] += 1
-            cut = self.drop_every > 0 and self.asked.total() % self.drop_every == 0
-            self.dropped += cut
-        return cut
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A cut connection is what we are here for."""
-
-
-class Handler(SimpleHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Server
-
-    def do_HEAD(self) -> None:
-        self._answer(body=False)
-
-    def do_GET(self) -> None:
-        self._answer(body=True)
-
-    def _answer(self, body: bool) -> None:
-        name = Path(self.path).name
-        cut = self.server.drops(name) and body
-        path = self.server.folder / name
-        if not path.is_file():
-            self.send_error(404)
-            return
-        data, status = path.read_bytes(), 200
-        byte_range = self.headers.get("Range")
-        if byte_range and self.server.ranges:
-            first, last = byte_range.removeprefix("bytes=").split("-")
-            data, status = data[int(first) : int(last) + 1], 206
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(data)))
-        self.send_header("Accept-Ranges", "bytes")
-        self.end_headers()
-        if body:
-            self.wfile.write(data[: len(data) // 2] if cut else data)
-        if cut:
-            self.close_connection = True
-            self.connection.close()
-
-    def log_message(self, *_: object) -> None:
-        """Nothing: tests look at `asked`."""
 
 
 @pytest.fixture(scope="module")
@@ -95,13 +30,9 @@ def shards(original_shards: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def server(shards: Path) -> Iterator[Server]:
-    serving = Server(shards)
-    thread = threading.Thread(target=serving.serve_forever, daemon=True)
-    thread.start()
-    yield serving
-    serving.shutdown()
-    serving.server_close()
+def server(shards: Path) -> Iterator[RangeServer]:
+    with serve_ranges(shards) as serving:
+        yield serving
 
 
 SHORT_WAITS = RetryPolicy(first_wait_s=0.01)
@@ -114,14 +45,16 @@ def read_stream(shards: Path | str, workers: int = 0, epochs: int = 2, **storage
 
 
 @pytest.mark.parametrize(("workers", "threads"), [(0, 0), (0, 5), (2, 16)])
-def test_dropped_connections_do_not_change_the_stream(shards: Path, server: Server, workers: int, threads: int) -> None:
+def test_dropped_connections_do_not_change_the_stream(
+    shards: Path, server: RangeServer, workers: int, threads: int
+) -> None:
     expected = read_stream(shards)
     server.drop_every = 3
     assert read_stream(server.address, workers, read_ahead=threads) == expected
     assert server.dropped > 10
 
 
-def test_the_cache_serves_the_second_epoch_and_the_next_run(shards: Path, server: Server, tmp_path: Path) -> None:
+def test_the_cache_serves_the_second_epoch_and_the_next_run(shards: Path, server: RangeServer, tmp_path: Path) -> None:
     expected, cache = read_stream(shards, epochs=4), tmp_path / "cache"
     assert read_stream(server.address, epochs=4, cache=cache, read_ahead=0) == expected
     tars = sum(count for name, count in server.asked.items() if name.endswith(".tar"))
@@ -133,7 +66,7 @@ def test_the_cache_serves_the_second_epoch_and_the_next_run(shards: Path, server
     assert server.asked.total() <= 1 + 6, "the manifest and the size of each shard"
 
 
-def test_a_damaged_range_in_the_cache_is_downloaded_anew(shards: Path, server: Server, tmp_path: Path) -> None:
+def test_a_damaged_range_in_the_cache_is_downloaded_anew(shards: Path, server: RangeServer, tmp_path: Path) -> None:
     expected, cache = read_stream(shards), tmp_path / "cache"
     read_stream(server.address, cache=cache)
     ranges = [path for _, size, path in RangeCache(cache, 10**9).entries() if size > 2000]
@@ -145,7 +78,7 @@ def test_a_damaged_range_in_the_cache_is_downloaded_anew(shards: Path, server: S
     assert read_stream(server.address, cache=cache) == expected
 
 
-def test_a_small_cache_stays_within_its_limit_and_correct(shards: Path, server: Server, tmp_path: Path) -> None:
+def test_a_small_cache_stays_within_its_limit_and_correct(shards: Path, server: RangeServer, tmp_path: Path) -> None:
     clip = max(path.stat().st_size for path in shards.glob("*.tar")) // 4
     cache, limit = tmp_path / "cache", 5 * clip
     assert read_stream(server.address, workers=2, cache=cache, cache_bytes=limit) == read_stream(shards)
@@ -190,7 +123,7 @@ def test_the_least_recently_used_range_is_evicted_first(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_disables_only_the_cache(
-    shards: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shards: Path, server: RangeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(self: Path, data: bytes) -> None:
         raise OSError(28, "No space left on device")
@@ -200,7 +133,7 @@ def test_a_full_disk_disables_only_the_cache(
     assert read_stream(server.address, cache=tmp_path / "cache") == expected
 
 
-def test_an_unreachable_address_stops_the_run_without_clip_faults(server: Server, tmp_path: Path) -> None:
+def test_an_unreachable_address_stops_the_run_without_clip_faults(server: RangeServer, tmp_path: Path) -> None:
     quarantine = tmp_path / "quarantine.jsonl"
     storage = StorageConfig(retry=RetryPolicy(tries=3, first_wait_s=0.01))
     loader = make_stream_loader(server.address, pretraining_sampler(), BATCH, quarantine=quarantine, storage=storage)
@@ -212,13 +145,13 @@ def test_an_unreachable_address_stops_the_run_without_clip_faults(server: Server
     assert not quarantine.read_text()
 
 
-def test_a_server_without_range_requests_is_refused(server: Server) -> None:
+def test_a_server_without_range_requests_is_refused(server: RangeServer) -> None:
     server.ranges = False
     with pytest.raises(UserError, match="ignores ranges"):
         read_stream(server.address)
 
 
-def test_missing_and_truncated_shards_are_clip_faults(shards: Path, server: Server, tmp_path: Path) -> None:
+def test_missing_and_truncated_shards_are_clip_faults(shards: Path, server: RangeServer, tmp_path: Path) -> None:
     path = shards / "a-000001.tar"
     path.write_bytes(path.read_bytes()[:-3000])
     (shards / "b-000001.tar").unlink()
@@ -232,7 +165,7 @@ def test_missing_and_truncated_shards_are_clip_faults(shards: Path, server: Serv
     assert any("missing" in error for _, error in errors)
 
 
-def test_an_invalid_address_or_cache_is_refused(server: Server, tmp_path: Path) -> None:
+def test_an_invalid_address_or_cache_is_refused(server: RangeServer, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"fsspec cannot read this address"):
         read_stream("nosuch://bucket/shards")
     with pytest.raises(UserError, match=r"has no manifest.json"):

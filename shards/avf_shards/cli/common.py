@@ -16,7 +16,7 @@ from avf_shards.cli.logging_setup import add_logging_options, count_verbose, set
 from avf_shards.cli.missing_package import DISTRIBUTION, describe_missing_package
 from avf_shards.cli.standard_output import ClosedOutputError, check_output, flush_output
 from avf_shards.errors import FaultError, UserError
-from avf_shards.stores.addresses import MirroredFolder, is_store_address, mirrored_folder
+from avf_shards.stores.addresses import MirroredFolder, is_store_address, is_web_address, mirrored_folder
 from avf_shards.system.durable_io import AlreadyExistsError
 from avf_shards.system.mirror_registry import forget_mirrors
 from avf_shards.system.named_writes import write_text
@@ -270,7 +270,7 @@ def local_path(text: str) -> Path:
 
     Raises argparse.ArgumentTypeError for an address of another kind, which would become a local folder `http:`.
     """
-    if is_store_address(text):
+    if is_store_address(text) or is_web_address(text):
         try:
             mirrored = mirrored_folder(text)
         except UserError as error:
@@ -309,7 +309,7 @@ def output_file(text: str) -> Path:
     """
     if is_store_address(text):
         return _stored_file(text)
-    path = local_path(text)
+    path = _writable_path(text)
     if path.is_dir():
         raise argparse.ArgumentTypeError(f"{text} is a folder; name a file in it")
     if not path.parent.is_dir():
@@ -317,6 +317,16 @@ def output_file(text: str) -> Path:
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise argparse.ArgumentTypeError(f"{text} cannot be written: no permission; name another path")
     return path
+
+
+def _writable_path(text: str) -> Path:
+    """Return `local_path`, but refuse an address that can only be read."""
+    if is_web_address(text):
+        raise argparse.ArgumentTypeError(
+            f"{text} is an address that can only be read; name a local path, or an address that begins with s3://, "
+            "gs:// or az://"
+        )
+    return local_path(text)
 
 
 def _stored_file(text: str) -> Path:
@@ -354,7 +364,7 @@ def output_folder(text: str) -> Path:
 
     Raises argparse.ArgumentTypeError for an address, a file, and a folder that cannot be made or written to.
     """
-    path = local_path(text)
+    path = _writable_path(text)
     existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     if not existing.is_dir():
         raise argparse.ArgumentTypeError(f"{existing} is a file, not a folder; name another folder")

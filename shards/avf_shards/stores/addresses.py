@@ -16,6 +16,7 @@ MIRRORS = "AVF_FOUNDRY_MIRRORS"
 
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _PROTOCOLS = ("s3", "gs", "az", "abfs", "memory")
+_WEB_PROTOCOLS = ("http", "https")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -43,18 +44,27 @@ def is_store_address(text: str) -> bool:
     return match is not None and match[1].lower() in _PROTOCOLS
 
 
+def is_web_address(text: str) -> bool:
+    """Return whether a text is an address of shards on a web server, which can only be read."""
+    match = _ADDRESS.fullmatch(text)
+    return match is not None and match[1].lower() in _WEB_PROTOCOLS
+
+
 def mirrored_folder(address: str, is_lazy: Callable[[str], bool] = has_lazy_extension) -> MirroredFolder:
     """Return the mirror of an address; nothing is asked of the store. Raises UserError for what is no such address."""
     match = _ADDRESS.fullmatch(address)
-    if match is None or match[1].lower() not in _PROTOCOLS:
+    if match is None or match[1].lower() not in _PROTOCOLS + _WEB_PROTOCOLS:
         raise UserError(f"{address}: is no address of a store; one begins with {', '.join(_PROTOCOLS[:3])}://")
     names = [name for name in match[2].split("/") if name]
-    if not names or any(name in (".", "..") or _UNSAFE.search(name) for name in names):
+    host = names[0] if names else ""
+    if is_web_address(address) and re.fullmatch(r"[A-Za-z0-9.-]+:[0-9]{1,5}", host):
+        host = host.replace(":", "_")
+    if not names or any(name in (".", "..") or _UNSAFE.search(name) for name in (host, *names[1:])):
         raise UserError(
             f"{address}: name a bucket and a folder, with letters, digits and . _ - alone, as in s3://bucket/runs/one"
         )
     protocol = match[1].lower()
-    folder = mirrors_folder().joinpath(protocol, *names)
+    folder = mirrors_folder().joinpath(protocol, host, *names[1:])
     return MirroredFolder(address=f"{protocol}://{'/'.join(names)}", folder=folder, is_lazy=is_lazy)
 
 

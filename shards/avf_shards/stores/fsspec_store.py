@@ -17,10 +17,13 @@ from avf_shards.stores.object_store import StoredObject
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 _TRIES = 7  # of a request, the first included
-_FIRST_WAIT_S = 0.2  # doubles: the store has to be back within half a minute
+_FIRST_WAIT_S = 0.2  # doubles; with what the clients wait themselves, a store may be away for a minute
 #: Fields in which the clients of s3fs, gcsfs and adlfs say which version of an object they have seen.
 _VERSION_FIELDS = ("ETag", "etag", "generation")
 _MODIFIED_FIELDS = ("LastModified", "updated", "last_modified", "created")
+
+
+_NOT_FOUND = "NotFound"  # in the names of Azure's own errors, as of a container that does not exist
 
 
 class StoreError(OSError):
@@ -134,10 +137,10 @@ class FsspecStore:
                 raise
             except PermissionError as error:
                 raise RefusedError(address, str(error)) from None
-            except (ImportError, NotImplementedError):
-                raise
             except Exception as error:  # each client raises errors of its own when a connection drops
                 reason = _reason(error)
+                if _NOT_FOUND in type(error).__name__:
+                    raise FileNotFoundError(errno.ENOENT, reason, address) from None
                 if attempt == _TRIES:
                     raise StoreError(address, reason) from None
                 wait_s = _FIRST_WAIT_S * 2 ** (attempt - 1)
@@ -153,6 +156,8 @@ class FsspecStore:
                 self._client = fsspec.filesystem(
                     protocol, skip_instance_cache=True, use_listings_cache=False, **self._options
                 )
+            except ImportError:
+                raise UserError(f"{self.address}: {_missing_client(protocol)}") from None
             except (ValueError, TypeError) as error:
                 raise UserError(f"{self.address}: fsspec cannot open this address ({error})") from None
             self._process = os.getpid()
@@ -169,8 +174,14 @@ class FsspecStore:
         )
 
 
+def _missing_client(protocol: str) -> str:
+    extra = "az" if protocol == "abfs" else protocol
+    return f"this needs a package that is not installed; get it with\n  pip install 'avf-foundry[{extra}]'"
+
+
 def _reason(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    """Return an error in one line; some clients add pages of XML."""
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def _nanoseconds(moment: object) -> int:

@@ -4,16 +4,33 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from avf_shards.stores.addresses import MirroredFolder, has_lazy_extension, is_store_address, mirrored_folder
+from avf_shards.errors import UserError
+from avf_shards.stores.addresses import (
+    MirroredFolder,
+    has_lazy_extension,
+    is_store_address,
+    is_web_address,
+    mirrored_folder,
+)
 from avf_shards.stores.mirror import StoreMirror
 from avf_shards.system.mirror_registry import add_mirror, all_mirrors, push
 
 
 def attach_mirror(mirrored: MirroredFolder) -> StoreMirror:
     """Make the mirror known to this process, without a request to the store, and return it."""
-    from avf_shards.stores.fsspec_store import FsspecStore  # here: fsspec belongs to the extras of stores
-
-    mirror = StoreMirror(FsspecStore(mirrored.address), mirrored.folder, is_lazy=mirrored.is_lazy)
+    try:  # here: fsspec belongs to the extras of stores
+        from avf_shards.stores.fsspec_store import FsspecStore
+        from avf_shards.stores.web_shards import WebShards
+    except ModuleNotFoundError:
+        protocol = mirrored.address.partition("://")[0]
+        extra = {"abfs": "az", "http": "s3", "https": "s3"}.get(protocol, protocol)
+        raise UserError(
+            f"{mirrored.address}: this needs a package that is not installed; get it with\n"
+            f"  pip install 'avf-foundry[{extra}]'"
+        ) from None
+    store = FsspecStore(mirrored.address)
+    content = WebShards(store) if is_web_address(mirrored.address) else store
+    mirror = StoreMirror(content, mirrored.folder, is_lazy=mirrored.is_lazy)
     add_mirror(mirror)
     return mirror
 
