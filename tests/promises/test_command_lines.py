@@ -233,8 +233,9 @@ def test_an_address_is_a_mirror_or_refused_where_paths_work(
     assert callable(action.type), f"{command} {action.dest} accepts any text"
     with pytest.raises(argparse.ArgumentTypeError, match="ftp://host/x is an address"):
         action.type("ftp://host/x")
-    address = "s3://bucket/folder/x.png"
-    assert str(action.type(address)) == str(tmp_path / "s3/bucket/folder/x.png")
+    endings = {"avf-train export": ".pt2", "avf-train embed": ".parquet"}  # the ending decides the format
+    name = f"x{endings.get(command, '.png')}"
+    assert str(action.type(f"s3://bucket/folder/{name}")) == str(tmp_path / "s3/bucket/folder" / name)
 
 
 def test_an_output_that_cannot_be_written_is_refused_before_the_work(
