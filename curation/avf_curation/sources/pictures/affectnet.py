@@ -31,7 +31,8 @@ LAYOUT = (
     "with annotations/7_{exp,val,aro,lnd}.npy"
 )
 _IMAGES = "Manually_Annotated_Images"
-_TABLES: tuple[tuple[str, Subset], ...] = (("training.csv", "train"), ("validation.csv", "validation"))
+#: A picture in both is of the first: what may be validated on is not trained on.
+_TABLES: tuple[tuple[str, Subset], ...] = (("validation.csv", "validation"), ("training.csv", "train"))
 _FOLDERS: tuple[tuple[str, Subset], ...] = (("train_set", "train"), ("val_set", "validation"))
 _COLUMNS = (
     *("subDirectory_filePath", "face_x", "face_y", "face_width", "face_height"),
@@ -70,6 +71,7 @@ def _list_full_release(listing: Listing, base: str) -> Iterator[Picture]:
             for file in listing.list_entries(folder.path, _PICTURE, "picture"):
                 files[f"{folder.name}/{file.name}"] = file
     listed: dict[str, str] = {}
+    named: set[str] = set()  # by rows that cannot be used
     for table, subset in _TABLES:
         path = f"{base}{table}"
         if not listing.has_file(path):
@@ -79,14 +81,16 @@ def _list_full_release(listing: Listing, base: str) -> Iterator[Picture]:
             where = f"{path}:{number}"
             picture = _parse_row(listing, where, fields, subset, files)
             if picture is None:
+                named.add(_name_picture(fields))
                 continue
             if picture.picture_id in listed:
                 first = listed[picture.picture_id]
-                listing.skip("duplicate", where, f"{picture.picture_id} was listed before, in {first}")
+                reason = f"{picture.picture_id} is in the set {subset} here, and listed in {first}, which counts"
+                listing.skip("duplicate", where, reason)
                 continue
             listed[picture.picture_id] = where
             yield picture
-    for name in sorted(files.keys() - listed.keys()):
+    for name in sorted(files.keys() - listed.keys() - named):
         listing.skip("unlisted", files[name].path, "in neither table")
 
 
@@ -106,10 +110,14 @@ def _read_table(listing: Listing, path: str) -> Iterator[tuple[int, dict[str, st
                 listing.skip("bad_row", f"{path}:{number}", f"{len(cells)} fields, and not {len(names)}")
 
 
+def _name_picture(fields: dict[str, str]) -> str:
+    return str(PurePosixPath(fields["subDirectory_filePath"].strip()))
+
+
 def _parse_row(
     listing: Listing, where: str, fields: dict[str, str], subset: Subset, files: dict[str, ListedFile]
 ) -> Picture | None:
-    name = str(PurePosixPath(fields["subDirectory_filePath"].strip()))
+    name = _name_picture(fields)
     file = files.get(name)
     if file is None:
         listing.skip("missing", where, f"no picture {name[:120]!r}")

@@ -24,7 +24,10 @@ def list_pictures(listing: Listing) -> Iterator[Picture]:
     candidates = [f"{base}{folder}" for base in ("", "CelebA/", "celeba/") for folder in _FOLDERS]
     folder = next((path for path in candidates if listing.has_folder(path)), None)
     if folder is None:
-        raise UserError(f"--source {listing.source}={listing.root}: there is no folder img_align_celeba/ in it")
+        raise UserError(
+            f"--source {listing.source}={listing.root}: there is no folder img_align_celeba/ in it; `avf-curate "
+            "sources ls` shows the owners' layout"
+        )
     files = listing.files_by_stem(folder, r"\d{6}\.(jpg|png)", "picture (six digits)")
     base = folder.removesuffix("img_align_celeba").removesuffix("Img/")
     lines: dict[str, str] = {}
