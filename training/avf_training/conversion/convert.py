@@ -23,7 +23,12 @@ from avf_training.models.classifier import Classifier
 from avf_training.models.config import ModelConfig
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.presets import PRESETS
-from avf_training.models.pretrained import load_model_folder, parse_saved_config, save_model_folder
+from avf_training.models.pretrained import (
+    load_model_folder,
+    parse_saved_config,
+    refuse_nonfinite,
+    save_model_folder,
+)
 
 _CONTAINERS = ("model", "module", "state_dict")
 _PREFIXES = ("module.", "_orig_mod.")
@@ -81,6 +86,7 @@ def read_authors_checkpoint(path: Path) -> dict[str, Tensor]:
     tensors = {_strip_prefixes(str(key)): value for key, value in loaded.items() if isinstance(value, Tensor)}
     if not tensors:
         raise UserError(f"{path}: holds no table of tensors; the names in it: {', '.join(map(str, list(loaded)[:8]))}")
+    refuse_nonfinite(tensors, str(path))
     return tensors
 
 

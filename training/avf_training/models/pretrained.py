@@ -12,6 +12,7 @@ from avf_shards.format.tar import sha256_file
 from avf_shards.schema.versions import stamp
 from avf_shards.settings.config import bind
 from avf_shards.system import durable_io
+from avf_shards.text import count_noun
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -96,11 +97,13 @@ def load_model_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def _load_tensors(folder: Path) -> dict[str, Tensor]:
     try:
-        return load_file(folder / WEIGHTS)
+        tensors = load_file(folder / WEIGHTS)
     except FileNotFoundError as error:
         raise missing_file(folder, error) from None
     except SafetensorError as error:
         raise UserError(f"{folder}: cannot be read as a saved model ({error})") from None
+    refuse_nonfinite(tensors, str(folder / WEIGHTS))
+    return tensors
 
 
 def _load_base(folder: Path, base: AdapterBase) -> dict[str, Tensor]:
@@ -115,6 +118,16 @@ def _load_base(folder: Path, base: AdapterBase) -> dict[str, Tensor]:
     if missing:
         raise UserError(f"{folder}: holds adapters to {path}, which has no {missing[0]}")
     return tensors
+
+
+def refuse_nonfinite(tensors: Mapping[str, Tensor], where: str) -> None:
+    """Raise UserError for weights that are nan or infinite, of which a model says nothing but nan."""
+    bad = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    if bad:
+        raise UserError(
+            f"{where}: {count_noun(len(bad), 'tensor')} of {len(tensors):,} with nan or infinite values, as {bad[0]}; "
+            "the training that wrote it diverged, or it is damaged: take other weights"
+        )
 
 
 def load_strict(model: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:

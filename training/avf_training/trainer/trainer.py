@@ -11,15 +11,18 @@ from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 
 from avf_shards.errors import FaultError, UserError
+from avf_shards.text import count_noun
 from torch import nn
 
 from avf_training.distributed.collectives import all_reduce_any, decide_on_rank_0
 from avf_training.distributed.context import DistributedContext
+from avf_training.distributed.environment import log_of_rank_0
 from avf_training.trainer.checkpoint import Checkpoints
 from avf_training.trainer.progress import ProgressReporter
 from avf_training.trainer.train_step import TrainStep
 
 _log = logging.getLogger(__name__)
+_MAX_SKIPPED_SHARE = 0.25  # of the steps of a call; fp16 skips some while its scale is found
 B = TypeVar("B")
 M = TypeVar("M", covariant=True)
 
@@ -84,7 +87,7 @@ class Trainer(Generic[B]):
         Raises the error that `diverged` returns after too many consecutive steps without a finite loss, and
         KeyboardInterrupt after a save that Ctrl-C asked for.
         """
-        batches, skipped, reached = iter(self.loader), 0, start
+        batches, skipped, reached, all_skipped = iter(self.loader), 0, start, 0
         with stop_requested() as signals:
             for step in range(start, lengths.steps):
                 if lengths.is_over(step):  # also of a run that is resumed after its early end
@@ -96,6 +99,7 @@ class Trainer(Generic[B]):
                 waited_s, computed_s = compute_s - fetch_s, time.perf_counter() - compute_s
                 reporter.step(step, result.values(), waited_s=waited_s, computed_s=computed_s)
                 skipped = skipped + 1 if result.skipped else 0
+                all_skipped += result.skipped
                 if skipped >= lengths.nonfinite_limit:
                     self.checkpoints.wait()  # skipped steps change no weight, so the checkpoint being written is good
                     raise diverged(step, micro_batches)
@@ -111,6 +115,13 @@ class Trainer(Generic[B]):
                     )
                     break
             self.checkpoints.wait()  # inside the context: a second signal must not kill the writing thread
+            if all_skipped > _MAX_SKIPPED_SHARE * (reached - start):
+                log_of_rank_0(__name__).warning(
+                    "%s of %s changed no weight, because the loss or the gradient was not finite; look for nan in data "
+                    "and weights, and try a smaller learning rate",
+                    f"{all_skipped:,}",
+                    count_noun(reached - start, "step"),
+                )
         if signal.SIGINT in signals:  # the shell that runs this command in a loop must see that the user stopped it
             raise KeyboardInterrupt
         return reached

@@ -32,6 +32,7 @@ from avf_training.framewise.tracks.identity import TrackSubject
 from avf_training.framewise.tracks.loading import load_extractor
 from avf_training.tasks.learned_clips import LEARNED, read_learned
 from PIL import Image
+from safetensors.torch import save_file
 from support.drawn_pictures import disc_picture, draw_disc, pretrain_images, read_weights, same_bits
 from support.picture_shards import write_picture_shards
 
@@ -342,3 +343,45 @@ def test_a_run_refuses_another_recipe_and_another_kind_of_model(
     (folder / "config.json").write_text('{"schema_version": 1, "kind": "classifier", "model": {}}')
     with pytest.raises(UserError, match=r"holds a fine-tuned model \(classifier\); name a model of"):
         finetune(labelled, folder, tmp_path / "third")
+
+
+def test_a_folder_of_weights_without_our_config_is_a_start(labelled: Path, pretrained: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    weights = read_image_model(pretrained / "model").encoder
+    save_file(weights, folder / "model.safetensors")
+    (folder / "config.json").write_text("{}")
+    with pytest.raises(UserError, match=r'name a folder whose config.json says {"num_attention_heads": N}'):
+        finetune(labelled, folder, tmp_path / "run", "epochs=1")
+    heads = read_image_model(pretrained / "model").config.heads
+    (folder / "config.json").write_text(json.dumps({"num_attention_heads": heads}))
+    assert finetune(labelled, folder, tmp_path / "run", "epochs=1") > 0
+    (folder / "config.json").write_text('{"kind":')
+    with pytest.raises(UserError, match=r"theirs/config\.json: is no JSON .*; put the file there that belongs to"):
+        finetune(labelled, folder, tmp_path / "second")
+    assert not (tmp_path / "second").exists(), "a refused start leaves no folder"
+
+
+def test_weights_that_are_nan_are_refused_wherever_they_are_read(
+    labelled: Path, pretrained: Path, tmp_path: Path
+) -> None:
+    weights = read_image_model(pretrained / "model").tensors
+    weights["blocks.0.norm1.bias"] = torch.full_like(weights["blocks.0.norm1.bias"], torch.nan)
+    weights["norm.weight"] = torch.full_like(weights["norm.weight"], torch.inf)
+    shutil.copytree(pretrained / "model", tmp_path / "ours")
+    save_file(weights, tmp_path / "ours/model.safetensors")
+    save_file(weights, tmp_path / "theirs.safetensors")
+    torch.save({"model": weights}, tmp_path / "theirs.pth")
+    for path in ("ours", "theirs.safetensors", "theirs.pth"):
+        with pytest.raises(UserError, match=rf"{path}.*: 2 tensors of \d+ with nan or infinite values, as \S+; the"):
+            finetune(labelled, tmp_path / path, tmp_path / "run")
+    assert not (tmp_path / "run").exists(), "a refused start leaves no folder"
+
+
+def test_a_run_most_of_whose_steps_changed_nothing_says_so(
+    labelled: Path, pretrained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    finetune(labelled, pretrained, tmp_path / "run", "epochs=1")
+    assert "changed no weight" not in caplog.text
+    finetune(labelled, pretrained, tmp_path / "wild", "epochs=1", "optim.base_lr=1e38", "optim.warmup_epochs=0")
+    assert "steps changed no weight, because the loss or the gradient was not finite" in caplog.text

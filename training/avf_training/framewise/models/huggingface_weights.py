@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torchaudio.models import Wav2Vec2Model
 
 from avf_training.conversion.convert import read_authors_checkpoint
-from avf_training.models.pretrained import load_strict
+from avf_training.models.pretrained import load_strict, refuse_nonfinite
 
 FILE_NAMES = ("model.safetensors", "pytorch_model.bin")
 
@@ -52,11 +52,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if path.suffix != ".safetensors":
         return read_authors_checkpoint(path)
     try:
-        return load_file(path)
+        tensors = load_file(path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: damaged, or not a file of safetensors ({error})") from None
+    refuse_nonfinite(tensors, str(path))
+    return tensors
 
 
 def load_huggingface(encoder: Wav2Vec2Model, tensors: Mapping[str, Tensor], where: str) -> Wav2Vec2Model:

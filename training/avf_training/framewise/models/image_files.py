@@ -13,7 +13,8 @@ from typing import Any, Literal, cast, get_args
 
 import torch
 from avf_shards.errors import UserError
-from avf_shards.schema.versions import stamp
+from avf_shards.schema.fields import Fields
+from avf_shards.schema.versions import read_json, stamp
 from avf_shards.settings.config import bind
 from torch import Tensor
 
@@ -25,6 +26,7 @@ from avf_training.models.saved_config import CONFIG, TITLES, read_saved_config
 ImageModelKind = Literal["image_mae", "image_encoder", "image_features"]
 OF_PRETRAINING = ("decoder_", "mask_token")
 """Beginnings of names that only a model with a decoder has."""
+_HEADS = "num_attention_heads"
 _DECODER_HEADS = 16  # of every size that MAE publishes; no shape tells it
 
 
@@ -56,7 +58,7 @@ def read_image_model(path: Path) -> ImageModelFile:
     Raises UserError for a model of another kind, and for what is no model.
     """
     if not is_saved_model(path):
-        return recognize_image_model(read_tensors(path), path)
+        return recognize_image_model(read_tensors(path), path, _read_heads(path / CONFIG))
     kind = read_saved_config(path)["kind"]
     if kind not in get_args(ImageModelKind):
         raise UserError(
@@ -68,12 +70,25 @@ def read_image_model(path: Path) -> ImageModelFile:
     return ImageModelFile(kind=cast(ImageModelKind, kind), config=config, tensors=tensors, values=values)
 
 
+def _read_heads(config: Path) -> int | None:
+    """Return how many heads a folder's config.json says, which no shape tells; None where it does not."""
+    values = read_json(config) if config.is_file() else {}
+    return Fields(values, str(config)).integer(_HEADS) if _HEADS in values else None
+
+
 def is_saved_model(path: Path) -> bool:
-    """Return whether a path is a folder of avf-train, of any kind, and not of Hugging Face."""
+    """Return whether a path is a folder of avf-train, of any kind, and not of Hugging Face.
+
+    Raises UserError for a folder whose config.json is no JSON: what its weights are of cannot be known.
+    """
     try:
         return "kind" in json.loads((path / CONFIG).read_text("utf-8"))
-    except (OSError, ValueError, TypeError):
+    except (OSError, TypeError):
         return False
+    except ValueError as error:
+        raise UserError(
+            f"{path / CONFIG}: is no JSON ({error}); put the file there that belongs to the weights beside it"
+        ) from None
 
 
 def is_image_model(folder: Path) -> bool:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from avf_shards.errors import FaultError, UserError
-from avf_shards.format.tar import sha256_file
 from avf_shards.schema.clip_key import is_key
 from avf_shards.text import count_noun
 from torch import Tensor, nn
@@ -41,6 +40,7 @@ from avf_training.framewise.pictures.networks import PictureNetwork, make_networ
 from avf_training.framewise.pictures.selection import PROTOCOL, BestPictureModel
 from avf_training.framewise.pictures.split import PictureSplit, split_pictures
 from avf_training.framewise.pictures.stream import LabelledPictureBatch, LabellingSampler, PictureStream
+from avf_training.framewise.tracks.extractor import digest_weights
 from avf_training.framewise.tracks.identity import TRAINED_VIDEOS
 from avf_training.models.cost_counter import count_forward
 from avf_training.models.flops import NO_PEAK, peak_flops
@@ -94,8 +94,8 @@ def finetune_images(
             _warn_of_random_weights(network, start)
             clips = len(split.train)
             log_hints(recipe, clips=clips, steps=steps, warmup_steps=warmup, device_type=device, noun="picture")
-        lock = until_done.enter_context(exclusive_lock(out, context.rank))
         identity = _identify(recipe, pictures, split, start) | network.describe()
+        lock = until_done.enter_context(exclusive_lock(out, context.rank))
         identity["stream"] = loader.stream.order.digest
         freeze_identity(out, identity, context.rank, FREE)
         if context.rank == 0:
@@ -191,7 +191,7 @@ def _identify(
         "stage": STAGE,
         "recipe": recipe.frozen(),
         "task": pictures.task.name,
-        "start": None if start is None else sha256_file(start / WEIGHTS if is_saved_model(start) else start),
+        "start": None if start is None else digest_weights(start / WEIGHTS if is_saved_model(start) else start),
         "validation": hashlib.sha256(scored.encode()).hexdigest(),
         "labels": hashlib.sha256(labels).hexdigest(),
     }

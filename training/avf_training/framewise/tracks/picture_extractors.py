@@ -10,13 +10,12 @@ from typing import get_args
 import torch
 from torch import Tensor, nn
 
-from avf_training.framewise.models.huggingface_weights import read_tensors
-from avf_training.framewise.models.image_files import is_saved_model, read_image_model, recognize_image_model
+from avf_training.framewise.models.image_files import read_image_model
 from avf_training.framewise.models.image_vit import ImageFeatureModel
 from avf_training.framewise.models.pose_backbone import PoseBackbone
 from avf_training.framewise.models.static_files import load_static_net
 from avf_training.framewise.models.static_sizes import INPUT_PX, Backbone
-from avf_training.framewise.tracks.extractor import FrameVectors, PictureFormat, digest_weights, every_frame, read_sizes
+from avf_training.framewise.tracks.extractor import FrameVectors, PictureFormat, digest_weights, every_frame
 from avf_training.framewise.tracks.footage import PICTURE_PREPARATION, Footage
 from avf_training.framewise.tracks.identity import ExtractorIdentity
 from avf_training.models.pretrained import load_strict
@@ -54,12 +53,7 @@ class PictureExtractor:
 def load_vit(name: str, weights: Path, device: torch.device) -> PictureExtractor:
     """Return NetEase's extractor: a run or model of avf-train, or a checkpoint in MAE's names. Raises UserError."""
     weights = _model_in_run(weights)
-    if is_saved_model(weights):
-        model_file = read_image_model(weights)
-    else:
-        sizes = read_sizes(weights)
-        heads = None if sizes is None else sizes.integer("num_attention_heads")
-        model_file = recognize_image_model(read_tensors(weights), weights, heads)
+    model_file = read_image_model(weights)
     config, tensors = model_file.config, model_file.encoder
     model = ImageFeatureModel(
         config,
