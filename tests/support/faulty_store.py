@@ -29,7 +29,9 @@ class SharedObjects:
         self.contents[key], self.versions[key] = data, self._writes
 
     def describe(self, key: str) -> StoredObject:
-        return StoredObject(key=key, size_bytes=len(self.contents[key]), version=str(self.versions[key]), modified_ns=0)
+        version = self.versions[key]  # each write is a second later
+        size = len(self.contents[key])
+        return StoredObject(key=key, size_bytes=size, version=str(version), modified_ns=version * 1_000_000_000)
 
     def renew_listing(self) -> None:
         self.listing = [self.describe(key) for key in sorted(self.contents)]

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import COORDINATOR, RunFolder
+from avf_shards.stores.opening import store_mirror
+from avf_shards.stores.orphans import find_orphans, remove_orphan
+from avf_shards.stores.stored_folder import PARTS
 from avf_shards.system import durable_io
 from avf_shards.system.run_lock import lock_files
 from avf_shards.system.temporary_folder import MARKER, is_temporary_folder
@@ -18,6 +21,8 @@ log = logging.getLogger(__name__)
 def find_garbage(run: RunFolder) -> dict[Path, int]:
     """Return path -> bytes of temporary folders, markers and claims that no process needs.
 
+    Of a run in an object store also the contents that no unit names, if they are older than a day.
+
     Raises UserError while a coordinator is at work, because what looks left behind may be in use.
     """
     coordinator = active_coordinator(run)
@@ -27,14 +32,19 @@ def find_garbage(run: RunFolder) -> dict[Path, int]:
     paths = sorted(temporary.iterdir()) if is_temporary_folder(temporary) else []
     paths = [path for path in paths if path.name != MARKER]
     paths += lock_files(run.log_folder, COORDINATOR)
-    return {path: _size_bytes(path) for path in paths}
+    sizes = {path: _size_bytes(path) for path in paths}
+    mirror = store_mirror(run.root)
+    return sizes if mirror is None else sizes | {run.root / key: size for key, size in find_orphans(mirror).items()}
 
 
 def remove_garbage(run: RunFolder, garbage: dict[Path, int]) -> None:
     """Remove the paths that `find_garbage` returned. Raises UserError when a coordinator began its work since."""
+    mirror = store_mirror(run.root)
     with run.lock() as lock:
         for path in garbage:
-            if path != lock.marker:  # which has the number of a marker that another process removed meanwhile
+            if mirror is not None and path.parent == run.root / PARTS:
+                remove_orphan(mirror, path.relative_to(run.root).as_posix())
+            elif path != lock.marker:  # which has the number of a marker that another process removed meanwhile
                 log.info("removing %s", path)
                 durable_io.remove(path)
         run.clear_temporary()

@@ -338,6 +338,11 @@ class StoreMirror:
 
     # -- what is remembered
 
+    def named_parts(self) -> set[str]:
+        """Return the keys of all contents that the committed folders name, as far as this mirror knows them."""
+        commits = (path.relative_to(self._side / "commits") for path in (self._side / "commits").rglob(COMMITTED))
+        return {part.key for commit in commits for part in self._stored(commit.as_posix()).parts.values()}
+
     def _remember(self, key: str, stored: StoredFolder) -> None:
         path, temporary = self._side / "commits" / key, self._temporary()
         path.parent.mkdir(parents=True, exist_ok=True)

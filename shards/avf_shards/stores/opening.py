@@ -73,6 +73,11 @@ def open_location(
     return mirrored.folder
 
 
+def store_mirror(folder: Path) -> StoreMirror | None:
+    """Return the mirror that a folder is; None for any other folder."""
+    return next((each for each in all_mirrors() if each.folder == folder and isinstance(each, StoreMirror)), None)
+
+
 def address_of(folder: Path) -> str | None:
     """Return the address that a folder stands for; None for a folder that is no mirror of this process."""
     return next((each.address for each in all_mirrors() if each.folder == folder), None)

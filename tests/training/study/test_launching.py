@@ -6,6 +6,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from avf_shards.stores.mirror import StoreMirror
+from avf_shards.system.mirror_registry import add_mirror, forget_mirrors
 from avf_training.cli.main import main
 from avf_training.data.storage import StorageConfig
 from avf_training.models.flops import training_flops
@@ -15,6 +17,7 @@ from avf_training.study.estimate import describe_estimate, estimate_study
 from avf_training.study.launcher import LocalLauncher, RayLauncher, fit_gpus, log_path, log_tail, run_all
 from avf_training.study.plan import Job, Study, StudyInputs, StudyRow, load_study, study_matrix
 from avf_training.tasks.labelled_shards import LabelledShards
+from support.faulty_store import SharedObjects, SteppedStore
 from support.labelled import make_label_rows, make_labelled_shards
 
 ROW = "name: lab\ntitle: Lab\nsource: lab\nlabels: [left, right]\nfolds: 2\nclips: 24\n"
@@ -221,3 +224,39 @@ def test_an_impossible_number_of_gpus_is_refused(lab: SimpleNamespace, capsys: p
     assert "--jobs 0 must be at least 1" in capsys.readouterr().err
     assert main([*argv, "--teraflops", "-1"]) == 2
     assert "--teraflops -1 must be above 0" in capsys.readouterr().err
+
+
+def test_each_run_of_a_study_in_a_store_is_there_when_it_ends(tmp_path: Path) -> None:
+    objects, stored_after = SharedObjects(), list[set[str]]()
+    store = SteppedStore(objects)
+    store.is_free = True
+    mirror = StoreMirror(store, tmp_path / "study")
+    mirror.pull()
+    add_mirror(mirror)
+
+    class Launcher:
+        gpus = total_gpus = 0
+
+        def has_free_slot(self, job: Job) -> bool:
+            return True
+
+        def start(self, job: Job) -> Job:
+            stored_after.append(set(objects.contents))
+            return job
+
+        def poll(self, job: Job) -> int:
+            job.done.parent.mkdir(parents=True, exist_ok=True)
+            job.done.write_text("{}")
+            return 0
+
+        def stop(self) -> None: ...
+
+    first = make_job(tmp_path / "study/first", 0)
+    second = make_job(tmp_path / "study/second", 0, first.out)
+    try:
+        assert run_all([first, second], Launcher(), lambda text: None) == []
+    finally:
+        forget_mirrors()
+    keys = [job.done.relative_to(tmp_path / "study").as_posix() for job in (first, second)]
+    assert stored_after == [set(), {keys[0]}]
+    assert set(objects.contents) == set(keys)

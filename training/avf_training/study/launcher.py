@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from avf_shards.system.child_process import child_environment, module_command
+from avf_shards.system.mirror_registry import push
 from avf_shards.system.named_writes import append_bytes
 from avf_shards.text import count_noun, format_wait
 
@@ -91,6 +92,7 @@ def run_all(jobs: Sequence[Job], launcher: JobLauncher, report: Callable[[str], 
                 if status is None:
                     continue
                 running.remove((job, handle))
+                push(job.out)  # of a study in an object store; its runs write to the mirror alone
                 # A run that a signal stopped exits with 0 as well: only the file says that it is done.
                 if status == 0 and job.done.is_file():
                     remaining = len(waiting) + len(running)
