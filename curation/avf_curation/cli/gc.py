@@ -15,8 +15,8 @@ def add(commands: Any) -> None:
         "gc",
         _run,
         help="Remove the temporary folders, markers and claims that dead processes left in a run.",
-        details="Results and logs stay. What a living process uses stays too. In an object store, contents that no unit "
-        "names are removed when they are older than a day.",
+        details="Results and logs stay. What a living process uses stays too. In an object store, contents that no "
+        "unit names are removed when they are older than a day.",
     )
     add_run_argument(parser)
     parser.add_argument("--dry-run", action="store_true", help="only print what would be removed")
