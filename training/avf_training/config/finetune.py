@@ -17,6 +17,7 @@ from avf_training.config.pretrain import (
     recipe_settings,
     resolve_recipe,
 )
+from avf_training.config.run_settings import describe_run_faults
 from avf_training.data.augment_config import AugmentConfig, MixConfig
 from avf_training.models.config import Modalities, ModelConfig, Precision
 from avf_training.models.low_rank_config import LoraConfig
@@ -126,6 +127,7 @@ class FinetuneRecipe:
                 "calibrate needs validation clips to fit a temperature on; set validation_share above 0",
             ),
             (self.epochs <= 0, f"epochs {self.epochs:g} must be above 0"),
+            *describe_run_faults(self),
             (self.steps is not None and self.steps < 1, f"steps {self.steps} must be at least 1"),
         )
 

@@ -12,6 +12,7 @@ from avf_shards.settings.config import bind, describe_unknown_key, merge, refuse
 from avf_shards.settings.yaml_settings import YamlSettings, read_settings
 from avf_shards.text import shell_word
 
+from avf_training.config.run_settings import describe_run_faults
 from avf_training.distributed.environment import Parallel
 from avf_training.models.config import Modalities, ModelConfig, Negatives, Precision, TargetConfig
 from avf_training.models.mask_sampling import MaskConfig
@@ -85,7 +86,7 @@ class PretrainRecipe:
 
     def __post_init__(self) -> None:
         unknown = describe_unknown_key("model", self.model, list(PRESETS), f"model {self.model!r}")
-        counts = ("batch", "micro_batch", "log_every", "nonfinite_limit", "checkpoint_every", "checkpoint_keep")
+        counts = ("batch", "micro_batch", "log_every", "checkpoint_every", "checkpoint_keep")
         untried = self.compile and self.parallel == "fsdp"
         refuse(
             (self.model not in PRESETS, unknown),
@@ -98,7 +99,7 @@ class PretrainRecipe:
             (untried, "compile and parallel: fsdp have not been tried together; take one of them"),
             (self.steps is not None and self.steps < 1, f"steps {self.steps} must be at least 1"),
             (self.epochs <= 0, f"epochs {self.epochs:g} must be above 0"),
-            (self.workers < 0, f"workers {self.workers} must be at least 0"),
+            *describe_run_faults(self),
             (self.eval_every < 0, f"eval_every {self.eval_every} must be at least 0"),
         )
 

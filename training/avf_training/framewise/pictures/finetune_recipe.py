@@ -7,6 +7,7 @@ from typing import Any, Literal
 from avf_shards.settings.config import refuse
 
 from avf_training.config.pretrain import FOLDER, accumulation, recipe_settings
+from avf_training.config.run_settings import describe_run_faults
 from avf_training.framewise.pictures.augment_config import PictureAugment
 from avf_training.framewise.pictures.static_config import StaticTraining
 from avf_training.framewise.protocol import ProtocolOptions, choose_protocol
@@ -59,7 +60,7 @@ class ImageFinetuneRecipe:
     threads: int | None = None  # CPU threads of each rank; None leaves it to torch
 
     def __post_init__(self) -> None:
-        counts = ("batch", "evaluate_every", "checkpoint_keep", "log_every", "nonfinite_limit")
+        counts = ("batch", "evaluate_every", "checkpoint_keep", "log_every")
         refuse(
             *((getattr(self, name) < 1, f"{name} {getattr(self, name)} must be at least 1") for name in counts),
             (self.micro_batch < 2, f"micro_batch {self.micro_batch} has no concordance; take at least 2"),
@@ -76,7 +77,7 @@ class ImageFinetuneRecipe:
             (self.epochs <= 0, f"epochs {self.epochs:g} must be above 0"),
             (self.patience is not None and self.patience < 1, f"patience {self.patience} must be at least 1, or null"),
             (self.steps is not None and self.steps < 1, f"steps {self.steps} must be at least 1"),
-            (self.workers < 0, f"workers {self.workers} must be at least 0"),
+            *describe_run_faults(self),
         )
 
     def frozen(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from avf_shards.sampling.mixture import Mixture
 from avf_shards.settings.config import bind, describe_unknown_key, merge, refuse
 
 from avf_training.config.pretrain import FOLDER, accumulation, recipe_settings
+from avf_training.config.run_settings import describe_run_faults
 from avf_training.distributed.environment import Parallel
 from avf_training.framewise.models.image_sizes import IMAGE_PRESETS, ImageViTConfig
 from avf_training.framewise.pictures.augment_config import PictureAugment
@@ -58,7 +59,7 @@ class ImagePretrainRecipe:
 
     def __post_init__(self) -> None:
         unknown = describe_unknown_key("model", self.model, list(IMAGE_PRESETS), f"model {self.model!r}")
-        counts = ("batch", "micro_batch", "log_every", "nonfinite_limit", "checkpoint_every", "checkpoint_keep")
+        counts = ("batch", "micro_batch", "log_every", "checkpoint_every", "checkpoint_keep")
         untried = self.compile and self.parallel == "fsdp"
         refuse(
             (self.model not in IMAGE_PRESETS, unknown),
@@ -67,7 +68,7 @@ class ImagePretrainRecipe:
             (untried, "compile and parallel: fsdp have not been tried together; take one of them"),
             (self.steps is not None and self.steps < 1, f"steps {self.steps} must be at least 1"),
             (self.epochs <= 0, f"epochs {self.epochs:g} must be above 0"),
-            (self.workers < 0, f"workers {self.workers} must be at least 0"),
+            *describe_run_faults(self),
             (self.eval_every < 0, f"eval_every {self.eval_every} must be at least 0"),
         )
 

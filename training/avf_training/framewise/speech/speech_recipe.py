@@ -7,6 +7,7 @@ from typing import Any, Literal
 from avf_shards.settings.config import bind, refuse
 
 from avf_training.config.pretrain import FOLDER, recipe_settings
+from avf_training.config.run_settings import describe_run_faults
 from avf_training.framewise.protocol import ProtocolName, ProtocolOptions, choose_protocol
 
 SpeechVersion = Literal["V1", "V2", "V3"]
@@ -51,6 +52,7 @@ class SpeechRecipe:
                 (value is not None and value < 1, f"{name} {value} must be at least 1, or null")
                 for name, value in ((name, getattr(self, name)) for name in options)
             ),
+            *describe_run_faults(self),
             (self.batch < 2, f"batch {self.batch} must be at least 2: batch norm needs it"),
             (self.rate is not None and self.rate <= 0, f"rate {self.rate} must be above 0, or null"),
             (not 0 <= self.label_smoothing < 1, f"label_smoothing {self.label_smoothing} must lie between 0 and 1"),

@@ -8,6 +8,7 @@ from avf_shards.errors import UserError
 from avf_shards.settings.config import bind, refuse
 
 from avf_training.config.pretrain import FOLDER, recipe_settings
+from avf_training.config.run_settings import describe_run_faults
 from avf_training.framewise.ensemble.kernel_elm import EXACT_ROWS, LANDMARKS, PENALTIES, Kernel
 from avf_training.framewise.protocol import ProtocolName, ProtocolOptions, choose_protocol
 from avf_training.framewise.sampling.functionals import Functional
@@ -134,6 +135,9 @@ class FrameRecipe:
             (not 0 < self.hard_share <= 1, f"hard_share {self.hard_share} must be above 0 and at most 1"),
             (self.fold is not None and not 1 <= self.fold <= 5, f"fold {self.fold} must be 1 to 5, or null"),
             (not self.elm.penalties or min(self.elm.penalties) <= 0, "elm.penalties must be numbers above 0"),
+            *describe_run_faults(self),
+            (self.elm.exact_rows < 1, f"elm.exact_rows {self.elm.exact_rows} must be at least 1"),
+            (self.elm.landmarks < 1, f"elm.landmarks {self.elm.landmarks} must be at least 1"),
             (not self.elm.kernels or not self.elm.functionals, "elm.kernels and elm.functionals must name one"),
         )
 
