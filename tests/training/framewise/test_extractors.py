@@ -15,6 +15,7 @@ from avf_training.framewise.tracks.loading import load_extractor
 from avf_training.framewise.tracks.sound_files import SoundFootage
 from avf_training.framewise.tracks.speech_extractors import SpeechExtractor
 from avf_training.tasks.labelled_shards import LabelledShards
+from safetensors.torch import save_file
 from support.labelled import FRAMES
 from support.tiny_extractors import MAKERS, save_hubert, save_pdem, save_static, save_vggish, save_vit, tiny_vit
 
@@ -120,3 +121,12 @@ def test_sound_that_is_too_short_gives_zeros(tmp_path: Path) -> None:
         assert not vectors.any()
     pdem = load_extractor("pdem_v3", save_pdem(tmp_path / "pdem", "pdem_v3"))
     assert pdem.extract(sound).rows_R.tolist() == [0]
+
+
+def test_weights_of_another_network_are_named_in_a_few_lines(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(3)}, tmp_path / "other.safetensors")
+    for name in ("wav2vec2", "efficientnet_b1", "pdem_v1"):
+        with pytest.raises(UserError, match=r"  and [0-9,]+ more; are the weights of another network") as caught:
+            load_extractor(name, tmp_path / "other.safetensors")
+        lines = str(caught.value).splitlines()
+        assert [line.split(":")[0] for line in lines[1:-1]] == [*["  missing"] * 5, "  unknown"], name

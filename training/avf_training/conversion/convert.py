@@ -24,6 +24,7 @@ from avf_training.models.config import ModelConfig
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.presets import PRESETS
 from avf_training.models.pretrained import (
+    describe_misfit,
     load_model_folder,
     parse_saved_config,
     refuse_nonfinite,
@@ -140,15 +141,15 @@ def _check(
     wanted: Mapping[str, Tensor],
 ) -> None:
     known = {part for parts in names.values() for part in parts}
-    faults = [f"  missing: {name}" for name in sorted(known - tensors.keys())]
-    faults += [f"  unknown: {name}" for name in sorted(tensors.keys() - known)]
-    faults += [
+    missing = [f"  missing: {name}" for name in sorted(known - tensors.keys())]
+    unknown = [f"  unknown: {name}" for name in sorted(tensors.keys() - known)]
+    shapes = [
         f"  {' + '.join(names[name])}: shape {tuple(tensor.shape)}, the model's is {tuple(wanted[name].shape)}"
         for name, tensor in ours.items()
         if tensor.shape != wanted[name].shape
     ]
-    if faults:
-        raise UserError("\n".join(["the checkpoint does not fit the model:", *faults]))
+    if missing or unknown or shapes:
+        raise UserError(describe_misfit("the checkpoint does not fit the model:", missing, unknown, shapes))
 
 
 def _recognize_preset(tensors: Mapping[str, Tensor], outputs: int | None) -> ModelConfig:

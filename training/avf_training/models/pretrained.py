@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from avf_training.models.config import ModelConfig
 from avf_training.models.low_rank import AdapterBase, add_base
 from avf_training.models.saved_config import CONFIG, TITLES, WEIGHTS, missing_file, read_saved_config
+
+_MAX_MISFITS = 5  # of each kind in one message; another network differs in hundreds
 
 
 class Pretrained(nn.Module):
@@ -120,6 +122,15 @@ def _load_base(folder: Path, base: AdapterBase) -> dict[str, Tensor]:
     return tensors
 
 
+def describe_misfit(title: str, *kinds: Sequence[str]) -> str:
+    """Return a line for each tensor that does not fit, below the title; of many of a kind the first ones."""
+    lines = [title, *(line for faults in kinds for line in faults[:_MAX_MISFITS])]
+    more = sum(max(0, len(faults) - _MAX_MISFITS) for faults in kinds)
+    if more:
+        lines.append(f"  and {more:,} more; are the weights of another network, or of another size of it?")
+    return "\n".join(lines)
+
+
 def refuse_nonfinite(tensors: Mapping[str, Tensor], where: str) -> None:
     """Raise UserError for weights that are nan or infinite, of which a model says nothing but nan."""
     bad = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
@@ -131,17 +142,17 @@ def refuse_nonfinite(tensors: Mapping[str, Tensor], where: str) -> None:
 
 
 def load_strict(model: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Load `tensors`, which must be exactly those of the model. Raises UserError that lists every wrong name."""
+    """Load `tensors`, which must be exactly those of the model. Raises UserError that lists wrong names."""
     current = model.state_dict()
-    faults = [f"  missing: {name}" for name in current if name not in tensors]
-    faults += [f"  unknown: {name}" for name in tensors if name not in current]
-    faults += [
+    missing = [f"  missing: {name}" for name in current if name not in tensors]
+    unknown = [f"  unknown: {name}" for name in tensors if name not in current]
+    shapes = [
         f"  {name}: shape {tuple(tensor.shape)}, the model's is {tuple(current[name].shape)}"
         for name, tensor in tensors.items()
         if name in current and current[name].shape != tensor.shape
     ]
-    if faults:
-        raise UserError("\n".join([f"{where}: does not fit the model:", *faults]))
+    if missing or unknown or shapes:
+        raise UserError(describe_misfit(f"{where}: does not fit the model:", missing, unknown, shapes))
     model.load_state_dict(dict(tensors))
 
 

@@ -20,7 +20,7 @@ from avf_training.framewise.models.fusion_transformer import FusionTransformer
 from avf_training.framewise.models.layers import MAX_POSITIONS, SequenceLayer, position_table
 from avf_training.framewise.models.name_rules import LAYER, Rule, select_rules
 from avf_training.framewise.models.two_branches import TwoBranchFusion
-from avf_training.models.pretrained import load_strict
+from avf_training.models.pretrained import describe_misfit, load_strict
 
 _AUDIO_NET = "audio_temporal."
 _SHARED_NAME, _SHARED_LATER_NAME = "audio_feature_downsampling.", "audio_feature_down_sampling."
@@ -82,10 +82,10 @@ def import_tensors(tensors: Mapping[str, Tensor], model: nn.Module) -> dict[str,
     if isinstance(model, FusionTransformer):
         tensors = _without_prefix(tensors, _BRANCHES["base"])
     used = {name: value for name, value in tensors.items() if not _UNUSED.search(name)}
-    faults = [f"  unknown: {name}" for name in used if name not in theirs_to_ours]
-    faults += [f"  missing: {name}" for name in theirs_to_ours if name not in used]
-    if faults:
-        raise UserError("\n".join(["the file's tensors are not those of the model:", *faults]))
+    unknown = [f"  unknown: {name}" for name in used if name not in theirs_to_ours]
+    missing = [f"  missing: {name}" for name in theirs_to_ours if name not in used]
+    if unknown or missing:
+        raise UserError(describe_misfit("the file's tensors are not those of the model:", missing, unknown))
     return {theirs_to_ours[name]: value for name, value in used.items()}
 
 

@@ -112,7 +112,7 @@ def _check_task(path: Path, track: FeatureTrack, task: FrameLabelTask) -> None:
         )
     if stored != task.name:
         raise OtherTrackError(
-            f"{path}: has predictions of {stored}, not of {task.name}; name others, or another task with --task"
+            f"{path}: has predictions of {stored}, not of {task.name}; name others, or take the task {stored}"
         )
     if track.width != task.outputs:
         raise OtherTrackError(
