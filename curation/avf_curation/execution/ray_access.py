@@ -45,6 +45,7 @@ def check_access(address: str) -> None:
     target = connect_port(address)
     if target is None:
         return
+    _take_own_token()
     host, port = target
     call = _CLIENT_CALL if address.startswith("ray://") else _NODE_CALL
     try:
@@ -58,6 +59,18 @@ def check_access(address: str) -> None:
         # An empty call may be refused for other reasons; only this one is about the token.
         if error.code() is grpc.StatusCode.UNAUTHENTICATED:
             raise InfrastructureError(f"the Ray cluster on {address} refuses the token: {_ADVICE}") from None
+
+
+def _take_own_token() -> None:
+    """Send the token of ~/.ray where there is one, as `ray start` and `ray.init` do since Ray 2.56.
+
+    Ray writes that file when it first starts a cluster for one program alone, and every later `ray start` asks for it.
+    """
+    try:
+        from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+    except ImportError:  # an earlier Ray, which sends a token only where it is told to
+        return
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
 
 def unreadable_token(error: AuthenticationError) -> InfrastructureError:
