@@ -23,10 +23,10 @@ from support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 _RAY = str(Path(sys.executable).with_name("ray"))
-_EMPTY_LISTS = (
-    "initialization_commands setup_commands head_setup_commands worker_setup_commands head_start_ray_commands "
-    "worker_start_ray_commands cluster_synced_files rsync_exclude rsync_filter"
-).split()
+_LISTS = (
+    *("initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands"),
+    *("head_start_ray_commands", "worker_start_ray_commands", "cluster_synced_files", "rsync_exclude", "rsync_filter"),
+)
 _MEMORY = {"object_store_memory": 80_000_000}
 
 
@@ -103,9 +103,9 @@ def _config(address: str) -> dict[str, object]:
             "cpu": {"resources": {"CPU": 1} | _MEMORY, "node_config": {}, "min_workers": 0, "max_workers": 2},
         },
         "head_node_type": "ray.head.default",
-        **dict.fromkeys(("auth", "docker", "file_mounts"), {}),
+        **{name: {} for name in ("auth", "docker", "file_mounts")},
         "file_mounts_sync_continuously": False,
-        **dict.fromkeys(_EMPTY_LISTS, []),
+        **{name: [] for name in _LISTS},
     }
 
 
