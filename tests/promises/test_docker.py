@@ -19,6 +19,7 @@ from avf_curation.recipe import load_recipe as load_curation_recipe
 from avf_shards.cli.main import build_parser as shards_parser
 from avf_training.cli.main import build_parser as train_parser
 from support.containers import service_words
+from support.kuberay_fields import RAY_JOB_SPEC, wrong_fields
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
@@ -92,12 +93,25 @@ def test_kubernetes_accepts_the_jobs(tmp_path: Path) -> None:
         validation = run_tool("kubernetes-validate", "--strict", str(tmp_path / f"policy-{number}.json"))
         assert validation.returncode == 0, validation.stdout + validation.stderr
     cluster = job["spec"]["rayClusterSpec"]
-    # KubeRay's own resource is in no schema here; the pods in it are Kubernetes' own.
+    assert wrong_fields(job["spec"], RAY_JOB_SPEC) == []
+    # The pods in KubeRay's resource are Kubernetes' own.
     for number, group in enumerate([cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]):
         pods = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "x"}, "template": group["template"]}
         (tmp_path / f"{number}.json").write_text(json.dumps(pods))
         validation = run_tool("kubernetes-validate", "--strict", str(tmp_path / f"{number}.json"))
         assert validation.returncode == 0, validation.stdout + validation.stderr
+
+
+def test_a_field_that_kuberay_does_not_have_is_seen() -> None:
+    spec = load_documents("kuberay-job.yaml")[0]["spec"]
+    spec["rayClusterSpec"]["workerGroupSpecs"][0]["maxReplica"] = 3
+    spec["rayClusterSpec"]["headGroupSpec"]["rayStartParams"]["num-cpus"] = 0
+    spec["ttlSecondsAfterFinished"] = "600"
+    assert wrong_fields(spec, RAY_JOB_SPEC) == [
+        "spec.ttlSecondsAfterFinished: '600' is no int",
+        "spec.rayClusterSpec.headGroupSpec.rayStartParams.num-cpus: 0 is no str",
+        "spec.rayClusterSpec.workerGroupSpecs[0].maxReplica: unknown",
+    ]
 
 
 def pod_templates() -> Iterator[dict[str, Any]]:
