@@ -1,4 +1,4 @@
-"""The fields of a RayJob of KubeRay (API ray.io/v1, release 1.6) with their types: no package to install has its schema.
+"""The fields of a RayJob of KubeRay (API ray.io/v1, release 1.6) with their types; no package brings its schema.
 
 Types: str, int, bool, float; a table of fields; [type]: a list of it; {str: type}: any names; None: what others check.
 """
