@@ -177,7 +177,9 @@ def test_failed_videos_can_be_retried(small_video: bytes, tmp_path: Path) -> Non
         (["--source", "s=.", "--recipe", "/no/recipe.yaml"], "/no/recipe.yaml: cannot be read (No such file"),
         (["--source", "voxceleb2=/etc"], "there is no folder mp4/"),
         (["--source", "s=.", "--workers", "0"], "--workers 0 must be at least 1"),
-        (["--source", "s=.", "--device", "tpu"], "--device tpu must be cpu or cuda"),
+        (["--source", "s=.", "--device", "tpu"], "--device tpu: invalid choice (choose from auto, cuda, mps, cpu)"),
+        (["--source", "s=.", "--device", "mps"], "never measured; take cpu"),
+        (["--source", "s=.", "--device", "auto", "--address", "h:1"], "take cuda or cpu"),
     ],
 )
 def test_a_user_error_ends_with_one_sentence(

@@ -154,7 +154,8 @@ def add_pool_options(parser: argparse.ArgumentParser) -> None:
         "--device",
         metavar="DEVICE",
         default="cpu",
-        help="cpu or cuda, for RetinaFace and SyncNet (default: %(default)s)",
+        help="auto, cuda or cpu, for RetinaFace, SyncNet and LR-ASD; auto: cuda where this machine has it "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--start-timeout-s",
@@ -339,11 +340,32 @@ def cluster_config(options: argparse.Namespace) -> Any:
 
 
 def check_device(options: argparse.Namespace) -> None:
-    """Raise UserError for a device that this machine lacks. The machines of a cluster are not asked."""
+    """Set the device of the options to one that can be had. Raises UserError for a device that this machine lacks.
+
+    The device is part of a run's identity, since its verdicts may depend on it. The machines of a cluster are not
+    asked, so auto asks for a decision there.
+    """
+    kind = options.device.split(":", 1)[0]
+    if kind not in ("auto", "cuda", "mps", "cpu"):
+        raise UserError(f"--device {options.device}: invalid choice (choose from auto, cuda, mps, cpu)")
+    if kind == "mps":
+        raise UserError(
+            "--device mps: whether the networks of curation give the same verdicts on Apple's GPU was never measured; "
+            "take cpu"
+        )
+    if kind == "auto" and options.address:
+        raise UserError("--device auto: asks this machine, and the work is done on a cluster; take cuda or cpu")
+    if kind == "auto":
+        options.device = "cuda" if _has_cuda() else "cpu"
+    elif kind == "cuda" and not options.address and not _has_cuda():
+        raise UserError(f"--device {options.device}: torch finds no CUDA device on this machine; use --device cpu")
+
+
+def _has_cuda() -> bool:
+    """Return whether torch, where it is installed, can use a CUDA device of this machine."""
     from avf_curation.detectors.threads import cuda_available
 
-    kind = options.device.split(":", 1)[0]
-    if kind not in ("cpu", "cuda"):
-        raise UserError(f"--device {options.device} must be cpu or cuda")
-    if kind == "cuda" and not options.address and not cuda_available():
-        raise UserError(f"--device {options.device}: torch finds no CUDA device on this machine; use --device cpu")
+    try:
+        return cuda_available()
+    except ModuleNotFoundError:  # the embedded detectors need no torch
+        return False
