@@ -20,6 +20,8 @@ NAMES = (
     "envelope",
     "learned_sync",
     "sync_architectures",
+    "sync_material",
+    "sync_view",
     "silence",
     "speech",
     "speaker",

@@ -60,10 +60,15 @@ def read_talkers() -> list[LearningClip]:
         BackendSelection(track="retinaface-mobilenet", sync="envelope", weights={"retinaface": WEIGHTS})
     )
     mesh, clips = FaceMesh.from_program(), []
-    for path in (*(SHARED / "assets/video" / n for n in REAL), *(SHARED / "assets/video_more" / n for n in MORE)):
+    for path in talker_files():
         clips += list(_read_clip(path, detectors, mesh))
     limit_threads()
     return clips
+
+
+def talker_files() -> list[Path]:
+    """Return the files of the real talkers; their names are those of the people."""
+    return [*(SHARED / "assets/video" / n for n in REAL), *(SHARED / "assets/video_more" / n for n in MORE)]
 
 
 def split_grid(clips: list[LearningClip]) -> tuple[list[LearningClip], list[LearningClip]]:

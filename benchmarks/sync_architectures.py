@@ -4,7 +4,7 @@ The clips and pieces are those of learned_sync.py, the training clips those of t
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,6 +29,10 @@ from benchmarks.table import Section
 from benchmarks.talker_cache import read_talkers_once
 
 SEEDS = (0, 1, 2)
+COLUMNS = (
+    *(f"{figure} {length_s} s" for length_s in LENGTHS_S for figure in ("right", "told", "told right", "area")),
+    f"foreign {VOICE_S} s",
+)
 Train = Callable[[Sequence[Talk], int], SyncHead]
 Piece = tuple[PieceScore, Floats, Samples]
 """A piece with the envelope's curve, its distances and its sound."""
@@ -57,9 +61,8 @@ def run() -> list[Section]:
     if not WEIGHTS.is_file():
         return []
     grid, others = split_grid(read_talkers_once())
-    pieces = list(_cut_pieces(others))
-    columns = [f"{figure} {length_s} s" for length_s in LENGTHS_S for figure in ("right", "told", "told right", "area")]
-    rows = [["network", "parameters", "seed", *columns, f"foreign {VOICE_S} s", "CPU s to train"]]
+    pieces = list(cut_pieces(others))
+    rows = [["network", "parameters", "seed", *COLUMNS, "CPU s to train"]]
     for candidate in candidates():
         for seed in SEEDS:
             rows.append(_measure_row(candidate, seed, [clip.talk for clip in grid], others, pieces))
@@ -107,7 +110,7 @@ class _Recorder(SyncHead):
         return np.zeros(2 * shifts + 1)
 
 
-def _cut_pieces(clips: list[LearningClip]) -> Iterator[Piece]:
+def cut_pieces(clips: list[LearningClip]) -> Iterator[Piece]:
     """Yield the pieces of all clips with the envelope's curve, and their distances and sound."""
     for number, clip in enumerate(clips):
         recorder = _Recorder()
@@ -118,13 +121,19 @@ def _cut_pieces(clips: list[LearningClip]) -> Iterator[Piece]:
 
 def _measure(head: SyncHead, clips: list[LearningClip], pieces: Sequence[Piece]) -> list[str]:
     """Return the columns of a network: four for each length, and the share of foreign voices."""
+    *figures, foreign = measure_heads(dict.fromkeys(range(len(clips)), head), clips, pieces)
+    texts = [f"{figure:.3f}" if index % 4 == 3 else f"{figure:.2f}" for index, figure in enumerate(figures)]
+    return [*(text if text != "nan" else "none" for text in texts), f"{foreign:.0%}"]
+
+
+def measure_heads(heads: Mapping[int, SyncHead], clips: list[LearningClip], pieces: Sequence[Piece]) -> list[float]:
+    """Return the figures of the columns, nan where none is told; `heads` has the network of each clip by its number."""
     scored = [
-        replace(piece, likeness_S=head.likeness_by_shift(distances_TD, samples, REACH))
+        replace(piece, likeness_S=heads[piece.clip].likeness_by_shift(distances_TD, samples, REACH))
         for piece, distances_TD, samples in pieces
     ]
-    numbers = range(len(clips))
-    units = {number: _unit([piece for piece in scored if piece.clip != number]) for number in numbers}
-    figures: list[str] = []
+    units = {number: _unit([piece for piece in scored if piece.clip != number]) for number in range(len(clips))}
+    figures: list[float] = []
     for length_s in LENGTHS_S:
         of_length = [piece for piece in scored if piece.length_s == length_s]
         right = np.array([piece.is_right for piece in of_length])
@@ -133,14 +142,9 @@ def _measure(head: SyncHead, clips: list[LearningClip], pieces: Sequence[Piece])
             envelope_sync.standardise_curve(piece.likeness_S) + envelope_sync.standardise_curve(piece.envelope_S)
             for piece in of_length
         ]
-        right_of_told = f"{right[is_told].mean():.2f}" if is_told.any() else "none"
-        figures += [
-            f"{right.mean():.2f}",
-            f"{is_told.mean():.2f}",
-            right_of_told,
-            f"{measure_area(of_length, curves):.3f}",
-        ]
-    return [*figures, f"{measure_foreign(clips, dict.fromkeys(numbers, head)):.0%}"]
+        right_of_told = float(right[is_told].mean()) if is_told.any() else float("nan")
+        figures += [float(right.mean()), float(is_told.mean()), right_of_told, measure_area(of_length, curves)]
+    return [*figures, measure_foreign(clips, heads)]
 
 
 def _unit(pieces: Sequence[PieceScore]) -> float:

@@ -41,7 +41,7 @@ class TorchHead(SyncHead):
 
     def likeness_by_shift(self, distances_TD: Floats, samples: Samples, shifts: int) -> Doubles:
         """Return the mean cosine at each shift of the sound from -shifts to +shifts frames, (S,)."""
-        mouth_TD = standardise_distances(distances_TD)
+        mouth_TD = self.see_mouth(distances_TD)
         levels_TF = standardise_levels(mel_levels(samples, len(distances_TD)))
         with torch.no_grad():
             mouth_BET, sound_BET = self._network(
@@ -49,6 +49,10 @@ class TorchHead(SyncHead):
             )
         cosine_TT = (mouth_BET[0].T @ sound_BET[0]).numpy().astype(float)
         return np.array([np.diagonal(cosine_TT, -shift).mean() for shift in range(-shifts, shifts + 1)])
+
+    def see_mouth(self, distances_TD: Floats) -> Floats:
+        """Return what the network of the mouth reads of a clip."""
+        return standardise_distances(distances_TD)
 
 
 class DilatedBlock(nn.Module):
