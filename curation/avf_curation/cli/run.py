@@ -45,8 +45,8 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    cluster_config(options)  # refuses impossible values before models are looked for and inputs are listed
+    check_device(options)  # impossible values are refused before models are looked for and inputs are listed
+    cluster_config(options)
     recipe, backends, sources = load_inputs(options)
-    check_device(options)
     _LOG.info("backends %s", ", ".join(f"{stage}={name}" for stage, name in backends.names().items()))
     return print_funnel(options, run_curation(options, recipe, backends, sources))
