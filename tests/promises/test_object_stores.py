@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from avf_shards.stores.addresses import MIRRORS
+from avf_shards.stores.addresses import MIRRORS, mirrored_folder
 from avf_shards.stores.fsspec_store import FsspecStore
 from avf_shards.stores.stored_folder import StoredFolder
 from support.demo_files import DemoFiles
@@ -61,7 +61,7 @@ def stored(server: StoreServer, videos: Path, tmp_path_factory: pytest.TempPathF
             lines = server.take_request_lines()
             reads = [line for line in lines if line.startswith("GET") and "/stored/videos/" in line]
             assert len(reads) == len(set(reads)) == len(list(videos.iterdir())), "a unit reads its inputs once"
-            here = machine / "s3/bucket/stored/videos"
+            here = mirrored_folder(f"{address}/videos").folder
             assert sum(path.stat().st_blocks for path in here.iterdir()) == 0, "and gives them up"
             command("avf-shards", "pack", f"{address}/run", "--out", f"{address}/shards")
     return address
@@ -112,7 +112,9 @@ def stored_contents(address: str) -> list[bytes]:
 def mirror_digests(address: str, folder: Path) -> dict[str, str]:
     """Return the digests of a run as a machine reads it that knows nothing of it."""
     command("avf-curate", "verify", address, mirrors=folder)  # opens each file
-    return result_digests(folder / address.replace("://", "/"))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv(MIRRORS, str(folder))
+        return result_digests(mirrored_folder(address).folder)
 
 
 def test_sources_run_and_shards_in_a_store_have_the_bytes_of_folders(stored: str, local: Path, tmp_path: Path) -> None:
@@ -204,3 +206,35 @@ def test_shards_on_a_web_server_are_read_and_never_written_to(local: Path) -> No
         refused = command("avf-shards", "delete", address, "--video", "s/talk_0.mp4", status=2)
         assert "can only be read" in refused
         assert "has no manifest.json" in command("avf-shards", "ls", f"{web.address}/nowhere", status=2)
+
+
+def test_a_file_of_somebody_at_an_address_is_not_written_over(tmp_path: Path) -> None:
+    """The file is not here when the command starts: the store is asked for it."""
+    store = FsspecStore("s3://bucket/mine")
+    for name in ("list.json", "table.csv"):
+        store.write(name, b"my own")
+    answer = ["avf-curate", "sources", "ls", "--json"]
+    assert "s3://bucket/mine/list.json" in command(*answer, "s3://bucket/mine/list.json", status=2)
+    assert store.read("list.json") == b"my own"
+    for _ in range(2):  # one of its own is
+        command(*answer, "s3://bucket/mine/answer.json")
+    assert store.read("answer.json")
+    store.write("table.csv", b"newer")
+    command(*answer, "s3://bucket/mine/answer.json")
+    assert store.read("table.csv") == b"newer"
+    command("avf-curate", "status", "s3://bucket", status=2)  # reads all that lies there
+    command(*answer, "s3://bucket/answer.json")
+    assert store.read("list.json") == b"my own"
+
+
+def test_an_address_in_another_is_apart_from_it(tmp_path: Path) -> None:
+    source = "s3://bucket/apart"
+    upload(make_inputs(tmp_path / "inputs", 1), source)
+    for out in (f"{source}/run", source, f"{source}/".replace("s3", "S3")):
+        refused = command("avf-curate", "plan", *curate_words(source, out, "--quiet")[2:], status=2)
+        assert "inputs are never written to" in refused
+    command("avf-curate", "plan", *curate_words(source, "s3://bucket/apart-run", "--quiet")[2:])
+    before = [item.key for item in FsspecStore("s3://bucket").find()]
+    above = curate_words(source, "s3://bucket", "--quiet")[2:]  # forgotten: the name of the run
+    assert "not empty and not a run" in command("avf-curate", "plan", *above, status=2)
+    assert [item.key for item in FsspecStore("s3://bucket").find()] == before

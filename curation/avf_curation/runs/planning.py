@@ -13,7 +13,9 @@ from avf_shards.format.denylist import NOTHING_DENIED, Denylist
 from avf_shards.format.file_digests import digest
 from avf_shards.format.plan_summary import PlanSummary, digest_inputs
 from avf_shards.format.run_folder import PLAN, PLAN_SUMMARY, SKIPPED_INPUTS, UNREADABLE, RunFolder
+from avf_shards.stores.opening import lies_within
 from avf_shards.system import durable_io
+from avf_shards.system.mirror_registry import name_addresses
 from avf_shards.text import count_noun
 
 from avf_curation.detectors.detector_set import BackendSelection
@@ -57,7 +59,7 @@ def plan_run(
 ) -> RunPlan:
     """Freeze identity and plan of a run in `out`, or return the plan that is frozen there. Raises UserError."""
     for name, root in sources.items():
-        if out.resolve().is_relative_to(root.resolve()):
+        if lies_within(out, root):
             raise UserError(
                 f"--out {out}: lies inside source {name} ({root}), and inputs are never written to; "
                 "name a folder outside of it"
@@ -176,7 +178,7 @@ def _publish_plan(run: RunFolder, attempt: int, table: pa.Table, skipped_inputs:
     columns = (table[name].to_pylist() for name in ("source", "video_id", "size_bytes"))
     files = {PLAN: encode_plan(table), SKIPPED_INPUTS: encode_skipped_inputs(skipped_inputs)}
     summary = PlanSummary(
-        name="/".join(run.root.resolve().parts[-2:]),
+        name="/".join(name_addresses(str(run.root.resolve())).split("/")[-2:]),
         planned=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         videos=table.num_rows,
         skipped_inputs=len(skipped_inputs),

@@ -16,9 +16,15 @@ from avf_shards.cli.logging_setup import add_logging_options, count_verbose, set
 from avf_shards.cli.missing_package import DISTRIBUTION, describe_missing_package
 from avf_shards.cli.standard_output import ClosedOutputError, check_output, flush_output
 from avf_shards.errors import FaultError, UserError
-from avf_shards.stores.addresses import MirroredFolder, is_store_address, is_web_address, mirrored_folder
+from avf_shards.stores.addresses import (
+    MirroredFolder,
+    is_address_within,
+    is_store_address,
+    is_web_address,
+    mirrored_folder,
+)
 from avf_shards.system.durable_io import AlreadyExistsError
-from avf_shards.system.mirror_registry import forget_mirrors
+from avf_shards.system.mirror_registry import forget_mirrors, renew
 from avf_shards.system.named_writes import write_text
 from avf_shards.system.own_files import OwnFile, read_json_value, require_replaceable
 from avf_shards.system.platforms import WINDOWS_REFUSAL, is_windows
@@ -27,6 +33,7 @@ from avf_shards.text import printable, printable_json, printable_lines
 _Check = TypeVar("_Check", bound=Callable[[str], Any])
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _MIRRORED: dict[Path, MirroredFolder] = {}  # folders of stores that the arguments of this process name
+_STORED_OUTPUTS: list[tuple[Path, Callable[[], OwnFile]]] = []  # files at addresses to write, and of which kind
 EXIT_STATUS = """\
 exit status:
   0    the command did what it says
@@ -175,6 +182,9 @@ def _beside_mirrors(run: Callable[[argparse.Namespace], int]) -> Callable[[argpa
         from avf_shards.stores.opening import open_mirrors  # here: it imports pyarrow
 
         with open_mirrors(_MIRRORED.values()):
+            for path, kind in _STORED_OUTPUTS:
+                renew(path)
+                require_replaceable(path, kind())
             return run(options)
 
     return run_beside
@@ -182,6 +192,7 @@ def _beside_mirrors(run: Callable[[argparse.Namespace], int]) -> Callable[[argpa
 
 def _parse_arguments(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
     _MIRRORED.clear()
+    _STORED_OUTPUTS.clear()
     forget_mirrors()  # of an earlier command of this process
     try:
         options = parser.parse_args(arguments)
@@ -334,11 +345,17 @@ def _stored_file(text: str) -> Path:
     folder, _, name = text.rpartition("/")
     if not name:
         raise argparse.ArgumentTypeError(f"{text} is a folder; name a file in it")
-    path = local_path(text)
-    mirrored = _MIRRORED.pop(path)
-    if all(not path.is_relative_to(each) for each in _MIRRORED):
-        _MIRRORED[path.parent] = replace(mirrored, address=folder, folder=path.parent, is_read=False)
-    return path
+    if folder.endswith("/"):
+        raise argparse.ArgumentTypeError(f"{text} is a bucket; name a file in it")
+    try:
+        file, mirrored = mirrored_folder(text), mirrored_folder(folder)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    for each in _MIRRORED.values():
+        if is_address_within(mirrored.address, each.address):
+            return each.folder / file.address.removeprefix(f"{each.address}/")
+    _MIRRORED[mirrored.folder] = replace(mirrored, is_read=False)
+    return mirrored.folder / name
 
 
 def own_file(kind: Callable[[], OwnFile]) -> Callable[[str], Path]:
@@ -351,6 +368,9 @@ def own_file(kind: Callable[[], OwnFile]) -> Callable[[str], Path]:
     def check(text: str) -> Path:
         path = output_file(text)
         try:
+            if is_store_address(text):  # what stands there is seen when the store is asked, before the command
+                _STORED_OUTPUTS.append((path, kind))
+                return path
             require_replaceable(path, kind())
         except UserError as error:
             raise argparse.ArgumentTypeError(str(error)) from None

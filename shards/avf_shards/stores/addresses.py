@@ -18,6 +18,9 @@ _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _PROTOCOLS = ("s3", "gs", "az", "abfs", "memory")
 _WEB_PROTOCOLS = ("http", "https")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+#: Name before the last one of a mirror. No address has it, so no mirror lies in another one: what is read of `s3://bucket`
+#: is not written into the mirror of `s3://bucket/run`, and what lies there is not taken for files of `s3://bucket`.
+_APART = "@"
 
 
 _LAZY_EXTENSIONS = frozenset({"tar"})
@@ -64,8 +67,14 @@ def mirrored_folder(address: str, is_lazy: Callable[[str], bool] = has_lazy_exte
             f"{address}: name a bucket and a folder, with letters, digits and . _ - alone, as in s3://bucket/runs/one"
         )
     protocol = match[1].lower()
-    folder = mirrors_folder().joinpath(protocol, host, *names[1:])
+    *above, name = (host, *names[1:])
+    folder = mirrors_folder().joinpath(protocol, *above, _APART, name)
     return MirroredFolder(address=f"{protocol}://{'/'.join(names)}", folder=folder, is_lazy=is_lazy)
+
+
+def is_address_within(address: str, folder: str) -> bool:
+    """Return whether an address is that of a folder, or of something in it."""
+    return f"{address}/".startswith(f"{folder}/")
 
 
 def mirrors_folder() -> Path:

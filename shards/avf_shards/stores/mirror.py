@@ -13,7 +13,6 @@ import errno
 import json
 import logging
 import os
-import uuid
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -22,8 +21,10 @@ from pathlib import Path
 from avf_shards.errors import FaultError
 from avf_shards.format.tar import sha256_file
 from avf_shards.stores.addresses import has_lazy_extension
+from avf_shards.stores.object_names import is_commit, select_files
 from avf_shards.stores.object_store import ObjectStore, StoredObject
-from avf_shards.stores.stored_folder import COMMITTED, PARTS, StoredFolder, StoredPart
+from avf_shards.stores.stored_folder import COMMITTED, StoredFolder, StoredPart
+from avf_shards.stores.temporary_names import TemporaryNames
 from avf_shards.system import durable_io
 from avf_shards.system.durable_io import AlreadyExistsError
 from avf_shards.system.mirror_registry import is_stand_in, make_stand_in, mirror_of
@@ -38,6 +39,7 @@ _RANGE_BYTES = 16_000_000  # of one request for a part of a large object
 _LARGEST_WRITE_BYTES = 8_000_000  # a larger file is sent from the disk
 _NO_TIME_NS = 0  # a committed file has no time of its own
 _TRIES_TO_PLACE = 100
+_TRIES_TO_DOWNLOAD = 4
 _VERSIONS = "versions.json"
 #: Names of what only this machine's processes read: markers of locks, and unfinished files of killed processes.
 _LOCAL_PREFIXES = ("coordinator-", "writer-", ".")
@@ -67,10 +69,15 @@ class StoreMirror:
         self.store, self.folder, self.address = store, folder, store.address
         self.is_lazy, self._max_fetched_bytes = is_lazy, max_fetched_bytes
         self._side = folder.with_name(f".{folder.name}.mirror")
+        self._temporaries = TemporaryNames(self._side / "tmp")
         self._versions: dict[str, str] = {}  # key -> version of the object that lies here; empty: written by this one
-        self._seen: dict[str, tuple[int, int]] = {}  # key -> size and time of the file, as pulled or pushed
+        self._seen: dict[
+            str, tuple[int, int]
+        ] = {}  # size and time of the file, as pulled or pushed; files of a folder and 0
         self._overwritten: set[Path] = set()  # files whose bytes the store does not have yet
         self._fetched: dict[Path, int] = {}  # bytes of fetched stand-ins, the oldest first
+        if not folder.exists() and not (self._side / _VERSIONS).exists():
+            self._write_versions()  # a folder without them has lost its memory
 
     # -- what is read
 
@@ -80,15 +87,20 @@ class StoreMirror:
         An address that is an object itself becomes the file of that name. Raises as `ObjectStore`, and FaultError for
         a damaged committed.json.
         """
-        self._read_versions()
-        listed = {item.key: item for item in self.store.find() if not item.key.startswith(f"{PARTS}/")}
-        if not listed and (own := self.store.look_up("")) is not None:
-            self._take(own)
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._remove_vanished(self._versions.keys() - listed.keys())
-        self._take_all([item for item in listed.values() if self._versions.get(item.key) != _version(item)])
-        self._write_versions()
+        self._temporaries.remove_left_behind()
+        if not self._read_versions():
+            durable_io.remove_here(self.folder)  # somebody removed the memory: what here does the store still have?
+        listed = {item.key: item for item in select_files(self.store.find(), self.address)}
+        own = None if listed else self.store.look_up("")
+        if self.folder.is_dir() == (own is not None):
+            durable_io.remove_here(self.folder)  # it was a file and is a folder now, or the other way round
+        if own is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._remove_vanished(self._versions.keys() - listed.keys() - {""})
+            self._take_all([item for item in (*listed.values(), own) if item is not None and not self._is_here(item)])
+        finally:
+            self._write_versions()
 
     refresh = pull
 
@@ -99,32 +111,60 @@ class StoreMirror:
         if self._take_folder(f"{key}/{COMMITTED}"):
             return True
         item = self.store.look_up(key)
-        self._take_all([item] if item else self.store.find(f"{key}/"))
+        self._take_all([item] if item else select_files(self.store.find(f"{key}/"), self.address))
         return path.exists()
+
+    def renew(self, path: Path) -> None:
+        """Bring one file to what the store holds under its name, a large one as a stand-in. Raises as `ObjectStore`."""
+        key = self._key(path)
+        item = self.store.look_up(key)
+        durable_io.remove_here(path)
+        self._forget(key)
+        if item is not None:
+            self._take(item)
 
     def fetch(self, path: Path) -> None:
         part = self._part(path)
-        if part:
-            key, size, modified_ns = part.key, part.size_bytes, _NO_TIME_NS
-        else:
-            key, item = self._key(path), self.store.look_up(self._key(path))
-            if item is None:
-                raise FileNotFoundError(errno.ENOENT, "is not in the store any more", f"{self.store.address}/{key}")
-            size, modified_ns = item.size_bytes, item.modified_ns  # of now: who compares them with a plan is to see it
-        temporary = self._temporary()
+        temporary = self._temporaries.new()
         try:
-            with open(temporary, "xb") as file:
-                for start in range(0, size, _RANGE_BYTES):
-                    file.write(self.store.read_range(key, start, min(start + _RANGE_BYTES, size)))
-            if part and sha256_file(temporary) != part.sha256:
-                raise FaultError(f"{self.store.address}/{key}: damaged (its SHA-256 is not that of its name)")
-            os.utime(temporary, ns=(modified_ns, modified_ns))
+            if part:
+                self._read_ranges(part.key, part.size_bytes, temporary)
+                if sha256_file(temporary) != part.sha256:
+                    raise FaultError(f"{self.address}/{part.key}: damaged (its SHA-256 is not that of its name)")
+                os.utime(temporary, ns=(_NO_TIME_NS, _NO_TIME_NS))
+            else:
+                self._download(self._key(path), temporary)
+            status = temporary.stat()
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
-        self._fetched[path] = size
+        if not part:
+            self._seen[self._key(path)] = (status.st_size, status.st_mtime_ns)
+        self._fetched[path] = status.st_size
         while sum(self._fetched.values()) > self._max_fetched_bytes and len(self._fetched) > 1:
             self._make_stand_in_again(next(iter(self._fetched)))
+
+    def _download(self, key: str, temporary: Path) -> None:
+        """Write an object of one version to a file, with its time. Raises OSError where it changes all the time.
+
+        The time is of now: who compares it with a plan is to see another one.
+        """
+        address = f"{self.address}/{key}" if key else self.address
+        for _ in range(_TRIES_TO_DOWNLOAD):
+            item = self.store.look_up(key)
+            if item is None:
+                raise FileNotFoundError(errno.ENOENT, "is not in the store any more", address)
+            self._read_ranges(key, item.size_bytes, temporary)
+            after = self.store.look_up(key)  # of an object that is written over meanwhile, the ranges are of two
+            if after is not None and _version(after) == _version(item):
+                os.utime(temporary, ns=(item.modified_ns, item.modified_ns))
+                return
+        raise OSError(errno.EIO, f"was written over in the store during each of {_TRIES_TO_DOWNLOAD} reads", address)
+
+    def _read_ranges(self, key: str, size_bytes: int, temporary: Path) -> None:
+        with open(temporary, "wb") as file:
+            for start in range(0, size_bytes, _RANGE_BYTES):
+                file.write(self.store.read_range(key, start, min(start + _RANGE_BYTES, size_bytes)))
 
     def evict(self, paths: Iterable[Path]) -> None:
         for path in paths:
@@ -135,7 +175,7 @@ class StoreMirror:
         del self._fetched[path]
         with suppress(FileNotFoundError):
             status = path.stat()
-            make_stand_in(path, status.st_size, status.st_mtime_ns, self._temporary())
+            make_stand_in(path, status.st_size, status.st_mtime_ns, self._temporaries.new())
 
     def _take_all(self, items: Collection[StoredObject]) -> None:
         """Bring objects here, several at a time."""
@@ -192,8 +232,8 @@ class StoreMirror:
         self._push_overwritten()
         key = self._key(path)
         below = [each for each in self._versions if each == key or each.startswith(f"{key}/")]
-        for each in sorted(below, key=lambda each: not _is_commit(each)):  # the commit of a folder first
-            parts = self._stored(each).parts.values() if _is_commit(each) else ()
+        for each in sorted(below, key=lambda each: not is_commit(each)):  # the commit of a folder first
+            parts = self._stored(each).parts.values() if is_commit(each) else ()
             self.store.delete(each)
             durable_io.notify("delete an object", path)
             self._forget(each)
@@ -270,42 +310,61 @@ class StoreMirror:
 
     def _take(self, item: StoredObject) -> None:
         """Bring one object here, as a file, a stand-in or a folder."""
-        if _is_commit(item.key):
+        if is_commit(item.key):
             if not self._take_folder(item.key):
                 return
         else:
             path = self.folder / item.key if item.key else self.folder
+            if self._is_changed_here(item.key, path):  # by a command that is at work, or that was killed
+                return
             path.parent.mkdir(parents=True, exist_ok=True)
             if self.is_lazy(path.name) and item.size_bytes:
-                make_stand_in(path, item.size_bytes, item.modified_ns, self._temporary())
+                make_stand_in(path, item.size_bytes, item.modified_ns, self._temporaries.new())
             else:
-                data = self.store.read(item.key)
-                if data is None:  # deleted since it was listed
+                temporary = self._temporaries.new()
+                try:
+                    self._download_listed(item, temporary)
+                except FileNotFoundError:  # deleted since it was listed
                     return
-                temporary = self._temporary()
-                temporary.write_bytes(data)
-                os.utime(temporary, ns=(item.modified_ns, item.modified_ns))
                 os.replace(temporary, path)
             status = path.stat()
             self._seen[item.key] = (status.st_size, status.st_mtime_ns)
         self._versions[item.key] = _version(item)
 
+    def _download_listed(self, item: StoredObject, temporary: Path) -> None:
+        """Write an object to a file, with the time of the listing. Raises FileNotFoundError where it is gone."""
+        if item.size_bytes > _RANGE_BYTES:
+            self._download(item.key, temporary)
+            return
+        data = self.store.read(item.key)
+        if data is None:
+            raise FileNotFoundError(item.key)
+        temporary.write_bytes(data)
+        os.utime(temporary, ns=(item.modified_ns, item.modified_ns))
+
     def _take_folder(self, key: str) -> bool:
         """Bring a committed folder here; return whether the store has it."""
         data = self.store.read(key)
-        if data is not None:
-            self._place_folder(key, StoredFolder.from_json(data, f"{self.store.address}/{key}"))
-        return data is not None
+        if data is None:
+            return False
+        stored = StoredFolder.from_json(data, f"{self.store.address}/{key}")
+        commit, final = self._side / "commits" / key, (self.folder / key).parent
+        is_known = commit.is_file() and commit.read_bytes() == data
+        if is_known and all((final / name).is_file() for name in (*stored.inside, *stored.parts)):
+            self._remember(key, stored)  # it stays where it is: another command here may be reading it
+        else:
+            self._place_folder(key, stored)
+        return True
 
     def _place_folder(self, key: str, stored: StoredFolder) -> None:
         """Put a committed folder under its name, in one step; its large files are stand-ins."""
-        final, temporary = (self.folder / key).parent, self._temporary()
+        final, temporary = (self.folder / key).parent, self._temporaries.new()
         for name in (*stored.inside, *stored.parts):
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
         for name, data in stored.inside.items():
             (temporary / name).write_bytes(data)
         for name, part in stored.parts.items():
-            make_stand_in(temporary / name, part.size_bytes, _NO_TIME_NS, self._temporary())
+            make_stand_in(temporary / name, part.size_bytes, _NO_TIME_NS, self._temporaries.new())
         self._remember(key, stored)
         final.parent.mkdir(parents=True, exist_ok=True)
         for _ in range(_TRIES_TO_PLACE):  # another process of this machine may bring the same folder here
@@ -323,7 +382,7 @@ class StoreMirror:
         os.replace(temporary, final)
         status = final.stat()
         if self.is_lazy(final.name) and status.st_size:
-            make_stand_in(final, status.st_size, status.st_mtime_ns, self._temporary())
+            make_stand_in(final, status.st_size, status.st_mtime_ns, self._temporaries.new())
         durable_io.notify("replace", final)
         self._seen[self._key(final)] = (status.st_size, status.st_mtime_ns)
         self._versions[self._key(final)] = ""
@@ -333,7 +392,7 @@ class StoreMirror:
         for key in keys:
             if self.store.look_up(key) is None:
                 path = self.folder / key
-                durable_io.remove_here(path.parent if _is_commit(key) else path)
+                durable_io.remove_here(path.parent if is_commit(key) else path)
                 self._forget(key)
 
     # -- what is remembered
@@ -344,11 +403,12 @@ class StoreMirror:
         return {part.key for commit in commits for part in self._stored(commit.as_posix()).parts.values()}
 
     def _remember(self, key: str, stored: StoredFolder) -> None:
-        path, temporary = self._side / "commits" / key, self._temporary()
+        path, temporary = self._side / "commits" / key, self._temporaries.new()
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(stored.to_json())
         os.replace(temporary, path)
         self._versions[key] = ""
+        self._seen[key] = (len(stored.inside) + len(stored.parts), 0)
 
     def _forget(self, key: str) -> None:
         self._versions.pop(key, None)
@@ -370,28 +430,48 @@ class StoreMirror:
         key = self._commit_of(path)
         if key is None:
             return None
-        return self._stored(key).parts[path.relative_to((self.folder / key).parent).as_posix()]
+        return self._stored(key).parts.get(path.relative_to((self.folder / key).parent).as_posix())
 
-    def _read_versions(self) -> None:
+    def _is_here(self, item: StoredObject) -> bool:
+        """Return whether what lies here is of this version, and complete: somebody may have removed some of it."""
+        if self._versions.get(item.key) != _version(item):
+            return False
+        path = self.folder / item.key if item.key else self.folder
+        if not is_commit(item.key):
+            return path.is_file()
+        count, _ = self._seen.get(item.key, (-1, 0))
+        return sum(each.is_file() for each in path.parent.rglob("*")) == count
+
+    def _is_changed_here(self, key: str, path: Path) -> bool:
+        """Return whether a file was written here since it was read from the store or written to it."""
+        if key not in self._seen or self.is_lazy(path.name) or not path.is_file():
+            return False
+        status = path.stat()
+        return not is_stand_in(status) and self._seen[key] != (status.st_size, status.st_mtime_ns)
+
+    def note_present(self) -> None:
+        """Let `push` write only what is written here from now on."""
+        for path in self.folder.rglob("*"):
+            with suppress(FileNotFoundError):  # another command removes it
+                status = path.stat()
+                self._seen[self._key(path)] = (status.st_size, status.st_mtime_ns)
+
+    def _read_versions(self) -> bool:
+        """Read what the mirror remembers; return False where it remembers nothing."""
         try:
             values = json.loads((self._side / _VERSIONS).read_bytes())
             self._versions = {str(key): str(version) for key, version in values["versions"].items()} | self._versions
             seen = {str(key): (int(size), int(time)) for key, (size, time) in values["seen"].items()}
             self._seen = seen | self._seen
         except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
-            return  # everything is read anew
+            return False  # everything is read anew
+        return True
 
     def _write_versions(self) -> None:
-        temporary = self._temporary()
+        temporary = self._temporaries.new()
         values = {"versions": dict(self._versions), "seen": dict(self._seen)}
         temporary.write_text(json.dumps(values), encoding="utf-8")
         os.replace(temporary, self._side / _VERSIONS)
-
-    def _temporary(self) -> Path:
-        """Return a free name beside the folder, on the same file system."""
-        folder = self._side / "tmp"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder / uuid.uuid4().hex
 
     def _key(self, path: Path) -> str:
         return Path(os.path.abspath(path)).relative_to(self.folder).as_posix()
@@ -403,10 +483,6 @@ class StoreMirror:
             return True
         folders = (self.folder.joinpath(*names[:depth]) for depth in range(1, len(names) + 1))
         return any((folder / MARKER).exists() for folder in folders)
-
-
-def _is_commit(key: str) -> bool:
-    return key.endswith(f"/{COMMITTED}")
 
 
 def _version(item: StoredObject) -> str:

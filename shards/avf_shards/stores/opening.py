@@ -8,12 +8,13 @@ from avf_shards.errors import UserError
 from avf_shards.stores.addresses import (
     MirroredFolder,
     has_lazy_extension,
+    is_address_within,
     is_store_address,
     is_web_address,
     mirrored_folder,
 )
 from avf_shards.stores.mirror import StoreMirror
-from avf_shards.system.mirror_registry import add_mirror, all_mirrors, push
+from avf_shards.system.mirror_registry import add_mirror, all_mirrors, name_addresses, push
 
 
 def attach_mirror(mirrored: MirroredFolder) -> StoreMirror:
@@ -78,6 +79,13 @@ def store_mirror(folder: Path) -> StoreMirror | None:
     return next((each for each in all_mirrors() if each.folder == folder and isinstance(each, StoreMirror)), None)
 
 
+def lies_within(path: Path, folder: Path) -> bool:
+    """Return whether a path is a folder or lies in it, on the disk or by the addresses that the two stand for."""
+    if path.resolve().is_relative_to(folder.resolve()):
+        return True
+    return is_address_within(name_addresses(str(path.resolve())), name_addresses(str(folder.resolve())))
+
+
 def address_of(folder: Path) -> str | None:
     """Return the address that a folder stands for; None for a folder that is no mirror of this process."""
     return next((each.address for each in all_mirrors() if each.folder == folder), None)
@@ -97,6 +105,7 @@ def open_mirrors(mirrored: Iterable[MirroredFolder]) -> Iterator[None]:
                 mirrors[-1].pull()
             else:
                 each.folder.mkdir(parents=True, exist_ok=True)
+                mirrors[-1].note_present()
         yield
     finally:
         for mirror in mirrors:

@@ -7,6 +7,7 @@ folder exists if and only if this object does, and whoever reads it gets files o
 import base64
 import binascii
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from avf_shards.system.storage_faults import read_bytes
 COMMITTED = "committed.json"
 PARTS = "parts"
 _LARGEST_INSIDE_BYTES = 131_072  # ledgers and indexes of a unit of sixteen videos are smaller
+_LARGEST_PART_BYTES = 2**43  # a store takes objects of some 2**42 bytes
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]{1,200}(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]{1,200})*")
 
@@ -77,8 +79,19 @@ class StoredFolder:
             sha256 = part.text("sha256")
             if not _SHA256.fullmatch(sha256):
                 raise FaultError(f"{where}: {name}: {sha256[:80]!r} is no SHA-256")
-            parts[_checked(name, where)] = StoredPart(size_bytes=part.integer("size_bytes"), sha256=sha256)
+            size = part.integer("size_bytes")
+            if not 0 < size < _LARGEST_PART_BYTES:
+                raise FaultError(f"{where}: {name[:80]!r}: size_bytes is no size of a file")
+            parts[_checked(name, where)] = StoredPart(size_bytes=size, sha256=sha256)
+        _refuse_names_that_exclude_each_other([*inside, *parts], where)
         return cls(inside=inside, parts=parts)
+
+
+def _refuse_names_that_exclude_each_other(names: list[str], where: str) -> None:
+    folders = {name[:end] for name in names for end, letter in enumerate(name) if letter == "/"}
+    repeated = [name for name, count in Counter(names).items() if name in folders or count > 1]
+    if repeated:
+        raise FaultError(f"{where}: {repeated[0]!r} is named twice, or is a file and a folder")
 
 
 def _checked(name: str, where: str) -> str:

@@ -43,6 +43,9 @@ class Mirror(Protocol):
     def bring(self, path: Path) -> bool:
         """Bring a committed folder, a file or a folder of files here by its name; return whether it is here then."""
 
+    def renew(self, path: Path) -> None:
+        """Bring one file to what the store holds under its name, a large one as a stand-in."""
+
     def refresh(self) -> None:
         """Bring the folder to what the store holds now."""
 
@@ -97,6 +100,12 @@ def refresh(folder: Path) -> None:
     """Bring the mirror that a folder lies in to what its store holds now; do nothing for any other folder."""
     if (mirror := mirror_of(folder)) is not None:
         mirror.refresh()
+
+
+def renew(path: Path) -> None:
+    """Bring a file of a mirror to what its store holds now; do nothing for any other path."""
+    if (mirror := mirror_of(path)) is not None:
+        mirror.renew(path)
 
 
 def push(folder: Path) -> None:
