@@ -25,7 +25,7 @@ from avf_training.framewise.tracks.feature_track import FeatureTrack, write_trac
 from avf_training.framewise.tracks.identity import ExtractorIdentity, TrackSubject
 from avf_training.framewise.tracks.loading import load_extractor
 from avf_training.framewise.tracks.sound_decoder import decode_sound
-from avf_training.framewise.tracks.sound_files import SoundFootage, list_sound_files
+from avf_training.framewise.tracks.sound_files import SoundFootage, list_sound_files, name_sound_files
 from avf_training.framewise.tracks.track_folder import TrackFolder
 from safetensors.torch import load_file
 from support.tiny_extractors import huggingface_names, save_huggingface, speech_config
@@ -141,6 +141,37 @@ def test_people_in_two_sets_and_rates_that_differ_are_told(
         match=r"10 frames a second in the .* track of .*, and 12 in its labels; write both with the same --fps",
     ):
         list_voice_windows(data, ["va"], clock="exact", skips=False)
+
+
+def test_labels_of_a_folder_of_ones_own_find_their_sound_by_its_path(lab: Path, tmp_path: Path) -> None:
+    for name in ("anna/talk.wav", "ben/talk.wav", "ben/walk.wav", "ben/walk.flac"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(lab / "sounds/a.wav", tmp_path / name)
+    faults: list[str] = []
+    names = name_sound_files(tmp_path, faults.append)
+    assert {name: str(path.relative_to(tmp_path)) for name, path in names.items()} == {
+        **{name: name for name in ("anna/talk.wav", "ben/talk.wav", "ben/walk.flac", "ben/walk.wav")},
+        "walk": "ben/walk.flac",  # of two files of a folder the first; talk is in two folders, and means neither
+    }
+    (fault,) = faults
+    assert fault.startswith(f"{tmp_path}/ben/walk.wav: is the video walk, as {tmp_path}/ben/walk.flac is; leave")
+    shutil.rmtree(tmp_path)
+    labels, voice = tmp_path / "labels", tmp_path / "voice"
+    for folder, source in ((labels, lab / "labels"), (voice, lab / "voice")):
+        shutil.copytree(source, folder)
+    for task in ("va", "expr"):
+        for track in list(list_label_tracks(labels, task)):
+            label_path(labels, track.task, track.subject).unlink()
+            subject = replace(track.subject, video_id=f"{track.subject.video_id.removesuffix('_left')}.wav")
+            write_label_track(labels, replace(track, subject=subject))
+    for path in list(voice.rglob("*.parquet")):
+        track_of_voice = TrackFolder(voice).read_file(path)
+        path.unlink()
+        subject = replace(track_of_voice.subject, video_id=f"{track_of_voice.subject.video_id}.wav")
+        write_track(TrackFolder(voice).path("speech", subject), replace(track_of_voice, subject=subject))
+    named = VoiceData(sounds=name_sound_files(lab / "sounds", pytest.fail), labels=labels, voice=voice)
+    sets = list_voice_windows(named, ["va", "expr"], clock="exact", skips=False)
+    assert {each.file.stem for each in sets.training} == {"a", "b"}
 
 
 def test_a_video_without_sound_or_voice_is_named_or_left_out(lab: Path) -> None:

@@ -77,12 +77,12 @@ def _run(options: argparse.Namespace) -> int:
     )
     from avf_training.framewise.speech.voice_windows import VoiceData
     from avf_training.framewise.tracks.sound_decoder import decode_sound
-    from avf_training.framewise.tracks.sound_files import list_sound_files
+    from avf_training.framewise.tracks.sound_files import name_sound_files
 
     faults: list[str] = []
     data = SpeechTrainingData(
         voice=VoiceData(
-            sounds=list_sound_files(options.sounds, faults.append), labels=options.labels, voice=options.voice
+            sounds=name_sound_files(options.sounds, faults.append), labels=options.labels, voice=options.voice
         ),
         encoder=options.encoder,
         decode=decode_sound if separator is None else separator.decode_voice,
