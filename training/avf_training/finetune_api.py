@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from avf_shards.errors import UserError
 from avf_shards.schema.fields import Fields
+from avf_shards.stores.addresses import is_store_address
+from avf_shards.system.mirror_registry import push
 
 if TYPE_CHECKING:
     from avf_training.config.finetune import FinetuneRecipe, LabelledStage, SelectionProtocol
@@ -106,7 +108,7 @@ def finetune(
     Args:
         dataset: name of a data set, or a file that describes one.
         shards: folder or address of packed labelled shards, or several.
-        out: folder of the run.
+        out: folder of the run, or its address in a store.
         recipe: name of a shipped recipe of this stage, or a file.
         settings: settings that differ from the recipe.
         options: fold, start, device, cache and another data set to train on.
@@ -209,10 +211,13 @@ class _Stage:
         fold, folder = parse_fold(self.options.fold), _check_folder(out)
         runs = {fold: folder} if fold != "all" else self._folders_of_folds(folder)
         reached: dict[int, Path] = {}
-        for number, run in runs.items():
-            reached[number] = run
-            if not self._train_fold(number, run):
-                return StageRun(folder=folder, folds=reached, finished=False)
+        try:
+            for number, run in runs.items():
+                reached[number] = run
+                if not self._train_fold(number, run):
+                    return StageRun(folder=folder, folds=reached, finished=False)
+        finally:
+            push(folder)
         return StageRun(folder=folder, folds=reached, finished=True)
 
     def write_summary(self, run: StageRun) -> None:
@@ -287,6 +292,10 @@ def _load(stage: "LabelledStage", recipe: str | Path, settings: Settings) -> "Fi
 def _check_folder(out: Path | str) -> Path:
     from avf_shards.cli.common import output_folder
 
+    if is_store_address(str(out)):
+        from avf_shards.stores.opening import open_location
+
+        return open_location(out)
     try:
         return output_folder(str(out))
     except argparse.ArgumentTypeError as error:

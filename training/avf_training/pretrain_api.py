@@ -15,6 +15,8 @@ from avf_shards.cli.common import local_path, output_folder
 from avf_shards.cli.logging_setup import show_progress
 from avf_shards.errors import UserError
 from avf_shards.settings.override_words import set_words
+from avf_shards.stores.addresses import is_store_address
+from avf_shards.system.mirror_registry import push
 
 from avf_training.config.pretrain import PretrainRecipe, load_recipe, refuse_idle_probe
 from avf_training.data.shard_checks import require_shards
@@ -59,7 +61,7 @@ def pretrain(
 
     Args:
         shards: a folder of packed shards, or its address.
-        out: folder of the run.
+        out: folder of the run, or its address in a store.
         recipe: name of a shipped recipe, or a file.
         settings: fields that differ, as {"steps": 30, "optim": {"base_lr": 1e-4}}; or texts as `--set` takes them.
         options: validation, probes, device and cache.
@@ -68,7 +70,7 @@ def pretrain(
         UserError: the settings, the shards, `out` or the machine do not allow this run; the message says why.
         FaultError: shards are damaged, or the loss is not finite.
     """
-    folder, device = _argument(output_folder, out), _check_device(options.device)
+    folder, device = _out_folder(out), _check_device(options.device)
     storage = StorageConfig(cache=None if options.cache is None else _argument(local_path, options.cache))
     loaded = load_recipe(str(recipe), set_words(settings))
     probe_data = _check_probe(options.probe, options.probe_dataset, loaded)
@@ -88,7 +90,10 @@ def pretrain(
         storage=storage,
         probe=None if probe_data is None else _make_probe(options.probe, probe_data, storage, loaded, device),
     )
-    step = run_pretraining(loaded, data, folder, device=device, from_step=options.from_step)
+    try:
+        step = run_pretraining(loaded, data, folder, device=device, from_step=options.from_step)
+    finally:
+        push(folder)
     return PretrainedRun(folder=folder, step=step, finished=(folder / MODEL).exists())
 
 
@@ -124,6 +129,15 @@ def _make_probe(
 def _check_device(device: str | None) -> str | None:
     """Return the device by its name, None for auto. Raises UserError."""
     return None if device is None else check_device_name(device)
+
+
+def _out_folder(out: Path | str) -> Path:
+    """Return the folder of the run, which is a mirror where `out` is an address of a store."""
+    if is_store_address(str(out)):
+        from avf_shards.stores.opening import open_location
+
+        return open_location(out)
+    return _argument(output_folder, out)
 
 
 def _argument(check: Callable[[str], Path], value: Path | str) -> Path:

@@ -10,6 +10,7 @@ from avf_shards.stores.addresses import MIRRORS
 from avf_shards.stores.fsspec_store import FsspecStore
 from avf_shards.stores.opening import open_location
 from avf_shards.system.storage_faults import fetch_content
+from avf_training import pretrain
 from support.clips import make_flashing_shards
 from support.store_server import StoreServer, serve_store
 from support.stored_jobs import client_of
@@ -34,6 +35,16 @@ def finish(shards: Path | str, out: Path | str) -> None:
     running = start_training(shards, out)
     _, errors = running.communicate(timeout=300)
     assert running.returncode == 0, errors
+
+
+def test_a_run_from_python_lies_in_the_store(tmp_path: Path) -> None:
+    shards = make_flashing_shards(tmp_path / "data", {"a": 6, "b": 6})
+    settings = {"steps": 2, "warmup_steps": 0, "batch": 4, "micro_batch": 4, "workers": 0, "checkpoint_every": 1}
+    run = pretrain(shards, "s3://bucket/python", "nano", settings)
+    assert run.finished
+    keys = {item.key for item in FsspecStore("s3://bucket/python").find()}
+    assert {"run.json", "metrics.jsonl", "model/committed.json"} <= keys, sorted(keys)
+    assert "checkpoints/step-00000002/committed.json" in keys
 
 
 def test_another_machine_goes_on_from_the_checkpoints_in_a_store(tmp_path: Path) -> None:
