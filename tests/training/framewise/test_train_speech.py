@@ -27,7 +27,7 @@ from avf_training.framewise.tracks.loading import load_extractor
 from avf_training.framewise.tracks.sound_decoder import decode_sound
 from avf_training.framewise.tracks.sound_files import SoundFootage, list_sound_files, name_sound_files
 from avf_training.framewise.tracks.track_folder import TrackFolder
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from support.tiny_extractors import huggingface_names, save_huggingface, speech_config
 
 FPS, SECONDS = 10.0, 12
@@ -188,6 +188,15 @@ def test_a_video_without_sound_or_voice_is_named_or_left_out(lab: Path) -> None:
     other = VoiceData(sounds=data.sounds, labels=data.labels, voice=lab)
     with pytest.raises(UserError, match="has tracks of neither mouth nor speech"):
         list_voice_windows(other, ["va"], clock="exact", skips=False)
+
+
+def test_an_encoder_that_does_not_fit_leaves_no_folder(
+    lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_file({"a": torch.zeros(3)}, tmp_path / "other.safetensors")
+    assert train(lab, tmp_path / "run", "--encoder", str(tmp_path / "other.safetensors")) == 2
+    assert "does not fit the model" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_every_damaged_voice_track_is_named(lab: Path, tmp_path: Path) -> None:

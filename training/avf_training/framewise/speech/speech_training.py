@@ -26,7 +26,7 @@ from avf_training.distributed.environment import refuse_several_processes
 from avf_training.framewise.json_records import add_remedy, read_json_record
 from avf_training.framewise.labels.trained_videos import TrainedVideos, copy_trained_videos
 from avf_training.framewise.metrics import EXPRESSIONS
-from avf_training.framewise.models.speech_encoder import PDEM
+from avf_training.framewise.models.speech_encoder import PDEM, SpeechModel
 from avf_training.framewise.protocol import list_differences
 from avf_training.framewise.speech.speech_batches import SpeechBatch, SpeechLoader
 from avf_training.framewise.speech.speech_files import make_speech_model, save_speech_model
@@ -96,6 +96,8 @@ def run_speech_training(
         sets = list_voice_windows(
             data.voice, recipe.label_tasks, clock=recipe.options.audio_clock, skips=recipe.missing == "skip"
         )
+    torch.manual_seed(recipe.seed)
+    model = make_speech_model(recipe, data.encoder)  # refuses weights that do not fit, before a folder is made
     with process_group(device) as context, ExitStack() as until_done:
         lock = until_done.enter_context(exclusive_lock(out))
         identity = {
@@ -111,7 +113,7 @@ def run_speech_training(
             return out / RESULT
         waves = WaveStore(out / WAVES, [each.file for each in (*sets.training, *sets.validation)])
         waves.decode(data.decode, on_file)
-        run = SpeechRun(recipe, sets, waves, data.encoder, context.device)
+        run = SpeechRun(recipe, sets, waves, data.encoder, model.to(context.device))
         checkpoints = Checkpoints(out, recipe.checkpoint_keep, 0, lock)
         trainer = Trainer(
             model=run.model,
@@ -130,13 +132,12 @@ class SpeechRun:
     """The model, windows and loss of a run."""
 
     def __init__(
-        self, recipe: SpeechRecipe, sets: VoiceSets, waves: WaveStore, encoder: Path, device: torch.device
+        self, recipe: SpeechRecipe, sets: VoiceSets, waves: WaveStore, encoder: Path, model: SpeechModel
     ) -> None:
-        """Load the encoder and draw the new weights. Raises UserError."""
-        torch.manual_seed(recipe.seed)
+        """Take the model, and cut its windows into batches. Raises UserError for a config.json that is none."""
         self.recipe, self.options = recipe, recipe.options
         self.config = read_speech_config(encoder, PDEM)
-        self.model = make_speech_model(recipe, encoder).to(device)
+        self.model, device = model, next(model.parameters()).device
         self.loader = SpeechLoader(sets.training, waves, batch=recipe.batch, seed=recipe.seed, augment=recipe.augment)
         size = min(recipe.batch, len(sets.validation))
         self.validation = SpeechLoader(sets.validation, waves, batch=size, seed=0, augment=False)
