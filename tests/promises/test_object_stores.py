@@ -190,6 +190,17 @@ def test_an_address_that_names_nothing_is_refused(words: list[str], sentence: st
     assert sentence in command(*words, status=2)
 
 
+def test_nobody_without_credentials_waits_for_an_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    message = command("avf-curate", "audit", "s3://bucket/run", status=2)
+    assert "look at the credentials" in message
+    assert "try 1 of" not in message
+
+
 def test_a_bucket_that_does_not_exist_is_named(tmp_path: Path) -> None:
     source = make_inputs(tmp_path / "inputs", 1)
     message = command(*curate_words(str(source), "s3://no-such-bucket/run"), status=2)

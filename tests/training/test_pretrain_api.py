@@ -70,7 +70,7 @@ def test_an_interrupt_leaves_a_run_that_the_same_call_ends_with_the_bytes_of_the
         (["--set", "optim.base_lr=-1"], {"settings": {"optim": {"base_lr": -1}}}),
         (["--recipe", "nanno"], {"recipe": "nanno"}),
         (["--device", "tpu"], {"options": PretrainOptions(device="tpu")}),
-        (["--out", "s3://bucket/run"], {"out": "s3://bucket/run"}),
+        (["--out", "ftp://host/run"], {"out": "ftp://host/run"}),
         (["--shards", "nowhere"], {"shards": "nowhere"}),
         (["--probe", "nowhere"], {"options": PretrainOptions(probe=["nowhere"])}),
         (

@@ -25,6 +25,8 @@ _MODIFIED_FIELDS = ("LastModified", "updated", "last_modified", "created")
 
 _NOT_FOUND = "NotFound"  # in the names of Azure's own errors, as of a container that does not exist
 
+_NO_CREDENTIALS = "Credentials"  # in the names of botocore's own errors, where nobody says who the user is
+
 
 class StoreError(OSError):
     """A store that stays out of reach: a fault of the machine or its network, never of a file."""
@@ -38,7 +40,7 @@ class RefusedError(OSError):
     """A store that does not allow a request: a fault of rights or of a token, never of a file."""
 
     def __init__(self, address: str, reason: str) -> None:
-        remedy = "look at the rights and at the age of the token, then start the same command again"
+        remedy = "look at the credentials, the rights and the age of the token, then start the same command again"
         super().__init__(errno.EACCES, f"the store does not allow this ({reason}); {remedy}", address)
 
 
@@ -139,6 +141,8 @@ class FsspecStore:
                 raise RefusedError(address, str(error)) from None
             except Exception as error:  # each client raises errors of its own when a connection drops
                 reason = _reason(error)
+                if _NO_CREDENTIALS in type(error).__name__:
+                    raise RefusedError(address, reason) from None
                 if _NOT_FOUND in type(error).__name__:
                     raise FileNotFoundError(errno.ENOENT, reason, address) from None
                 if attempt == _TRIES:
