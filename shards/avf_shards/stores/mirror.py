@@ -28,6 +28,7 @@ from avf_shards.stores.temporary_names import TemporaryNames
 from avf_shards.system import durable_io
 from avf_shards.system.durable_io import AlreadyExistsError
 from avf_shards.system.mirror_registry import is_stand_in, make_stand_in, mirror_of
+from avf_shards.system.named_writes import append_bytes, write_bytes, write_text
 from avf_shards.system.storage_faults import open_plain, read_bytes
 from avf_shards.system.temporary_folder import MARKER
 from avf_shards.text import count_noun
@@ -162,7 +163,8 @@ class StoreMirror:
         raise OSError(errno.EIO, f"was written over in the store during each of {_TRIES_TO_DOWNLOAD} reads", address)
 
     def _read_ranges(self, key: str, size_bytes: int, temporary: Path) -> None:
-        with open(temporary, "wb") as file:
+        temporary.unlink(missing_ok=True)
+        with append_bytes(temporary) as file:
             for start in range(0, size_bytes, _RANGE_BYTES):
                 file.write(self.store.read_range(key, start, min(start + _RANGE_BYTES, size_bytes)))
 
@@ -339,7 +341,7 @@ class StoreMirror:
         data = self.store.read(item.key)
         if data is None:
             raise FileNotFoundError(item.key)
-        temporary.write_bytes(data)
+        write_bytes(temporary, data)
         os.utime(temporary, ns=(item.modified_ns, item.modified_ns))
 
     def _take_folder(self, key: str) -> bool:
@@ -362,7 +364,7 @@ class StoreMirror:
         for name in (*stored.inside, *stored.parts):
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
         for name, data in stored.inside.items():
-            (temporary / name).write_bytes(data)
+            write_bytes(temporary / name, data)
         for name, part in stored.parts.items():
             make_stand_in(temporary / name, part.size_bytes, _NO_TIME_NS, self._temporaries.new())
         self._remember(key, stored)
@@ -405,7 +407,7 @@ class StoreMirror:
     def _remember(self, key: str, stored: StoredFolder) -> None:
         path, temporary = self._side / "commits" / key, self._temporaries.new()
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(stored.to_json())
+        write_bytes(temporary, stored.to_json())
         os.replace(temporary, path)
         self._versions[key] = ""
         self._seen[key] = (len(stored.inside) + len(stored.parts), 0)
@@ -470,7 +472,7 @@ class StoreMirror:
     def _write_versions(self) -> None:
         temporary = self._temporaries.new()
         values = {"versions": dict(self._versions), "seen": dict(self._seen)}
-        temporary.write_text(json.dumps(values), encoding="utf-8")
+        write_text(temporary, json.dumps(values))
         os.replace(temporary, self._side / _VERSIONS)
 
     def _key(self, path: Path) -> str:
