@@ -166,10 +166,10 @@ class Checkpoints:
         # The manifest is written last and the rename comes after it: a kill at any point leaves either a hidden folder
         # that the next save of this step replaces, or a complete checkpoint.
         durable_io.write(temporary / MANIFEST, seal({"step": step, "files": files, "state": state}, "checkpoint"))
+        push(self.run)  # metrics of these steps: who goes on from a checkpoint in a store needs them too
         durable_io.remove(final)  # present when the run went back to an earlier step
         durable_io.publish_folder(temporary, final)
         durable_io.replace_file(self.folder / LATEST, f"{final.name}\n".encode())
-        push(self.run)  # metrics until this step: a run in an object store may go on on another machine
         _log.info(
             "checkpoint of step %d published (%d bytes)", step, sum(path.stat().st_size for path in final.iterdir())
         )
