@@ -209,7 +209,7 @@ sys.exit(run_command(parser, [], stopped=""))
 
 
 # Arguments that take any address (streamed shards) or a name (a model, a study, an input of a run, RUN@DATE).
-NO_PATHS = {"shards", "footage", "probe", "new", "validation", "unlabelled", "models", "study", "other", "video"}
+NO_PATHS = {"shards", "footage", "probe", "new", "validation", "unlabelled", "models", "study", "video"}
 PATH_WORDS = re.compile(r"\b(RUN2?|DIR|FILE|SHARDS|MODEL|VIDEO)\b")
 
 

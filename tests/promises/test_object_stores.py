@@ -129,6 +129,11 @@ def test_other_machines_ask_by_the_same_commands(stored: str, local: Path) -> No
     page = FsspecStore(stored).read("audit.html") or b""
     assert b"data:image/" in page, "pictures of spans that were rejected come from the source"
     assert "talk_0" in command("avf-curate", "explain", run, "talk_0.mp4")
+    assert f"{run} and {run}: the same run" in command("avf-curate", "audit", run, run, status=2)
+    assert f"{run}: nothing was decided" in command("avf-curate", "audit", f"{run}@2100-01-01", run, status=2)
+    assert "can only be compared with a second run" in command("avf-curate", "audit", f"{run}@2100-01-01", status=2)
+    recipe = command("avf-curate", "recipe", "show", "--recipe", f"{stored}/no.yaml", status=2)
+    assert f"{stored}/no.yaml: cannot be read (No such file" in recipe
     assert command("avf-shards", "ls", shards) == command("avf-shards", "ls", str(local / "shards"))
     keys = command("avf-shards", "ls", shards, "--keys").split()
     assert json.loads(command("avf-shards", "show", shards, keys[0]))["key"] == keys[0]

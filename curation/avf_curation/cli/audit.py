@@ -8,6 +8,7 @@ from typing import Any
 
 from avf_shards.cli.common import add_command, add_json_option, local_path, own_file, write_answer
 from avf_shards.errors import UserError
+from avf_shards.stores.addresses import is_store_address
 from avf_shards.system.own_files import PAGE
 from avf_shards.text import shell_word
 
@@ -27,8 +28,8 @@ def add(commands: Any) -> None:
         "as it was at that time, such as RUN@2026-01-31. With the verdicts of a review: precision and recall of each "
         "stage. Exits with 1 where kept, rejected and failed do not add up to the input.",
     )
-    add_run_argument(parser)
-    parser.add_argument("other", metavar="RUN2", nargs="?", help="a second run, to compare with")
+    add_run_argument(parser, _run_or_snapshot)
+    parser.add_argument("other", metavar="RUN2", type=_run_or_snapshot, nargs="?", help="a second run, to compare with")
     parser.add_argument(
         "--verdicts",
         metavar="FILE",
@@ -54,6 +55,14 @@ def add(commands: Any) -> None:
     )
     add_inputs_option(parser)
     add_json_option(parser)
+
+
+def _run_or_snapshot(text: str) -> Path:
+    """Return the path of RUN or RUN@DATE; that of an address has the folder of its mirror. argparse calls this."""
+    if not is_store_address(text):
+        return local_path(text)
+    address, separator, date = text.partition("@")
+    return Path(f"{local_path(address)}{separator}{date}")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -108,7 +117,7 @@ def _print_comparison(options: argparse.Namespace) -> int:
     from avf_curation.console.terminal import make_console
     from avf_curation.runs.snapshots import load_backends, load_ledgers
 
-    names = str(options.folder), options.other
+    names = str(options.folder), str(options.other)
     comparison = replace(compare_ledgers(*load_ledgers(*names)), backends=compare_backends(*load_backends(*names)))
     if not write_answer(options, comparison.as_json()):
         print_comparison(make_console(), comparison)

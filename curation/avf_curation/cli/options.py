@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,9 @@ STOPPED_BETWEEN_UNITS = "stopped; finished units are saved, and the same command
 """Message after Ctrl-C of a command that curates."""
 
 
-def add_run_argument(parser: argparse.ArgumentParser) -> None:
-    """Add the folder of a run as the first word."""
-    parser.add_argument("folder", metavar="RUN", type=local_path, help="folder of a run")
+def add_run_argument(parser: argparse.ArgumentParser, parse: Callable[[str], Path] = local_path) -> None:
+    """Add the folder of a run as the first word, which `parse` reads."""
+    parser.add_argument("folder", metavar="RUN", type=parse, help="folder of a run")
 
 
 def open_run(options: argparse.Namespace) -> Any:

@@ -20,7 +20,7 @@ _WEB_PROTOCOLS = ("http", "https")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 #: Name before the last one of a mirror. No address has it, so no mirror lies in another one: what is read of `s3://bucket`
 #: is not written into the mirror of `s3://bucket/run`, and what lies there is not taken for files of `s3://bucket`.
-_APART = "@"
+_APART = "+"
 
 
 _LAZY_EXTENSIONS = frozenset({"tar"})

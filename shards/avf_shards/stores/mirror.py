@@ -16,11 +16,13 @@ import os
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import wraps
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from avf_shards.errors import FaultError
 from avf_shards.format.tar import sha256_file
-from avf_shards.stores.addresses import has_lazy_extension
+from avf_shards.stores.addresses import MIRRORS, has_lazy_extension, mirrors_folder
 from avf_shards.stores.object_names import is_commit, select_files
 from avf_shards.stores.object_store import ObjectStore, StoredObject
 from avf_shards.stores.stored_folder import COMMITTED, StoredFolder, StoredPart
@@ -33,6 +35,8 @@ from avf_shards.system.storage_faults import open_plain, read_bytes
 from avf_shards.system.temporary_folder import MARKER
 from avf_shards.text import count_noun
 
+P = ParamSpec("P")
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 MAX_FETCHED_BYTES = 100_000_000_000  # of stand-ins that one process has fetched; the oldest become stand-ins again
 _REQUESTS = 16  # at a time
@@ -44,6 +48,22 @@ _TRIES_TO_DOWNLOAD = 4
 _VERSIONS = "versions.json"
 #: Names of what only this machine's processes read: markers of locks, and unfinished files of killed processes.
 _LOCAL_PREFIXES = ("coordinator-", "writer-", ".")
+
+
+def _naming_full_disks(method: Callable[P, T]) -> Callable[P, T]:
+    """Let the error of a disk that has no room for a mirror say so, and how another disk is named."""
+
+    @wraps(method)
+    def work(*words: P.args, **named: P.kwargs) -> T:
+        try:
+            return method(*words, **named)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            remedy = f"mirrors of stores need room here; make some, or set {MIRRORS} to a folder of a larger disk"
+            raise OSError(error.errno, f"{os.strerror(error.errno)}; {remedy}", str(mirrors_folder())) from error
+
+    return work
 
 
 class StoreMirror:
@@ -82,6 +102,7 @@ class StoreMirror:
 
     # -- what is read
 
+    @_naming_full_disks
     def pull(self) -> None:
         """Bring the folder to what the store holds: small files as they are, large ones as stand-ins.
 
@@ -95,7 +116,7 @@ class StoreMirror:
         own = None if listed else self.store.look_up("")
         if self.folder.is_dir() == (own is not None):
             durable_io.remove_here(self.folder)  # it was a file and is a folder now, or the other way round
-        if own is None:
+        if listed:  # where nothing lies nothing is here, neither a folder nor a file
             self.folder.mkdir(parents=True, exist_ok=True)
         try:
             self._remove_vanished(self._versions.keys() - listed.keys() - {""})
@@ -105,6 +126,7 @@ class StoreMirror:
 
     refresh = pull
 
+    @_naming_full_disks
     def bring(self, path: Path) -> bool:
         if path.exists():
             return True
@@ -124,6 +146,7 @@ class StoreMirror:
         if item is not None:
             self._take(item)
 
+    @_naming_full_disks
     def fetch(self, path: Path) -> None:
         part = self._part(path)
         temporary = self._temporaries.new()
@@ -190,6 +213,7 @@ class StoreMirror:
 
     # -- what is published
 
+    @_naming_full_disks
     def publish_folder(self, temporary: Path, final: Path) -> None:
         self._push_overwritten()
         stored = StoredFolder.of(temporary)

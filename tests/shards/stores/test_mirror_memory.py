@@ -1,11 +1,13 @@
 """A mirror that was removed in part, left by a killed process, or used by two commands ends as the store is."""
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from avf_shards.stores.addresses import mirrors_folder
 from avf_shards.stores.mirror import StoreMirror
 from avf_shards.stores.temporary_names import TemporaryNames
 from avf_shards.system.durable_io import replace_file
@@ -163,3 +165,20 @@ def test_a_mirror_that_is_only_written_to_writes_nothing_that_lay_there(objects:
     assert objects.contents["table.csv"] == b"a newer table"
     assert "stray.json" not in objects.contents
     assert {"page.html", "answer.json"} <= objects.contents.keys()
+
+
+def test_a_disk_without_room_is_named_with_the_way_to_another(
+    objects: SharedObjects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(OSError, match="AVF_FOUNDRY_MIRRORS to a folder of a larger disk") as error:
+        open_mirror(objects, tmp_path / "run")
+    assert error.value.filename == str(mirrors_folder())
+
+
+def test_an_address_at_which_nothing_lies_is_no_folder_here(tmp_path: Path) -> None:
+    open_mirror(SharedObjects(), tmp_path / "recipe.yaml")
+    assert not (tmp_path / "recipe.yaml").exists()
