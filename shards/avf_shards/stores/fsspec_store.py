@@ -31,6 +31,8 @@ _NO_CREDENTIALS = "Credentials"  # in the names of botocore's own errors, where 
 class StoreError(OSError):
     """A store that stays out of reach: a fault of the machine or its network, never of a file."""
 
+    was_repeated = True  # `retry_read` does not ask once more
+
     def __init__(self, address: str, reason: str) -> None:
         remedy = "start the same command again when it is back"
         super().__init__(errno.EIO, f"out of reach after {_TRIES} tries ({reason}); {remedy}", address)
@@ -38,6 +40,8 @@ class StoreError(OSError):
 
 class RefusedError(OSError):
     """A store that does not allow a request: a fault of rights or of a token, never of a file."""
+
+    was_repeated = True  # no later answer is another one
 
     def __init__(self, address: str, reason: str) -> None:
         remedy = "look at the credentials, the rights and the age of the token, then start the same command again"

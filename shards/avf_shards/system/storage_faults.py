@@ -129,6 +129,8 @@ def fetch_content(*paths: Path) -> None:
 def retry_read(read: Callable[[], T], path: Path) -> T:
     """Return what `read` returns; after an error of the machine, call it once more after each of several pauses.
 
+    An error whose attribute `was_repeated` is true comes from a store that has been asked again for a minute already.
+
     Raises the last OSError, which names `path`.
     """
     for pause_s in (*RETRY_PAUSES_S, None):
@@ -136,7 +138,7 @@ def retry_read(read: Callable[[], T], path: Path) -> T:
             with name_path(path):
                 return read()
         except OSError as error:
-            if pause_s is None or not is_machine_fault(error):
+            if pause_s is None or not is_machine_fault(error) or getattr(error, "was_repeated", False):
                 raise
             log.warning("%s: %s; the next try is in %g s", path, error.strerror, pause_s)
             time.sleep(pause_s)
