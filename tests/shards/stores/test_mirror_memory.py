@@ -171,9 +171,9 @@ def test_a_disk_without_room_is_named_with_the_way_to_another(
     objects: SharedObjects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "a file"))
 
-    monkeypatch.setattr(Path, "write_bytes", fail)
+    monkeypatch.setattr("avf_shards.stores.mirror.write_bytes", fail)
     with pytest.raises(OSError, match="AVF_FOUNDRY_MIRRORS to a folder of a larger disk") as error:
         open_mirror(objects, tmp_path / "run")
     assert error.value.filename == str(mirrors_folder())
