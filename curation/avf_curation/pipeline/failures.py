@@ -158,10 +158,11 @@ def unreadable_failure(error: StorageError, inputs: Iterable[Path]) -> FailureCa
 def machine_fault(error: BaseException) -> InfrastructureError:
     """Return the error of the machine that an OSError stands for, with the path and the errno.
 
-    It is a StorageError where the fault may pass; a full disk does not empty itself.
+    It is a StorageError where the fault may pass. A full disk does not empty itself, and an object store that was away
+    for a minute is not asked again for each unit that is left.
     """
     assert isinstance(error, OSError)
-    if error.errno in _STOPS_AT_ONCE:
+    if error.errno in _STOPS_AT_ONCE or getattr(error, "was_repeated", False):
         return InfrastructureError(describe_fault(error))
     path = None if error.filename is None else os.fsdecode(error.filename)
     return StorageError(describe_fault(error), path, error.errno)

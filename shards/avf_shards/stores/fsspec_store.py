@@ -31,11 +31,7 @@ _NO_CREDENTIALS = "Credentials"  # in the names of botocore's own errors, where 
 class StoreError(OSError):
     """A store that stays out of reach: a fault of the machine or its network, never of a file."""
 
-    was_repeated = True  # `retry_read` does not ask once more
-
-    def __init__(self, address: str, reason: str) -> None:
-        remedy = "start the same command again when it is back"
-        super().__init__(errno.EIO, f"out of reach after {_TRIES} tries ({reason}); {remedy}", address)
+    was_repeated = True  # `retry_read` does not ask once more, and a run stops
 
 
 class RefusedError(OSError):
@@ -43,9 +39,16 @@ class RefusedError(OSError):
 
     was_repeated = True  # no later answer is another one
 
-    def __init__(self, address: str, reason: str) -> None:
-        remedy = "look at the credentials, the rights and the age of the token, then start the same command again"
-        super().__init__(errno.EACCES, f"the store does not allow this ({reason}); {remedy}", address)
+
+def _out_of_reach(address: str, reason: str) -> StoreError:
+    # An error whose constructor takes other arguments than OSError's would not come back from a worker.
+    remedy = "start the same command again when it is back"
+    return StoreError(errno.EIO, f"out of reach after {_TRIES} tries ({reason}); {remedy}", address)
+
+
+def _refused(address: str, reason: str) -> RefusedError:
+    remedy = "look at the credentials, the rights and the age of the token, then start the same command again"
+    return RefusedError(errno.EACCES, f"the store does not allow this ({reason}); {remedy}", address)
 
 
 class FsspecStore:
@@ -142,15 +145,15 @@ class FsspecStore:
             except (FileNotFoundError, FileExistsError, UserError):
                 raise
             except PermissionError as error:
-                raise RefusedError(address, str(error)) from None
+                raise _refused(address, str(error)) from None
             except Exception as error:  # each client raises errors of its own when a connection drops
                 reason = _reason(error)
                 if _NO_CREDENTIALS in type(error).__name__:
-                    raise RefusedError(address, reason) from None
+                    raise _refused(address, reason) from None
                 if _NOT_FOUND in type(error).__name__:
                     raise FileNotFoundError(errno.ENOENT, reason, address) from None
                 if attempt == _TRIES:
-                    raise StoreError(address, reason) from None
+                    raise _out_of_reach(address, reason) from None
                 wait_s = _FIRST_WAIT_S * 2 ** (attempt - 1)
                 log.warning("%s: try %d of %d failed (%s)", address, attempt, _TRIES, reason)
                 time.sleep(wait_s)

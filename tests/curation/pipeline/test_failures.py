@@ -1,10 +1,13 @@
 """Every kind of failure that the code names has its sentence."""
 
 import ast
+import pickle
 from pathlib import Path
 
 import avf_curation
-from avf_curation.pipeline.failures import FAILURE_SENTENCES
+import pytest
+from avf_curation.pipeline.failures import FAILURE_SENTENCES, PassingFaultError, machine_fault
+from avf_shards.stores.fsspec_store import RefusedError, StoreError
 
 
 def kinds_in_the_code() -> set[str]:
@@ -24,3 +27,12 @@ def kinds_in_the_code() -> set[str]:
 def test_every_kind_of_failure_has_its_sentence() -> None:
     assert kinds_in_the_code() == set(FAILURE_SENTENCES)
     assert all(sentence.endswith(".") for sentence in FAILURE_SENTENCES.values())
+
+
+@pytest.mark.parametrize("kind", [StoreError, RefusedError])
+def test_a_store_that_is_away_or_refuses_stops_a_run_whoever_meets_it(kind: type[OSError]) -> None:
+    met = pickle.loads(pickle.dumps(kind(5, "out of reach after 7 tries", "s3://bucket/run")))  # in a worker of Ray
+    fault = machine_fault(met)
+    assert not isinstance(fault, PassingFaultError)
+    assert str(fault) == "s3://bucket/run: EIO, out of reach after 7 tries"
+    assert isinstance(machine_fault(OSError(5, "Input/output error", "/data/a.mp4")), PassingFaultError)

@@ -11,8 +11,8 @@ from avf_shards.system.storage_faults import retry_read
 @pytest.mark.parametrize(
     ("error", "tries"),
     [
-        (StoreError("s3://bucket/a.mp4", "no answer"), 1),
-        (RefusedError("s3://bucket/a.mp4", "ExpiredToken"), 1),
+        (StoreError(5, "out of reach", "s3://bucket/a.mp4"), 1),
+        (RefusedError(13, "the store does not allow this", "s3://bucket/a.mp4"), 1),
         (OSError(5, "Input/output error"), 4),
     ],
 )
