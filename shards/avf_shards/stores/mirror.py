@@ -9,61 +9,44 @@ What other files there are (logs, pages, metrics) is written to the store by `pu
 until somebody opens them.
 """
 
-import errno
-import json
 import logging
 import os
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import wraps
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 from avf_shards.errors import FaultError
 from avf_shards.format.tar import sha256_file
-from avf_shards.stores.addresses import MIRRORS, has_lazy_extension, mirrors_folder
+from avf_shards.stores.addresses import has_lazy_extension
+from avf_shards.stores.mirror_memory import MirrorMemory
 from avf_shards.stores.object_names import is_commit, select_files
 from avf_shards.stores.object_store import ObjectStore, StoredObject
 from avf_shards.stores.stored_folder import COMMITTED, StoredFolder, StoredPart
-from avf_shards.stores.temporary_names import TemporaryNames
+from avf_shards.stores.transfers import (
+    create_from,
+    download,
+    download_listed,
+    has_content,
+    naming_full_disks,
+    read_ranges,
+    version_of,
+    write_from,
+)
 from avf_shards.system import durable_io
 from avf_shards.system.durable_io import AlreadyExistsError
 from avf_shards.system.mirror_registry import is_stand_in, make_stand_in, mirror_of
-from avf_shards.system.named_writes import append_bytes, write_bytes, write_text
-from avf_shards.system.storage_faults import open_plain, read_bytes
+from avf_shards.system.named_writes import write_bytes
 from avf_shards.system.temporary_folder import MARKER
 from avf_shards.text import count_noun
 
-P = ParamSpec("P")
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 MAX_FETCHED_BYTES = 100_000_000_000  # of stand-ins that one process has fetched; the oldest become stand-ins again
 _REQUESTS = 16  # at a time
-_RANGE_BYTES = 16_000_000  # of one request for a part of a large object
-_LARGEST_WRITE_BYTES = 8_000_000  # a larger file is sent from the disk
 _NO_TIME_NS = 0  # a committed file has no time of its own
 _TRIES_TO_PLACE = 100
-_TRIES_TO_DOWNLOAD = 4
-_VERSIONS = "versions.json"
 #: Names of what only this machine's processes read: markers of locks, and unfinished files of killed processes.
 _LOCAL_PREFIXES = ("coordinator-", "writer-", ".")
-
-
-def _naming_full_disks(method: Callable[P, T]) -> Callable[P, T]:
-    """Let the error of a disk that has no room for a mirror say so, and how another disk is named."""
-
-    @wraps(method)
-    def work(*words: P.args, **named: P.kwargs) -> T:
-        try:
-            return method(*words, **named)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            remedy = f"mirrors of stores need room here; make some, or set {MIRRORS} to a folder of a larger disk"
-            raise OSError(error.errno, f"{os.strerror(error.errno)}; {remedy}", str(mirrors_folder())) from error
-
-    return work
 
 
 class StoreMirror:
@@ -89,28 +72,23 @@ class StoreMirror:
         """
         self.store, self.folder, self.address = store, folder, store.address
         self.is_lazy, self._max_fetched_bytes = is_lazy, max_fetched_bytes
-        self._side = folder.with_name(f".{folder.name}.mirror")
-        self._temporaries = TemporaryNames(self._side / "tmp")
-        self._versions: dict[str, str] = {}  # key -> version of the object that lies here; empty: written by this one
-        self._seen: dict[
-            str, tuple[int, int]
-        ] = {}  # size and time of the file, as pulled or pushed; files of a folder and 0
+        self.memory = MirrorMemory(folder.with_name(f".{folder.name}.mirror"))
         self._overwritten: set[Path] = set()  # files whose bytes the store does not have yet
         self._fetched: dict[Path, int] = {}  # bytes of fetched stand-ins, the oldest first
-        if not folder.exists() and not (self._side / _VERSIONS).exists():
-            self._write_versions()  # a folder without them has lost its memory
+        if not folder.exists() and not self.memory.exists():
+            self.memory.write()  # a folder without one has lost it
 
     # -- what is read
 
-    @_naming_full_disks
+    @naming_full_disks
     def pull(self) -> None:
         """Bring the folder to what the store holds: small files as they are, large ones as stand-ins.
 
         An address that is an object itself becomes the file of that name. Raises as `ObjectStore`, and FaultError for
         a damaged committed.json.
         """
-        self._temporaries.remove_left_behind()
-        if not self._read_versions():
+        self.memory.temporaries.remove_left_behind()
+        if not self.memory.read():
             durable_io.remove_here(self.folder)  # somebody removed the memory: what here does the store still have?
         listed = {item.key: item for item in select_files(self.store.find(), self.address)}
         own = None if listed else self.store.look_up("")
@@ -119,14 +97,14 @@ class StoreMirror:
         if listed:  # where nothing lies nothing is here, neither a folder nor a file
             self.folder.mkdir(parents=True, exist_ok=True)
         try:
-            self._remove_vanished(self._versions.keys() - listed.keys() - {""})
+            self._remove_vanished(self.memory.versions.keys() - listed.keys() - {""})
             self._take_all([item for item in (*listed.values(), own) if item is not None and not self._is_here(item)])
         finally:
-            self._write_versions()
+            self.memory.write()
 
     refresh = pull
 
-    @_naming_full_disks
+    @naming_full_disks
     def bring(self, path: Path) -> bool:
         if path.exists():
             return True
@@ -142,54 +120,31 @@ class StoreMirror:
         key = self._key(path)
         item = self.store.look_up(key)
         durable_io.remove_here(path)
-        self._forget(key)
+        self.memory.forget(key)
         if item is not None:
             self._take(item)
 
-    @_naming_full_disks
+    @naming_full_disks
     def fetch(self, path: Path) -> None:
         part = self._part(path)
-        temporary = self._temporaries.new()
+        temporary = self.memory.temporaries.new()
         try:
             if part:
-                self._read_ranges(part.key, part.size_bytes, temporary)
+                read_ranges(self.store, part.key, part.size_bytes, temporary)
                 if sha256_file(temporary) != part.sha256:
                     raise FaultError(f"{self.address}/{part.key}: damaged (its SHA-256 is not that of its name)")
                 os.utime(temporary, ns=(_NO_TIME_NS, _NO_TIME_NS))
             else:
-                self._download(self._key(path), temporary)
+                download(self.store, self._key(path), temporary)
             status = temporary.stat()
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
         if not part:
-            self._seen[self._key(path)] = (status.st_size, status.st_mtime_ns)
+            self.memory.seen[self._key(path)] = (status.st_size, status.st_mtime_ns)
         self._fetched[path] = status.st_size
         while sum(self._fetched.values()) > self._max_fetched_bytes and len(self._fetched) > 1:
             self._make_stand_in_again(next(iter(self._fetched)))
-
-    def _download(self, key: str, temporary: Path) -> None:
-        """Write an object of one version to a file, with its time. Raises OSError where it changes all the time.
-
-        The time is of now: who compares it with a plan is to see another one.
-        """
-        address = f"{self.address}/{key}" if key else self.address
-        for _ in range(_TRIES_TO_DOWNLOAD):
-            item = self.store.look_up(key)
-            if item is None:
-                raise FileNotFoundError(errno.ENOENT, "is not in the store any more", address)
-            self._read_ranges(key, item.size_bytes, temporary)
-            after = self.store.look_up(key)  # of an object that is written over meanwhile, the ranges are of two
-            if after is not None and _version(after) == _version(item):
-                os.utime(temporary, ns=(item.modified_ns, item.modified_ns))
-                return
-        raise OSError(errno.EIO, f"was written over in the store during each of {_TRIES_TO_DOWNLOAD} reads", address)
-
-    def _read_ranges(self, key: str, size_bytes: int, temporary: Path) -> None:
-        temporary.unlink(missing_ok=True)
-        with append_bytes(temporary) as file:
-            for start in range(0, size_bytes, _RANGE_BYTES):
-                file.write(self.store.read_range(key, start, min(start + _RANGE_BYTES, size_bytes)))
 
     def evict(self, paths: Iterable[Path]) -> None:
         for path in paths:
@@ -200,7 +155,7 @@ class StoreMirror:
         del self._fetched[path]
         with suppress(FileNotFoundError):
             status = path.stat()
-            make_stand_in(path, status.st_size, status.st_mtime_ns, self._temporaries.new())
+            make_stand_in(path, status.st_size, status.st_mtime_ns, self.memory.temporaries.new())
 
     def _take_all(self, items: Collection[StoredObject]) -> None:
         """Bring objects here, several at a time."""
@@ -213,7 +168,7 @@ class StoreMirror:
 
     # -- what is published
 
-    @_naming_full_disks
+    @naming_full_disks
     def publish_folder(self, temporary: Path, final: Path) -> None:
         self._push_overwritten()
         stored = StoredFolder.of(temporary)
@@ -230,12 +185,9 @@ class StoreMirror:
     def publish_file(self, temporary: Path, final: Path) -> None:
         self._push_overwritten()
         key = self._key(final)
-        if temporary.stat().st_size <= _LARGEST_WRITE_BYTES:
-            created = self.store.create(key, read_bytes(temporary))
-        else:
-            created = self.store.create_from_file(key, temporary)
+        created = create_from(self.store, key, temporary)
         durable_io.notify("create an object", final)
-        if not created and not self._is_same(key, temporary):
+        if not created and not has_content(self.store, key, temporary):
             item = self.store.look_up(key)
             if item is not None:
                 self._take(item)
@@ -257,12 +209,12 @@ class StoreMirror:
             return
         self._push_overwritten()
         key = self._key(path)
-        below = [each for each in self._versions if each == key or each.startswith(f"{key}/")]
+        below = [each for each in self.memory.versions if each == key or each.startswith(f"{key}/")]
         for each in sorted(below, key=lambda each: not is_commit(each)):  # the commit of a folder first
-            parts = self._stored(each).parts.values() if is_commit(each) else ()
+            parts = self.memory.stored(each).parts.values() if is_commit(each) else ()
             self.store.delete(each)
             durable_io.notify("delete an object", path)
-            self._forget(each)
+            self.memory.forget(each)
             self._delete_parts(parts, path)
 
     def push(self) -> None:
@@ -270,18 +222,15 @@ class StoreMirror:
         for path in sorted(self.folder.rglob("*")):
             with suppress(FileNotFoundError):  # removed meanwhile
                 status, key = path.stat(), self._key(path)
-                is_known = self._seen.get(key) == (status.st_size, status.st_mtime_ns) or is_stand_in(status)
+                is_known = self.memory.seen.get(key) == (status.st_size, status.st_mtime_ns) or is_stand_in(status)
                 is_own = mirror_of(path) is self and not self._is_local(path)
-                if path.is_file() and is_own and not is_known and self._commit_of(path) is None:
+                if path.is_file() and is_own and not is_known and self.memory.commit_of(self._key(path)) is None:
                     self._write_file(key, path)
-                    self._seen[key], self._versions[key] = (status.st_size, status.st_mtime_ns), ""
-        self._write_versions()
+                    self.memory.seen[key], self.memory.versions[key] = (status.st_size, status.st_mtime_ns), ""
+        self.memory.write()
 
     def _write_file(self, key: str, path: Path) -> None:
-        if path.stat().st_size <= _LARGEST_WRITE_BYTES:
-            self.store.write(key, read_bytes(path))
-        else:
-            self.store.write_from_file(key, path)
+        write_from(self.store, key, path)
         durable_io.notify("write an object", self.folder / key)
 
     def _write_parts(self, folder: Path, stored: StoredFolder) -> None:
@@ -289,23 +238,11 @@ class StoreMirror:
         for name, part in stored.parts.items():
             self._write_file(part.key, folder / name)
 
-    def _is_same(self, key: str, path: Path) -> bool:
-        """Return whether an object has the content of a file: the answer to an earlier try may have been lost."""
-        item = self.store.look_up(key)
-        if item is None or item.size_bytes != path.stat().st_size:
-            return False
-        with open(path, "rb", opener=open_plain) as file:
-            for start in range(0, item.size_bytes, _RANGE_BYTES):
-                stop = min(start + _RANGE_BYTES, item.size_bytes)
-                if self.store.read_range(key, start, stop) != file.read(stop - start):
-                    return False
-        return True
-
     def _push_overwritten(self) -> None:
         """Write to the store the files whose bytes were overwritten here."""
         while self._overwritten:
             path = min(self._overwritten)
-            commit = self._commit_of(path)
+            commit = self.memory.commit_of(self._key(path))
             if commit is None:
                 self._write_file(self._key(path), path)
             else:
@@ -314,21 +251,21 @@ class StoreMirror:
 
     def _write_folder_again(self, key: str) -> None:
         """Replace a committed folder by what it holds now, and delete the contents that it no longer has."""
-        folder, before = (self.folder / key).parent, self._stored(key)
+        folder, before = (self.folder / key).parent, self.memory.stored(key)
         for path in (path for path in folder.rglob("*") if path.is_file() and is_stand_in(path.stat())):
             self.fetch(path)
         stored = StoredFolder.of(folder)
         self._write_parts(folder, stored)
         self.store.write(key, stored.to_json())
         durable_io.notify("write an object", folder)
-        self._remember(key, stored)
+        self.memory.remember(key, stored)
         self._delete_parts(set(before.parts.values()) - set(stored.parts.values()), folder)
 
     def _delete_parts(self, parts: Iterable[StoredPart], path: Path) -> None:
         """Delete contents that no committed folder here names any more."""
-        commits = [commit.read_bytes() for commit in (self._side / "commits").rglob(COMMITTED)] if parts else []
+        named = self.memory.named_parts() if parts else set()
         for part in parts:
-            if not any(part.sha256.encode() in commit for commit in commits):
+            if part.key not in named:
                 self.store.delete(part.key)
                 durable_io.notify("delete an object", path)
 
@@ -345,28 +282,17 @@ class StoreMirror:
                 return
             path.parent.mkdir(parents=True, exist_ok=True)
             if self.is_lazy(path.name) and item.size_bytes:
-                make_stand_in(path, item.size_bytes, item.modified_ns, self._temporaries.new())
+                make_stand_in(path, item.size_bytes, item.modified_ns, self.memory.temporaries.new())
             else:
-                temporary = self._temporaries.new()
+                temporary = self.memory.temporaries.new()
                 try:
-                    self._download_listed(item, temporary)
+                    download_listed(self.store, item, temporary)
                 except FileNotFoundError:  # deleted since it was listed
                     return
                 os.replace(temporary, path)
             status = path.stat()
-            self._seen[item.key] = (status.st_size, status.st_mtime_ns)
-        self._versions[item.key] = _version(item)
-
-    def _download_listed(self, item: StoredObject, temporary: Path) -> None:
-        """Write an object to a file, with the time of the listing. Raises FileNotFoundError where it is gone."""
-        if item.size_bytes > _RANGE_BYTES:
-            self._download(item.key, temporary)
-            return
-        data = self.store.read(item.key)
-        if data is None:
-            raise FileNotFoundError(item.key)
-        write_bytes(temporary, data)
-        os.utime(temporary, ns=(item.modified_ns, item.modified_ns))
+            self.memory.seen[item.key] = (status.st_size, status.st_mtime_ns)
+        self.memory.versions[item.key] = version_of(item)
 
     def _take_folder(self, key: str) -> bool:
         """Bring a committed folder here; return whether the store has it."""
@@ -374,24 +300,23 @@ class StoreMirror:
         if data is None:
             return False
         stored = StoredFolder.from_json(data, f"{self.store.address}/{key}")
-        commit, final = self._side / "commits" / key, (self.folder / key).parent
-        is_known = commit.is_file() and commit.read_bytes() == data
-        if is_known and all((final / name).is_file() for name in (*stored.inside, *stored.parts)):
-            self._remember(key, stored)  # it stays where it is: another command here may be reading it
+        final = (self.folder / key).parent
+        if self.memory.holds(key, data) and all((final / name).is_file() for name in (*stored.inside, *stored.parts)):
+            self.memory.remember(key, stored)  # it stays where it is: another command here may be reading it
         else:
             self._place_folder(key, stored)
         return True
 
     def _place_folder(self, key: str, stored: StoredFolder) -> None:
         """Put a committed folder under its name, in one step; its large files are stand-ins."""
-        final, temporary = (self.folder / key).parent, self._temporaries.new()
+        final, temporary = (self.folder / key).parent, self.memory.temporaries.new()
         for name in (*stored.inside, *stored.parts):
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
         for name, data in stored.inside.items():
             write_bytes(temporary / name, data)
         for name, part in stored.parts.items():
-            make_stand_in(temporary / name, part.size_bytes, _NO_TIME_NS, self._temporaries.new())
-        self._remember(key, stored)
+            make_stand_in(temporary / name, part.size_bytes, _NO_TIME_NS, self.memory.temporaries.new())
+        self.memory.remember(key, stored)
         final.parent.mkdir(parents=True, exist_ok=True)
         for _ in range(_TRIES_TO_PLACE):  # another process of this machine may bring the same folder here
             durable_io.remove_here(final)
@@ -408,10 +333,10 @@ class StoreMirror:
         os.replace(temporary, final)
         status = final.stat()
         if self.is_lazy(final.name) and status.st_size:
-            make_stand_in(final, status.st_size, status.st_mtime_ns, self._temporaries.new())
+            make_stand_in(final, status.st_size, status.st_mtime_ns, self.memory.temporaries.new())
         durable_io.notify("replace", final)
-        self._seen[self._key(final)] = (status.st_size, status.st_mtime_ns)
-        self._versions[self._key(final)] = ""
+        self.memory.seen[self._key(final)] = (status.st_size, status.st_mtime_ns)
+        self.memory.versions[self._key(final)] = ""
 
     def _remove_vanished(self, keys: Collection[str]) -> None:
         """Remove what the listing lacks, after a look at each object: a listing may be late."""
@@ -419,85 +344,38 @@ class StoreMirror:
             if self.store.look_up(key) is None:
                 path = self.folder / key
                 durable_io.remove_here(path.parent if is_commit(key) else path)
-                self._forget(key)
-
-    # -- what is remembered
-
-    def named_parts(self) -> set[str]:
-        """Return the keys of all contents that the committed folders name, as far as this mirror knows them."""
-        commits = (path.relative_to(self._side / "commits") for path in (self._side / "commits").rglob(COMMITTED))
-        return {part.key for commit in commits for part in self._stored(commit.as_posix()).parts.values()}
-
-    def _remember(self, key: str, stored: StoredFolder) -> None:
-        path, temporary = self._side / "commits" / key, self._temporaries.new()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(temporary, stored.to_json())
-        os.replace(temporary, path)
-        self._versions[key] = ""
-        self._seen[key] = (len(stored.inside) + len(stored.parts), 0)
-
-    def _forget(self, key: str) -> None:
-        self._versions.pop(key, None)
-        self._seen.pop(key, None)
-        (self._side / "commits" / key).unlink(missing_ok=True)
-
-    def _stored(self, key: str) -> StoredFolder:
-        path = self._side / "commits" / key
-        return StoredFolder.from_json(path.read_bytes(), str(path))
-
-    def _commit_of(self, path: Path) -> str | None:
-        """Return the key that commits the folder that a file lies in; None for a file of its own."""
-        folders = self._key(path).split("/")[:-1]
-        keys = ("/".join((*folders[:depth], COMMITTED)) for depth in range(len(folders), 0, -1))
-        return next((key for key in keys if (self._side / "commits" / key).is_file()), None)
+                self.memory.forget(key)
 
     def _part(self, path: Path) -> StoredPart | None:
         """Return the object that a file of a committed folder is; None for a file of its own."""
-        key = self._commit_of(path)
+        key = self.memory.commit_of(self._key(path))
         if key is None:
             return None
-        return self._stored(key).parts.get(path.relative_to((self.folder / key).parent).as_posix())
+        return self.memory.stored(key).parts.get(path.relative_to((self.folder / key).parent).as_posix())
 
     def _is_here(self, item: StoredObject) -> bool:
         """Return whether what lies here is of this version, and complete: somebody may have removed some of it."""
-        if self._versions.get(item.key) != _version(item):
+        if self.memory.versions.get(item.key) != version_of(item):
             return False
         path = self.folder / item.key if item.key else self.folder
         if not is_commit(item.key):
             return path.is_file()
-        count, _ = self._seen.get(item.key, (-1, 0))
+        count, _ = self.memory.seen.get(item.key, (-1, 0))
         return sum(each.is_file() for each in path.parent.rglob("*")) == count
 
     def _is_changed_here(self, key: str, path: Path) -> bool:
         """Return whether a file was written here since it was read from the store or written to it."""
-        if key not in self._seen or self.is_lazy(path.name) or not path.is_file():
+        if key not in self.memory.seen or self.is_lazy(path.name) or not path.is_file():
             return False
         status = path.stat()
-        return not is_stand_in(status) and self._seen[key] != (status.st_size, status.st_mtime_ns)
+        return not is_stand_in(status) and self.memory.seen[key] != (status.st_size, status.st_mtime_ns)
 
     def note_present(self) -> None:
         """Let `push` write only what is written here from now on."""
         for path in self.folder.rglob("*"):
             with suppress(FileNotFoundError):  # another command removes it
                 status = path.stat()
-                self._seen[self._key(path)] = (status.st_size, status.st_mtime_ns)
-
-    def _read_versions(self) -> bool:
-        """Read what the mirror remembers; return False where it remembers nothing."""
-        try:
-            values = json.loads((self._side / _VERSIONS).read_bytes())
-            self._versions = {str(key): str(version) for key, version in values["versions"].items()} | self._versions
-            seen = {str(key): (int(size), int(time)) for key, (size, time) in values["seen"].items()}
-            self._seen = seen | self._seen
-        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
-            return False  # everything is read anew
-        return True
-
-    def _write_versions(self) -> None:
-        temporary = self._temporaries.new()
-        values = {"versions": dict(self._versions), "seen": dict(self._seen)}
-        write_text(temporary, json.dumps(values))
-        os.replace(temporary, self._side / _VERSIONS)
+                self.memory.seen[self._key(path)] = (status.st_size, status.st_mtime_ns)
 
     def _key(self, path: Path) -> str:
         return Path(os.path.abspath(path)).relative_to(self.folder).as_posix()
@@ -509,7 +387,3 @@ class StoreMirror:
             return True
         folders = (self.folder.joinpath(*names[:depth]) for depth in range(1, len(names) + 1))
         return any((folder / MARKER).exists() for folder in folders)
-
-
-def _version(item: StoredObject) -> str:
-    return f"{item.version or item.modified_ns} {item.size_bytes}"

@@ -18,7 +18,7 @@ def find_orphans(mirror: StoreMirror, min_age_s: float = MIN_AGE_S) -> dict[str,
     if not parts:
         return {}
     mirror.refresh()
-    named = mirror.named_parts()
+    named = mirror.memory.named_parts()
     written_before_ns = _store_time_ns(mirror) - min_age_s * 1e9
     return {
         part.key: part.size_bytes for part in parts if part.key not in named and part.modified_ns < written_before_ns

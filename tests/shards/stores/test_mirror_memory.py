@@ -106,7 +106,7 @@ class ChangingStore(SteppedStore):
 
 
 def changing_mirror(folder: Path, changes: int, monkeypatch: pytest.MonkeyPatch) -> StoreMirror:
-    monkeypatch.setattr("avf_shards.stores.mirror._RANGE_BYTES", 10)
+    monkeypatch.setattr("avf_shards.stores.transfers._RANGE_BYTES", 10)
     objects = SharedObjects()
     objects.put("video.tar", b"a" * 25)
     objects.renew_listing()
@@ -173,7 +173,7 @@ def test_a_disk_without_room_is_named_with_the_way_to_another(
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "a file"))
 
-    monkeypatch.setattr("avf_shards.stores.mirror.write_bytes", fail)
+    monkeypatch.setattr("avf_shards.stores.transfers.write_bytes", fail)
     with pytest.raises(OSError, match="AVF_FOUNDRY_MIRRORS to a folder of a larger disk") as error:
         open_mirror(objects, tmp_path / "run")
     assert error.value.filename == str(mirrors_folder())
