@@ -85,7 +85,7 @@ CORRECTIONS: dict[str, tuple[str, Writer, Callable[[Path], None], str]] = {
         r"train_00001 \(abaw_expression 'Sadness', now 'Anger'\)",
     ),
     "affectnet": (
-        *("affectnet", affectnet_full, replace_text("training.csv", "1,0.5,-0.25", "1,0.75,-0.25")),
+        *("affectnet", affectnet_full, replace_text("validation.csv", "1,0.5,-0.25", "1,0.75,-0.25")),
         r"1/a\.jpg \(valence '0\.5', now '0\.75'\)",
     ),
     "affectnet of 2021": ("affectnet", affectnet_2021, correct_npy, r"train/7 \(valence '0\.5', now '0\.75'\)"),
