@@ -13,6 +13,7 @@ from avf_curation.detectors.threads import limit_threads
 from hypothesis import settings
 from support.browser import BROWSER
 from support.demo_files import DemoFiles
+from support.store_server import StoreServer, client_of, serve_store
 
 TESTS = Path(__file__).parent
 SHARED = Path(__file__).parents[2] / "shared"
@@ -115,3 +116,17 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> DemoFiles:
     base = tmp_path_factory.getbasetemp()
     shared_base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     return DemoFiles(shared_base / "demo-files")
+
+
+@pytest.fixture(scope="module")
+def store_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
+    """Yield an S3 server of this machine, with the bucket `bucket`."""
+    pytest.importorskip("s3fs")
+    with serve_store(tmp_path_factory.mktemp("store"), "bucket") as running:
+        yield running
+
+
+@pytest.fixture
+def store_client(store_server: StoreServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let this process and its children use the server, with mirrors of their own."""
+    yield from client_of(store_server, tmp_path / "mirrors", monkeypatch)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from avf_curation.runs.curation import RunOptions, curate
-from avf_curation.stages.stage_timer import StageTimer
 from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
 from avf_shards.packing.verify import verify_shards
@@ -20,6 +19,7 @@ from support.crash_points import exit_status_in_child
 from support.curation_runs import EMBEDDED, make_recipe, stub_curate
 from support.runs import make_inputs
 from support.stages import single_step
+from support.stored_jobs import without_models
 from support.trees import file_digests
 
 SETTINGS = make_recipe("plan.unit_videos=1")
@@ -45,17 +45,9 @@ def die_after_operation(number: int, work: Callable[[], None]) -> None:
         work()
 
 
-class NoModels:
-    """Stands for the loaded models: the stub for measuring needs none, and hundreds of children are forked."""
-
-    def __init__(self, *_: object) -> None:
-        self.clock = StageTimer()
-
-
 @pytest.fixture(autouse=True)
 def no_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("avf_curation.pipeline.self_test.Detectors", NoModels)
-    monkeypatch.setattr("avf_curation.execution.worker.check_tools", lambda detectors, settings: None)
+    without_models(monkeypatch)  # hundreds of children are forked
 
 
 @pytest.fixture(scope="module")

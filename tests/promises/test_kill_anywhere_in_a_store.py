@@ -7,7 +7,6 @@ each. It is started again on the same machine, or on another one, which has no m
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,8 @@ from avf_shards.stores.fsspec_store import FsspecStore
 from avf_shards.stores.stored_folder import PARTS
 from support.crash_points import exit_status_in_child
 from support.runs import make_inputs
-from support.store_server import StoreFaults, StoreServer, serve_store
-from support.stored_jobs import client_of, digests_in_store, job_in_process, run_job, without_models
+from support.store_server import StoreFaults, StoreServer
+from support.stored_jobs import digests_in_store, job_in_process, run_job, without_models
 from support.trees import file_digests
 
 FAULTS = {
@@ -26,17 +25,12 @@ FAULTS = {
 }
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
-    pytest.importorskip("s3fs")
-    with serve_store(tmp_path_factory.mktemp("store"), "bucket") as running:
-        yield running
+pytestmark = pytest.mark.usefixtures("store_client")
 
 
 @pytest.fixture(autouse=True)
-def client(server: StoreServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_models(monkeypatch: pytest.MonkeyPatch) -> None:
     without_models(monkeypatch)
-    yield from client_of(server, tmp_path / "mirrors", monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -84,21 +78,21 @@ def test_a_job_in_a_store_killed_repeatedly_ends_with_the_same_bytes(
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_store_that_fails_changes_no_byte(
-    name: str, server: StoreServer, source: Path, expected: dict[str, str], tmp_path: Path
+    name: str, store_server: StoreServer, source: Path, expected: dict[str, str], tmp_path: Path
 ) -> None:
     out = f"s3://bucket/{name.replace(' ', '-')}"
-    server.set_faults(FAULTS[name])
+    store_server.set_faults(FAULTS[name])
     assert job_in_process(source, out, tmp_path / "writer") == 0
-    server.set_faults(StoreFaults())
+    store_server.set_faults(StoreFaults())
     assert digests_in_store(out, tmp_path / "reader") == expected
 
 
 def test_a_token_that_expires_loses_nothing(
-    server: StoreServer, source: Path, expected: dict[str, str], tmp_path: Path
+    store_server: StoreServer, source: Path, expected: dict[str, str], tmp_path: Path
 ) -> None:
-    server.set_faults(StoreFaults(expires_after_writes=4))
+    store_server.set_faults(StoreFaults(expires_after_writes=4))
     assert job_in_process(source, "s3://bucket/expired", tmp_path / "writer") == 1
-    server.set_faults(StoreFaults())
+    store_server.set_faults(StoreFaults())
     assert FsspecStore("s3://bucket/expired").find(), "the token served for a while"
     assert job_in_process(source, "s3://bucket/expired", tmp_path / "writer") == 0
     assert digests_in_store("s3://bucket/expired", tmp_path / "reader") == expected
@@ -106,9 +100,9 @@ def test_a_token_that_expires_loses_nothing(
 
 @pytest.mark.parametrize("ahead_s", [86_400, -86_400])
 def test_the_clock_of_the_store_changes_nothing(
-    ahead_s: int, server: StoreServer, source: Path, expected: dict[str, str], tmp_path: Path
+    ahead_s: int, store_server: StoreServer, source: Path, expected: dict[str, str], tmp_path: Path
 ) -> None:
-    server.set_faults(StoreFaults(clock_ahead_s=ahead_s))
+    store_server.set_faults(StoreFaults(clock_ahead_s=ahead_s))
     videos, out = "s3://bucket/skewed/videos", f"s3://bucket/skewed/{ahead_s}"
     for path in source.iterdir():
         FsspecStore(videos).write_from_file(path.name, path)

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,21 +17,11 @@ from support.demo_files import DemoFiles
 from support.range_server import serve_ranges
 from support.ray_runs import QUICK_SETTINGS, copy_demo_videos
 from support.runs import make_inputs
-from support.store_server import StoreServer, serve_store
-from support.stored_jobs import client_of, job_in_process, without_models
+from support.store_server import StoreServer, client_of
+from support.stored_jobs import job_in_process, without_models
 from support.trees import file_digests, result_digests
 
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
-    pytest.importorskip("s3fs")
-    with serve_store(tmp_path_factory.mktemp("store"), "bucket") as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def client(server: StoreServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    yield from client_of(server, tmp_path / "mirrors", monkeypatch)
+pytestmark = pytest.mark.usefixtures("store_client")
 
 
 @pytest.fixture(scope="module")
@@ -50,15 +39,15 @@ def local(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stored(server: StoreServer, videos: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+def stored(store_server: StoreServer, videos: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The address of videos, their run and its shards, made by a machine of their own."""
     address, machine = "s3://bucket/stored", tmp_path_factory.mktemp("machine")
     with pytest.MonkeyPatch.context() as monkeypatch:
-        for _ in client_of(server, machine, monkeypatch):
+        for _ in client_of(store_server, machine, monkeypatch):
             upload(videos, f"{address}/videos")
-            server.take_requests()
+            store_server.take_requests()
             command(*curate_words(f"{address}/videos", f"{address}/run"))
-            lines = server.take_request_lines()
+            lines = store_server.take_request_lines()
             reads = [line for line in lines if line.startswith("GET") and "/stored/videos/" in line]
             assert len(reads) == len(set(reads)) == len(list(videos.iterdir())), "a unit reads its inputs once"
             here = mirrored_folder(f"{address}/videos").folder

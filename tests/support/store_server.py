@@ -22,6 +22,10 @@ from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
+import pytest
+from avf_shards.stores.addresses import MIRRORS
+from avf_shards.system.mirror_registry import forget_mirrors
+
 _XML = '<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>told to fail</Message></Error>'
 
 
@@ -172,6 +176,16 @@ def serve_store(folder: Path, bucket: str) -> Iterator[StoreServer]:
     finally:
         process.kill()
         process.wait()
+
+
+def client_of(server: StoreServer, mirrors: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let this process and its children use the server while a fixture yields."""
+    for name, value in (server.environment | {MIRRORS: str(mirrors)}).items():
+        monkeypatch.setenv(name, value)
+    server.set_faults(StoreFaults())
+    yield
+    server.set_faults(StoreFaults())
+    forget_mirrors()
 
 
 def _make_bucket(address: str, bucket: str) -> None:

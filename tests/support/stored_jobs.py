@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,6 @@ from avf_shards.system.storage_faults import fetch_content
 from support.crash_points import exit_status_in_child
 from support.curation_runs import EMBEDDED, make_recipe, stub_curate
 from support.stages import single_step
-from support.store_server import StoreFaults, StoreServer
 from support.trees import file_digests
 
 SETTINGS = make_recipe("plan.unit_videos=1")
@@ -36,16 +34,6 @@ def without_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let workers load no model and test no library."""
     monkeypatch.setattr("avf_curation.pipeline.self_test.Detectors", NoModels)
     monkeypatch.setattr("avf_curation.execution.worker.check_tools", lambda detectors, settings: None)
-
-
-def client_of(server: StoreServer, mirrors: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let this process and its children use the server while a fixture yields."""
-    for name, value in (server.environment | {MIRRORS: str(mirrors)}).items():
-        monkeypatch.setenv(name, value)
-    server.set_faults(StoreFaults())
-    yield
-    server.set_faults(StoreFaults())
-    forget_mirrors()
 
 
 def run_job(source: Path | str, out: Path | str) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,23 +11,11 @@ from avf_shards.stores.opening import open_location
 from avf_shards.system.storage_faults import fetch_content
 from avf_training import pretrain
 from support.clips import make_flashing_shards
-from support.store_server import StoreServer, serve_store
-from support.stored_jobs import client_of
 from support.training_runs import read_metrics, start_training
 from support.trees import file_digests
 from support.waiting import wait_until
 
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreServer]:
-    pytest.importorskip("s3fs")
-    with serve_store(tmp_path_factory.mktemp("store"), "bucket") as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def client(server: StoreServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    yield from client_of(server, tmp_path / "mirrors", monkeypatch)
+pytestmark = pytest.mark.usefixtures("store_client")
 
 
 def finish(shards: Path | str, out: Path | str) -> None:
