@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 from avf_shards.errors import FaultError, UserError
+from avf_shards.system.processors import count_usable_cores
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -19,7 +20,7 @@ from avf_training.data.delivery import DeliveryTracker, SourceDelivery
 from avf_training.data.ordered_stream import OrderedStream
 from avf_training.data.shared_buffers import buffers_needed
 from avf_training.data.shared_memory import FOLDER, LEAST_BYTES, is_too_small
-from avf_training.data.worker_process import group_signals_blocked, init_worker
+from avf_training.data.worker_process import any_number_of_workers, group_signals_blocked, init_worker
 
 B = TypeVar("B", bound=StreamBatch)
 log = logging.getLogger(__name__)
@@ -110,16 +111,17 @@ class StreamLoader(Generic[B]):
         prefetch = max(2, -(-per_step // workers)) if workers else None
         self.stream.buffers = buffers_needed(prefetch, per_step, workers) if prefetch else 0
         world, rank, position = self.stream.world, self.stream.rank, self._position
-        log.info("rank %d of %d: from position %d on with %d workers", rank, world, position, workers)
-        loader = DataLoader(
-            self.stream,
-            batch_size=None,
-            num_workers=workers,
-            prefetch_factor=prefetch,
-            pin_memory=self.device.type == "cuda",
-            worker_init_fn=partial(init_worker, os.getpid()),
-        )
-        with group_signals_blocked():
+        cores = count_usable_cores()
+        log.info("rank %d of %d: from position %d on with %d workers; cores: %d", rank, world, position, workers, cores)
+        with any_number_of_workers(), group_signals_blocked():
+            loader = DataLoader(
+                self.stream,
+                batch_size=None,
+                num_workers=workers,
+                prefetch_factor=prefetch,
+                pin_memory=self.device.type == "cuda",
+                worker_init_fn=partial(init_worker, os.getpid()),
+            )
             parts = iter(loader)
         # torch unmaps shared memory when nobody holds a tensor of it, and maps it anew for the next part. Tensors of
         # all buffers are held so that each is mapped once. Pinned parts are copies already, which hold no buffer.

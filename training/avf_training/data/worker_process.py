@@ -1,10 +1,11 @@
-"""Signals in the worker processes of a data loader: a worker ends when the trainer asks it to, or with the trainer."""
+"""Worker processes of a data loader: their number, and signals. A worker ends when asked to, or with the trainer."""
 
 import multiprocessing
 import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
@@ -13,6 +14,17 @@ from avf_shards.system.child_process import end_with_parent
 
 # `timeout`, Slurm and a terminal send these to every process of the group. The trainer decides when the run ends.
 _GROUP_SIGNALS = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1))
+
+
+@contextmanager
+def any_number_of_workers() -> Iterator[None]:
+    """Keep torch from warning of more workers than cores where a loader is made inside the block.
+
+    A recipe is for machines of any size: its workers take turns then, and the batches are the same.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="This DataLoader will create", category=UserWarning)
+        yield
 
 
 @contextmanager
