@@ -40,6 +40,14 @@ def test_every_row_of_the_list_is_filled_in_its_order(tmp_path: Path, task: str)
     assert str(statements[0]) == "1: 2 rows, each with a prediction of its own"
 
 
+def test_a_video_of_an_own_folder_is_named_by_its_path(tmp_path: Path) -> None:
+    sample = write_list(tmp_path, "expressions", ["anna/talk.mp4/00001.jpg,", "ben/talk.mp4/00001.jpg,"])
+    predictions = {"anna/talk.mp4": {1: np.array([3.0])}, "ben/talk.mp4": {1: np.array([4.0])}}
+    write_submission(tmp_path / "out.txt", sample, predictions)
+    lines = (tmp_path / "out.txt").read_text().splitlines()
+    assert lines[1:] == ["anna/talk.mp4/00001.jpg,3", "ben/talk.mp4/00001.jpg,4"]
+
+
 def test_what_was_repeated_and_cut_is_told() -> None:
     images = [ImageLocation(video="v", frame=frame) for frame in range(1, 8)]
     known = {frame: np.array([frame / 10, 0.0]) for frame in (2, 3, 5, 9)}
@@ -98,6 +106,7 @@ def test_a_class_that_does_not_exist_is_refused(tmp_path: Path, task: str, value
         ("image_location,valence,arousal\n", "has no row but the header"),
         ("image_location,valence,arousal\nv/1.jpg,\n", "line 2: 'v/1.jpg' is no picture; it would be VIDEO/00001.jpg"),
         ("image_location,valence,arousal\nv/00000.jpg,\n", "line 2: 'v/00000.jpg' is no picture"),
+        ("image_location,valence,arousal\n/00001.jpg,\n", "line 2: '/00001.jpg' is no picture"),
         ("image_location,valence,arousal\nv/00001.jpg,\nv/00001.jpg,\n", "line 3: v/00001.jpg stands in line 2 too"),
     ],
 )

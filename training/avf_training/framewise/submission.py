@@ -29,7 +29,7 @@ HEADERS: dict[ChallengeTask, str] = {
 """First line of a file of each task. Rows of expressions hold one number all the same, that of the class."""
 
 _COLUMNS: dict[ChallengeTask, int] = {"valence_arousal": 2, "expressions": 1, "action_units": len(ACTION_UNITS)}
-_IMAGE = re.compile(r"(?P<video>[^/,]+)/(?P<frame>\d{5,9})\.jpg")
+_IMAGE = re.compile(r"(?P<video>[^/,][^,]*)/(?P<frame>\d{5,9})\.jpg")  # a video of one's own may lie in a folder
 
 
 @dataclass(frozen=True, kw_only=True)
