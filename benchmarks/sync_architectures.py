@@ -105,7 +105,9 @@ class _Recorder(SyncHead):
     def __init__(self) -> None:
         self.inputs: list[tuple[Floats, Samples]] = []
 
-    def likeness_by_shift(self, distances_TD: Floats, samples: Samples, shifts: int) -> Doubles:
+    def likeness_by_shift(
+        self, distances_TD: Floats, samples: Samples, shifts: int, *, embeddings_TV: Floats | None = None
+    ) -> Doubles:
         self.inputs.append((distances_TD, samples))
         return np.zeros(2 * shifts + 1)
 

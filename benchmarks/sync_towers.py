@@ -39,8 +39,10 @@ class TorchHead(SyncHead):
     def __init__(self, network: TwoTowers) -> None:
         self._network = network.eval()
 
-    def likeness_by_shift(self, distances_TD: Floats, samples: Samples, shifts: int) -> Doubles:
-        """Return the mean cosine at each shift of the sound from -shifts to +shifts frames, (S,)."""
+    def likeness_by_shift(
+        self, distances_TD: Floats, samples: Samples, shifts: int, *, embeddings_TV: Floats | None = None
+    ) -> Doubles:
+        """Return the mean cosine at each shift of the sound from -shifts to +shifts frames, (S,); no embeddings are read."""
         mouth_TD = self.see_mouth(distances_TD)
         levels_TF = standardise_levels(mel_levels(samples, len(distances_TD)))
         with torch.no_grad():

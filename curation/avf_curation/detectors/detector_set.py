@@ -10,7 +10,12 @@ import numpy as np
 from avf_shards.errors import UserError
 from avf_shards.format.content import Content
 
-from avf_curation.detectors.optional_networks import describe_missing_weights, resolve_identity, resolve_shots
+from avf_curation.detectors.optional_networks import (
+    describe_missing_weights,
+    resolve_embedder,
+    resolve_identity,
+    resolve_shots,
+)
 from avf_curation.detectors.package_weights import TRANSNETV2
 from avf_curation.detectors.shipped_weights import BLAZEFACE, FACE_MESH, SILERO, SYNC_HEAD
 from avf_curation.detectors.sync_head_file import HEAD_FILE, read_head
@@ -78,6 +83,8 @@ def resolve_backends(recipe: Recipe, weights_folder: Path) -> BackendSelection:
     hears = recipe.content == "clips"
     sync, sync_file = _resolve_sync(settings.sync.backend if hears else "envelope", weights_folder)
     speaker, speaker_file = _resolve_speaker(recipe, weights_folder)
+    if sync == "learned" and sync_file is not None:
+        speaker_file = resolve_embedder(sync_file, weights_folder) or speaker_file
     identity, identity_file = resolve_identity(recipe, weights_folder)
     faces_setting = settings.faces.backend
     if recipe.content == "pictures" and faces_setting == "auto" and track_file is None:

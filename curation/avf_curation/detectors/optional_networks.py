@@ -1,4 +1,4 @@
-"""Networks that a run takes where a recipe names them or their weights are there: of shots, and of who a face is."""
+"""Networks that a run takes where a recipe, their weights or another network asks for them: of shots and faces."""
 
 import logging
 from pathlib import Path
@@ -7,7 +7,8 @@ from avf_shards.errors import UserError
 
 from avf_curation.detectors.package_weights import TRANSNETV2
 from avf_curation.detectors.shipped_weights import FACE_MESH
-from avf_curation.detectors.weights import KNOWN, find_weight
+from avf_curation.detectors.sync_head_file import read_head
+from avf_curation.detectors.weights import KNOWN, find_weight, short_digest
 from avf_curation.recipe import Recipe
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,25 @@ def resolve_identity(recipe: Recipe, folder: Path) -> tuple[str, Path | None]:
     FACE_MESH.check()
     log.info("track: identity by %s with %s", match[0].backend, match[1])
     return match[0].backend, match[1]
+
+
+def resolve_embedder(head: Path, folder: Path) -> Path | None:
+    """Return the weights of LR-ASD where the sync network `head` reads its embedding of the face, else None.
+
+    Raises UserError where the folder has none, or others than those that the network was learnt with.
+    """
+    digest = read_head(head).card.lr_asd
+    if digest is None:
+        return None
+    match = find_weight("lr_asd", folder)
+    present = None if match is None else short_digest(match[1])
+    if match is None or present != digest:
+        raise UserError(
+            f"{head}: this sync network reads embeddings by the LR-ASD weights {digest}..., and {folder} has "
+            f"{'no LR-ASD weights' if present is None else f'the weights {present}...'}; put them there (avf-curate "
+            "weights pull lr_asd), or learn a network with avf-curate learn-sync RUN --view lips"
+        )
+    return match[1]
 
 
 def describe_missing_weights(setting: str, backend: str, name: str, folder: Path) -> str:

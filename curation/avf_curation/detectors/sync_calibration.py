@@ -43,8 +43,19 @@ class LearningClip:
     patches_THWC: Bytes  # image of the mouth in each frame, for the envelope
 
 
-def learning_clip(mesh: FaceMesh, frames: Sequence[Bytes], samples: Samples, source: str, person: str) -> LearningClip:
-    """Return mouth and sound of the frames of a stored clip, which has at least as much sound."""
+def learning_clip(
+    mesh: FaceMesh,
+    frames: Sequence[Bytes],
+    samples: Samples,
+    source: str,
+    person: str,
+    *,
+    embeddings_TV: Floats | None = None,
+) -> LearningClip:
+    """Return mouth and sound of the frames of a stored clip, which has at least as much sound.
+
+    `embeddings_TV` are LR-ASD's of these frames, where a network is to read them.
+    """
     faces_THWC = np.stack(list(frames))
     points_TP3 = mesh.find_points(faces_THWC)
     seen = measured_frames(len(frames), EVERY)
@@ -52,7 +63,11 @@ def learning_clip(mesh: FaceMesh, frames: Sequence[Bytes], samples: Samples, sou
     return LearningClip(
         source=source,
         person=person,
-        talk=Talk(distances_TD=lip_distances(points_TP3), samples=samples[: len(frames) * SAMPLES_PER_FRAME]),
+        talk=Talk(
+            distances_TD=lip_distances(points_TP3),
+            samples=samples[: len(frames) * SAMPLES_PER_FRAME],
+            embeddings_TV=embeddings_TV,
+        ),
         measured_TD=mouth.distances_TD,
         patches_THWC=mouth.patches_THWC,
     )
@@ -133,13 +148,19 @@ def score_pieces(head: SyncHead, clip: LearningClip, number: int, seed: int) -> 
             for move in (0, int(draw.choice(MOVES))):
                 moved = np.roll(talk.samples, move * SAMPLES_PER_FRAME)
                 samples = moved[first * SAMPLES_PER_FRAME : (first + frames) * SAMPLES_PER_FRAME]
-                envelope = score_envelope_sync(clip.patches_THWC[first : first + frames], samples, REACH)
+                piece = slice(first, first + frames)
+                envelope = score_envelope_sync(clip.patches_THWC[piece], samples, REACH)
                 if envelope is not None:
                     yield PieceScore(
                         clip=number,
                         length_s=length_s,
                         true_offset=-move,
-                        likeness_S=head.likeness_by_shift(clip.measured_TD[first : first + frames], samples, REACH),
+                        likeness_S=head.likeness_by_shift(
+                            clip.measured_TD[piece],
+                            samples,
+                            REACH,
+                            embeddings_TV=None if talk.embeddings_TV is None else talk.embeddings_TV[piece],
+                        ),
                         envelope_S=envelope.curve_S,
                         mouth_motion=envelope.mouth_motion,
                     )

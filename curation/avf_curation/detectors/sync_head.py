@@ -1,7 +1,8 @@
 """The learned sync network: how alike mouth and sound are at each shift, and what it says together with the envelope.
 
 Two networks of convolutions over time give an embedding of unit length for each frame: one reads eleven distances
-between the points of the mouth (face_mesh.py), one reads 40 mel levels of the sound, a hundred a second. The likeness
+between the points of the mouth (face_mesh.py), and where it was learnt with it LR-ASD's embedding of the face
+(face_components.py), one reads 40 mel levels of the sound, a hundred a second. The likeness
 at a shift is the mean cosine of the embeddings that meet there. Its curve and the envelope's are standardised and
 added; the peak is the offset. The confidence is the lead of the peak in the unit that calibration has found: 1 is the
 least lead at which offsets of people that were held out were right as often as calibration asks (sync_learning.py).
@@ -10,7 +11,7 @@ where each curve alone is high.
 
 The arithmetic is numpy's, as Silero's is: the same bytes on every run, and no torch where nothing else needs it.
 
-Shapes: T frames, D = 11 distances, F = 40 mel levels, S shifts.
+Shapes: T frames, D = 11 distances, V = 128 values of an embedding, F = 40 mel levels, S shifts.
 """
 
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ import numpy.typing as npt
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
 
 from avf_curation.detectors.envelope_sync import FULL_LENGTH_S, TELLING_LENGTH_S, standardise_curve
+from avf_curation.detectors.face_components import FaceComponents, load_components
 from avf_curation.detectors.sync_head_file import SyncHeadFile, read_head
 from avf_curation.media.types import FULL_SCALE, Samples
 from avf_curation.stages.sync import PEAK_HALF_WIDTH, is_at_rim
@@ -59,6 +61,7 @@ class SyncHead:
 
     def __init__(self, file: SyncHeadFile) -> None:
         self.card = file.card
+        self._components = load_components(file.weights)
         self._mouth = _load_tower(file.weights, "mouth")
         self._sound = _load_tower(file.weights, "sound")
 
@@ -67,10 +70,20 @@ class SyncHead:
         """Load a file that `learn-sync` wrote. Raises UserError for any other, or one with another digest."""
         return cls(read_head(path, digest))
 
-    def likeness_by_shift(self, distances_TD: Floats, samples: Samples, shifts: int) -> Doubles:
-        """Return the mean cosine at each shift of the sound from -shifts to +shifts frames, (S,)."""
+    @property
+    def reads_embeddings(self) -> bool:
+        """Whether the network reads LR-ASD's embedding of the face too."""
+        return self._components is not None
+
+    def likeness_by_shift(
+        self, distances_TD: Floats, samples: Samples, shifts: int, *, embeddings_TV: Floats | None = None
+    ) -> Doubles:
+        """Return the mean cosine at each shift of the sound from -shifts to +shifts frames, (S,).
+
+        Raises ValueError where the network reads embeddings and none are given.
+        """
         frames = len(distances_TD)
-        mouth_TE = _embed(self._mouth, standardise_distances(distances_TD))
+        mouth_TE = _embed(self._mouth, read_mouth(distances_TD, embeddings_TV, self._components))
         sound_TE = _embed(self._sound, standardise_levels(mel_levels(samples, frames)))
         curve = []
         for shift in range(-shifts, shifts + 1):
@@ -80,7 +93,14 @@ class SyncHead:
         return np.array(curve)
 
     def score(
-        self, distances_TD: Floats, samples: Samples, envelope_S: Doubles, mouth_motion: float, shifts: int
+        self,
+        distances_TD: Floats,
+        samples: Samples,
+        envelope_S: Doubles,
+        mouth_motion: float,
+        shifts: int,
+        *,
+        embeddings_TV: Floats | None = None,
     ) -> LearnedScore:
         """Return what the likeness and the envelope's curve say together.
 
@@ -90,8 +110,9 @@ class SyncHead:
             envelope_S: The envelope's curve over the same shifts.
             mouth_motion: How much the mouth moves, as the envelope measured it.
             shifts: Frames to either side.
+            embeddings_TV: LR-ASD's embedding of the face in each frame, where the network reads it.
         """
-        likeness_S = self.likeness_by_shift(distances_TD, samples, shifts)
+        likeness_S = self.likeness_by_shift(distances_TD, samples, shifts, embeddings_TV=embeddings_TV)
         length_s = len(distances_TD) / FRAMES_PER_SECOND
         offset, lead = weigh_curves(likeness_S, envelope_S, mouth_motion, length_s)
         return LearnedScore(
@@ -154,6 +175,19 @@ def standardise_distances(distances_TD: Floats) -> Floats:
     least = 1e-3 * np.abs(distances_TD).mean() + 1e-6
     standardised: Floats = (distances_TD - distances_TD.mean(axis=0)) / (distances_TD.std(axis=0) + np.float32(least))
     return standardised
+
+
+def read_mouth(distances_TD: Floats, embeddings_TV: Floats | None, components: FaceComponents | None) -> Floats:
+    """Return what a network reads of the mouth in each frame: the distances, and beside them the components if any.
+
+    Raises ValueError where there are components and no embeddings.
+    """
+    standardised_TD = standardise_distances(distances_TD)
+    if components is None:
+        return standardised_TD
+    if embeddings_TV is None:
+        raise ValueError("the network reads embeddings of the face, and none are given")
+    return np.concatenate([standardised_TD, components.project(embeddings_TV)], axis=1)
 
 
 def _mel_filters() -> Doubles:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -16,12 +17,14 @@ from avf_shards.schema.fields import Fields
 from avf_shards.schema.versions import check_version, parse_json, stamp
 from avf_shards.system import durable_io
 
+from avf_curation.detectors.face_components import AXES, COMPONENTS, MEAN, VALUES
 from avf_curation.detectors.weights import read_weights
 
 HEAD_FILE = "sync_head.safetensors"  # in the weights folder
 CARD_KEY = "sync_head"  # key of the metadata
 _MAX_BYTES = 1_000_000  # a file has about 160 kB
 _UNITS = (1e-3, 1e4)  # least and largest unit: leads are in robust standard deviations, and most are 0.1 to 20
+_MAX_EMBEDDING = 1e6  # largest value of the mean and the axes of embeddings, which are about 1 to 100
 _KERNEL_SIZES = (1e-6, 100.0)  # least and largest of a kernel's largest weight; training ends at 0.1 to 0.3
 _ADVICE = "move it away, or learn one with avf-curate learn-sync"
 #: Kernel of each convolution: outputs, inputs, steps in time.
@@ -51,6 +54,8 @@ class HeadCard:
     pieces: int  # of held-out people, on which it was calibrated
     told_share: float  # of those pieces: their offset is told, because the confidence is 1 or more
     right_share: float  # of the told pieces: within two frames
+    #: Start of the SHA-256 of the LR-ASD weights by whose embedding it sees the face too; None, no field: lips alone.
+    lr_asd: str | None = None
 
     @classmethod
     def from_fields(cls, fields: Fields) -> "HeadCard":
@@ -65,7 +70,15 @@ class HeadCard:
             pieces=fields.integer("pieces"),
             told_share=fields.number("told_share"),
             right_share=fields.number("right_share"),
+            lr_asd=fields.optional_text("lr_asd"),
         )
+
+    def to_json(self) -> str:
+        """Return the text of a file."""
+        values = asdict(self)
+        if self.lr_asd is None:
+            del values["lr_asd"]
+        return json.dumps(stamp(values, "sync head"), sort_keys=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,10 +98,9 @@ def write_head(path: Path, file: SyncHeadFile) -> str:
     from safetensors.numpy import save
 
     _check_card(file.card)
-    _check_weights(file.weights)
-    card = json.dumps(stamp(asdict(file.card), "sync head"), sort_keys=True)
+    _check_weights(file.weights, reads_embeddings=file.card.lr_asd is not None)
     weights = {name: np.asarray(value, np.float32) for name, value in sorted(file.weights.items())}
-    data = save(weights, {CARD_KEY: card})
+    data = save(weights, {CARD_KEY: file.card.to_json()})
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # of this process alone
     try:
         durable_io.write(temporary, data)
@@ -111,7 +123,7 @@ def read_head(path: Path, digest: str | None = None) -> SyncHeadFile:
             values = _parse_card(text)
             card = HeadCard.from_fields(Fields(values, "its card"))
             _check_card(card)
-            _check_weights(weights)
+            _check_weights(weights, reads_embeddings=card.lr_asd is not None)
             return SyncHeadFile(weights=weights, card=card)
     except UserError as error:  # of the version
         raise UserError(f"{path}: {error}; or {_ADVICE}") from None
@@ -155,12 +167,22 @@ def _check_card(card: HeadCard) -> None:
         wrong["unit"] = card.unit
     for name, value in wrong.items():
         raise FaultError(f"its card has {name} {value:.6g}")
+    if card.lr_asd is not None and not re.fullmatch("[0-9a-f]{16}", card.lr_asd):
+        raise FaultError("its card has lr_asd, which is not the start of a SHA-256")
 
 
-def _check_weights(weights: Mapping[str, Any]) -> None:
+def kernels(*, reads_embeddings: bool) -> dict[str, tuple[int, int, int]]:
+    """Return the kernel of each convolution, as KERNELS has them, of a network that may read embeddings too."""
+    outputs, inputs, steps = KERNELS["mouth.0"]
+    return {**KERNELS, "mouth.0": (outputs, inputs + COMPONENTS * reads_embeddings, steps)}
+
+
+def _check_weights(weights: Mapping[str, Any], *, reads_embeddings: bool) -> None:
     """Raise FaultError unless the weights are those of the network, finite, and as large as training makes them."""
-    shapes: dict[str, tuple[int, ...]] = {f"{name}.weight": kernel for name, kernel in KERNELS.items()}
-    shapes |= {f"{name}.bias": kernel[:1] for name, kernel in KERNELS.items()}
+    of_network = kernels(reads_embeddings=reads_embeddings)
+    shapes: dict[str, tuple[int, ...]] = {f"{name}.weight": kernel for name, kernel in of_network.items()}
+    shapes |= {f"{name}.bias": kernel[:1] for name, kernel in of_network.items()}
+    shapes |= {MEAN: (VALUES,), AXES: (VALUES, COMPONENTS)} if reads_embeddings else {}
     if weights.keys() != shapes.keys():
         raise FaultError("has other tensors")
     for name, shape in shapes.items():
@@ -168,5 +190,5 @@ def _check_weights(weights: Mapping[str, Any]) -> None:
         if value.shape != shape or value.dtype != np.float32 or not np.isfinite(value).all():
             raise FaultError(f"{name} is not float32 of shape {shape}, or not finite")
         largest, least = float(np.abs(value).max()), _KERNEL_SIZES[0] if name.endswith(".weight") else 0.0
-        if not least <= largest <= _KERNEL_SIZES[1]:
+        if not least <= largest <= (_MAX_EMBEDDING if name in {MEAN, AXES} else _KERNEL_SIZES[1]):
             raise FaultError(f"{name} has {largest:.6g} as its largest weight")

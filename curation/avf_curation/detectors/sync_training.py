@@ -4,10 +4,11 @@ A step takes windows of 50 frames, each with the sound from 15 frames before it 
 the 31 shifts they belong together. The sound is varied in noise, colour and pitch, the mouth in size and noise, so that
 a minute of clips teaches more than its speakers.
 
-Shapes: B windows of a batch, W = 50 frames, S = 31 shifts, T frames of a clip, D = 11 distances, F = 40 mel levels.
+Shapes: B windows of a batch, W = 50 frames, S = 31 shifts, T frames of a clip, D = 11 distances (and 20 components of
+embeddings), V = 128 values of an embedding, F = 40 mel levels.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,14 +17,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from avf_curation.detectors.face_components import fit_components
 from avf_curation.detectors.sync_head import (
     LEVEL_SCALE,
     STEPS_PER_FRAME,
     STRIDES,
     mel_levels,
-    standardise_distances,
+    read_mouth,
 )
-from avf_curation.detectors.sync_head_file import KERNELS
+from avf_curation.detectors.sync_head_file import kernels
 from avf_curation.media.types import Samples
 
 WINDOW, REACH = 50, 15  # frames of a window; shifts to either side
@@ -40,14 +42,16 @@ class Talk:
 
     distances_TD: Floats  # of the mouth (face_mesh.lip_distances)
     samples: Samples  # sound of the same frames
+    embeddings_TV: Floats | None = None  # LR-ASD's of the face in the same frames, where a network is to read them
 
 
 class TwoTowers(nn.Module):
     """The two networks of convolutions, with the names of their files."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, reads_embeddings: bool = False) -> None:
         super().__init__()
-        self.towers = nn.ModuleDict({name: _make_tower(name) for name in ("mouth", "sound")})
+        layers = kernels(reads_embeddings=reads_embeddings)
+        self.towers = nn.ModuleDict({name: _make_tower(name, layers) for name in ("mouth", "sound")})
         self.scale = nn.Parameter(torch.tensor(_FIRST_SCALE))
 
     def forward(self, mouth_BDW: Tensor, sound_BFN: Tensor) -> tuple[Tensor, Tensor]:
@@ -67,9 +71,9 @@ class TwoTowers(nn.Module):
         return weights
 
 
-def _make_tower(tower: str) -> nn.Sequential:
+def _make_tower(tower: str, kernels: Mapping[str, tuple[int, int, int]]) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for name, (outputs, inputs, steps) in KERNELS.items():
+    for name, (outputs, inputs, steps) in kernels.items():
         if name.startswith(f"{tower}."):
             if layers:
                 layers += [nn.ReLU(), nn.Dropout(_DROPOUT)]
@@ -85,22 +89,28 @@ def train_towers(
 ) -> dict[str, Floats]:
     """Return the weights of a network that is trained on `talks`; the same talks and seed give the same bytes.
 
-    `steps` is STEPS where it is None. Talks of less than a window are left out. Raises ValueError where none is longer.
+    The network reads embeddings where the talks have them. `steps` is STEPS where it is None. Talks of less than a
+    window are left out. Raises ValueError where none is longer.
     """
     steps = STEPS if steps is None else steps
     draw = np.random.default_rng(seed)
-    prepared = [
-        (standardise_distances(talk.distances_TD), mel_levels(talk.samples, len(talk.distances_TD)))
-        for talk in talks
-        if len(talk.distances_TD) > WINDOW
-    ]
-    if not prepared:
+    talks = [talk for talk in talks if len(talk.distances_TD) > WINDOW]
+    if not talks:
         raise ValueError("no talk is as long as a window")
+    embeddings = [talk.embeddings_TV for talk in talks if talk.embeddings_TV is not None]
+    components = fit_components(embeddings) if embeddings else None
+    prepared = [
+        (
+            read_mouth(talk.distances_TD, talk.embeddings_TV, components),
+            mel_levels(talk.samples, len(talk.distances_TD)),
+        )
+        for talk in talks
+    ]
     lengths = np.array([len(mouth) - WINDOW for mouth, _ in prepared], float)
     shares = lengths / lengths.sum()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = TwoTowers()
+        network = TwoTowers(reads_embeddings=components is not None)
         optimizer = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=_DECAY)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total_steps=steps, pct_start=_WARM_UP)
         for step in range(steps):
@@ -113,7 +123,7 @@ def train_towers(
             optimizer.step()
             schedule.step()
             on_step(step + 1)
-    return network.weights()
+    return network.weights() | (components.weights() if components else {})
 
 
 def _shift_loss(network: TwoTowers, mouth_BDW: Tensor, sound_BFN: Tensor, heard_BN: Tensor) -> Tensor:

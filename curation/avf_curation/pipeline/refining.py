@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from avf_shards.timeline import FRAMES_PER_SECOND, Span
 from scipy.signal import medfilt
 
@@ -61,6 +62,8 @@ class FaceCrops:
     faces_NHW: Bytes
     sync_THWC: Bytes | None = None  # SyncNet's own crop, BGR; None where SyncNet does not run
     speaker_THW: Bytes | None = None  # LR-ASD's own crop, grey; None where it does not run
+    #: LR-ASD's embedding of the face in each frame, (T, 128), where the learned sync network reads it.
+    embeddings_TV: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,7 +253,12 @@ def _score_learned(
     if envelope is None:
         return open_scores
     score = detectors.sync_head.score(
-        seen.distances_TD, samples, envelope.curve_S, envelope.mouth_motion, config.shifts
+        seen.distances_TD,
+        samples,
+        envelope.curve_S,
+        envelope.mouth_motion,
+        config.shifts,
+        embeddings_TV=crops.embeddings_TV,
     )
     # FaceMesh's patches follow the lips, so less moves in them: the limit of motion is that of patches along the track.
     along_track_THWC = envelope_sync.mouth_patches(crops.face_THWC, mouth_position(crops, track))

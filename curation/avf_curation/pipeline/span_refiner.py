@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from avf_curation.detectors.detector_set import Detectors
 from avf_curation.media.decode import MediaFile
@@ -63,7 +63,8 @@ class SpanRefiner:
             return SpanOutcome(candidate=self._candidate)
         first = tracks[0]
         views: list[refining.View] = ["syncnet"] if self._context.detectors.syncnet is not None else []
-        if self._asks_who_speaks and len(tracks) == 1 and self._scored_faces is None:
+        one_is_asked = self._asks_who_speaks and len(tracks) == 1 and self._scored_faces is None
+        if one_is_asked or (self._sync_reads_embeddings and not self._asks_who_speaks):
             views.append("lr-asd")
         crops = self._crop(frames, first, views)
 
@@ -95,7 +96,14 @@ class SpanRefiner:
 
     @property
     def _asks_who_speaks(self) -> bool:
-        return self._context.detectors.lr_asd is not None and self._context.settings.gates.speaker != "skip"
+        settings = self._context.settings
+        is_asked = settings.gates.speaker != "skip" and settings.speaker.backend != "none"
+        return self._context.detectors.lr_asd is not None and is_asked
+
+    @property
+    def _sync_reads_embeddings(self) -> bool:
+        head = self._context.detectors.sync_head
+        return head is not None and head.reads_embeddings and self._context.settings.gates.sync != "skip"
 
     def _track_faces(self) -> tuple[refining.DetectorFrames, list[tracking.Track]]:
         context, settings = self._context, self._context.settings
@@ -182,11 +190,19 @@ class SpanRefiner:
             return 0
         samples = context.audio.cut(self._candidate.span)
         with context.detectors.clock.stage(sync.STAGE):
-            scores = refining.score_sync(crops, track, samples, config, context.detectors)
+            scores = refining.score_sync(self._embed_face(crops), track, samples, config, context.detectors)
         checks = sync.decide(scores, config)
         checks += context.settings.gates.undecided_checks(sync.STAGE, checks)
         self._candidate = self._candidate.with_stage(sync.STAGE, scores.record(), checks, gate)
         return sync.repair_frames(scores, config) if gate == "decide" else 0
+
+    def _embed_face(self, crops: refining.FaceCrops) -> refining.FaceCrops:
+        """Return the crops with LR-ASD's embedding of the face where sync reads it, the one that told who speaks."""
+        if not self._sync_reads_embeddings:
+            return crops
+        if self._scored_faces is not None:
+            return replace(crops, embeddings_TV=self._scored_faces.scores[self._face].embeddings_TD)
+        return replace(crops, embeddings_TV=self._context.detectors.lr_asd.embed_span(crops.speaker_THW))
 
     def _score_quality(
         self, frames: refining.DetectorFrames, crops: refining.FaceCrops, track: tracking.Track

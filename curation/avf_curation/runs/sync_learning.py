@@ -4,13 +4,15 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow.compute as pc
 from avf_shards.errors import FaultError, UserError
 from avf_shards.format.index import ShardReader
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.sampling.hash_draw import priority
+from avf_shards.schema.clip_record import ClipRecord
 from avf_shards.system import durable_io
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLES_PER_FRAME
 
@@ -27,8 +29,13 @@ from avf_curation.detectors.sync_calibration import (
 from avf_curation.detectors.sync_head_file import HeadCard, SyncHeadFile, write_head
 from avf_curation.detectors.sync_training import train_towers
 from avf_curation.detectors.threads import limit_threads
+from avf_curation.detectors.weights import short_digest
+from avf_curation.media.crop import crop_for_lr_asd
 from avf_curation.media.stored_clip import decode_stored_clip
 from avf_curation.media.types import Bytes, MediaError, Samples
+
+if TYPE_CHECKING:  # it imports torch, which is needed only where embeddings are read
+    from avf_curation.detectors.lr_asd import Floats, LrAsd
 
 LEAST_S = 60.0  # seconds of clips, below which nothing is learnt
 _MAX_CLIP_FRAMES = 15 * FRAMES_PER_SECOND  # of one clip that are read
@@ -41,6 +48,8 @@ class LearningOptions:
 
     minutes: float = 20.0  # of clips at most, as many of each person as of any other
     seed: int = 0  # of the choice of clips, the first weights and the batches
+    #: Weights of LR-ASD, whose embedding of the face is read beside the distances of the lips; None: these alone.
+    lr_asd: Path | None = None
 
     def __post_init__(self) -> None:
         if not LEAST_S / 60 <= self.minutes < math.inf:
@@ -111,6 +120,7 @@ def learn_sync(
         pieces=len(pieces),
         told_share=trust.told_share,
         right_share=trust.right_share,
+        lr_asd=None if options.lr_asd is None else short_digest(options.lr_asd),
     )
     durable_io.make_folder(out.parent)
     digest = write_head(out, SyncHeadFile(weights=weights, card=card))
@@ -124,14 +134,15 @@ def read_learning_clips(
 
     Raises UserError where the run has less than a minute of them.
     """
-    mesh = FaceMesh.from_program()
+    mesh, network = FaceMesh.from_program(), _load_lr_asd(options.lr_asd)
     clips: list[LearningClip] = []
     for row in _draw_rows(run, options.seed):
-        frames, samples = _decode_clip(run, row)
+        frames, samples, face_share = _decode_clip(run, row)
         frames = frames[: len(samples) // SAMPLES_PER_FRAME]
         if len(frames) < LENGTHS_S[0] * FRAMES_PER_SECOND:
             continue
-        clips.append(learning_clip(mesh, frames, samples, row.source, row.person))
+        embeddings_TV = None if network is None else embed_stored_face(network, frames, face_share)
+        clips.append(learning_clip(mesh, frames, samples, row.source, row.person, embeddings_TV=embeddings_TV))
         on_progress(f"{_seconds(clips):.0f} s of clips read")
         if _seconds(clips) >= 60 * options.minutes:
             break
@@ -140,6 +151,28 @@ def read_learning_clips(
             f"{run.root}: has {_seconds(clips):.0f} s of kept clips of 3 s and more, and {LEAST_S:.0f} s are needed"
         )
     return clips
+
+
+def _load_lr_asd(path: Path | None) -> "LrAsd | None":
+    """Return the network of a weight file. Raises UserError for a file that does not hold it."""
+    if path is None:
+        return None
+    from avf_curation.detectors.lr_asd import LrAsd
+
+    network = LrAsd.from_file(path)
+    limit_threads()  # a second time, for torch, which the network has loaded
+    return network
+
+
+def embed_stored_face(network: "LrAsd", frames: list[Bytes], face_share: float) -> "Floats":
+    """Return LR-ASD's embedding of the face in each frame of a stored clip, (T, 128).
+
+    The face is in the middle of the clip, and runs cut it by its box: `face_share` is the side of that box over the
+    side of the clip's window.
+    """
+    middle_px = frames[0].shape[0] / 2
+    faces = [crop_for_lr_asd(frame_HWC, (middle_px, middle_px), face_share * middle_px) for frame_HWC in frames]
+    return network.embed_span(np.stack(faces))
 
 
 def _seconds(clips: list[LearningClip]) -> float:
@@ -176,14 +209,21 @@ def _clip_row(values: dict[str, Any]) -> _ClipRow | None:
     )
 
 
-def _decode_clip(run: RunFolder, row: _ClipRow) -> tuple[list[Bytes], Samples]:
-    """Return the frames and the sound of a stored clip. Raises FaultError for one that is missing or damaged."""
+def _decode_clip(run: RunFolder, row: _ClipRow) -> tuple[list[Bytes], Samples, float]:
+    """Return the frames and the sound of a stored clip, and the side of its face over that of its window.
+
+    Raises FaultError for a clip that is missing or damaged.
+    """
     path = run.part(row.attempt, row.unit)
     with ShardReader(path) as reader:
         members = reader.index.by_key().get(row.key, {})
         data = {extension: reader.read(member) for extension, member in members.items()}
     try:
-        return decode_stored_clip(data, _MAX_CLIP_FRAMES)
+        frames, samples = decode_stored_clip(data, _MAX_CLIP_FRAMES)
+        track = ClipRecord.from_json(data["json"], str(path)).measurements.track
+        if track is None:
+            raise FaultError(f"{path}: clip {row.key}: its record has no track")
+        return frames, samples, track.face_px / track.window_px
     except MediaError as error:
         raise FaultError(f"{path}: clip {row.key}: {error}") from None
 

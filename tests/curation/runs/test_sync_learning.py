@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from avf_curation.cli.main import main
 from avf_curation.demo.video import ShotScript, VideoScript, encode_video
-from avf_curation.detectors import sync_calibration, sync_training
+from avf_curation.detectors import sync_calibration, sync_training, weights
 from avf_curation.detectors.detector_set import resolve_backends
 from avf_curation.detectors.sync_calibration import LearningClip
 from avf_curation.detectors.sync_head_file import HEAD_FILE, read_head
 from avf_curation.detectors.sync_training import Talk
+from avf_curation.detectors.weights import short_digest
 from avf_curation.media.types import Bytes, Samples
 from avf_curation.runs import sync_learning
 from avf_curation.runs.curation import RunOptions, curate
@@ -58,7 +59,7 @@ def test_a_run_takes_what_was_learnt_from_the_run_before(
     assert card.right_share >= sync_calibration.RIGHT_SHARE
 
     main(["learn-sync", str(run.root), "--out", str(tmp_path / "second"), "--weights", str(folder)])
-    assert "learnt from 6 clips, 30 s, of 6 people" in capsys.readouterr().out
+    assert "learnt from 6 clips, 30 s, of 6 people, by the lips; on people held out:" in capsys.readouterr().out
     assert (tmp_path / "second").read_bytes() == (folder / HEAD_FILE).read_bytes()
 
     source = tmp_path / "in"
@@ -75,11 +76,57 @@ def test_a_run_takes_what_was_learnt_from_the_run_before(
     ]
 
 
+class _SeesOpening:
+    """Stands in for LR-ASD: its values are how dark the mouth is in each frame, with noise of their own."""
+
+    def embed_span(self, grey_THW: np.ndarray) -> np.ndarray:
+        assert grey_THW.shape[1:] == (112, 112)
+        dark_T = 255 - grey_THW[:, 56:96, 32:80].mean(axis=(1, 2))
+        noise_TV = np.random.default_rng(len(grey_THW)).normal(0, 0.1, (len(grey_THW), 128))
+        return (dark_T[:, None] * np.linspace(0.5, 1, 128) + noise_TV).astype(np.float32)
+
+
+@pytest.mark.usefixtures("short")
+def test_where_the_weights_of_lr_asd_are_the_network_reads_its_embeddings_too(
+    run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speaker_file = tmp_path / "lr_asd.model"
+    speaker_file.write_bytes(b"weights of LR-ASD")
+    monkeypatch.setattr(weights, "find_weight", lambda name, folder: (None, speaker_file))
+    monkeypatch.setattr(sync_learning, "_load_lr_asd", lambda path: _SeesOpening() if path else None)
+
+    def learn(name: str, *words: str) -> Path:
+        out = tmp_path / name
+        assert main(["learn-sync", str(run.root), "--out", str(out), *words]) == 0
+        return out
+
+    first, second = learn("first"), learn("second", "--view", "lips+speaker")
+    assert "by the lips and LR-ASD's embedding of the face; on people held out" in capsys.readouterr().out
+    assert first.read_bytes() == second.read_bytes()
+    card = read_head(first).card
+    assert (card.lr_asd, card.people) == (short_digest(speaker_file), 6)
+    assert card.right_share >= sync_calibration.RIGHT_SHARE
+    lips = learn("lips", "--view", "lips")
+    assert "of 6 people, by the lips; on people held out" in capsys.readouterr().out
+    assert read_head(lips).card.lr_asd is None
+
+
+def test_embeddings_that_are_asked_for_without_weights_are_refused(
+    run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["learn-sync", str(run.root), "--weights", str(tmp_path), "--view", "lips+speaker"]
+    assert main(words) == 2
+    assert "--view: lips+speaker needs lr_asd_finetuning_TalkSet.model in" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.fixture
 def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measure no mouth: only which clips are read is asked."""
 
-    def make_clip(mesh: object, frames: list[Bytes], samples: Samples, source: str, person: str) -> LearningClip:
+    def make_clip(
+        mesh: object, frames: list[Bytes], samples: Samples, source: str, person: str, *, embeddings_TV: object
+    ) -> LearningClip:
         talk = Talk(distances_TD=np.zeros((len(frames), 11), np.float32), samples=samples)
         patches = np.zeros((1, 1, 1, 3), np.uint8)
         return LearningClip(

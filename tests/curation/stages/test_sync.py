@@ -28,7 +28,7 @@ def fix_score(monkeypatch: pytest.MonkeyPatch, backend: str, offset: int, confid
     monkeypatch.setattr(refining.envelope_sync, "measure_mouth_motion", lambda patches: 0.5)
     monkeypatch.setattr(refining.mouth, "measure_mouth", lambda mesh, frames: seen)
     learned = LearnedScore(offset=offset, confidence=confidence, likeness=1.0)
-    head = SimpleNamespace(score=lambda *arguments: learned) if backend == "learned" else None
+    head = SimpleNamespace(score=lambda *arguments, embeddings_TV: learned) if backend == "learned" else None
     return SimpleNamespace(syncnet=None, sync_head=head, face_mesh=None)
 
 
@@ -62,7 +62,7 @@ def test_the_mouth_moves_as_much_whichever_backend_measures(monkeypatch: pytest.
     monkeypatch.setattr(refining, "mouth_position", lambda crops, track: None)
     monkeypatch.setattr(refining.envelope_sync, "mouth_patches", lambda frames, mouth: along_track)
     monkeypatch.setattr(refining.mouth, "measure_mouth", lambda mesh, frames: seen)
-    head = SimpleNamespace(score=lambda *arguments: LearnedScore(offset=0, confidence=1.0, likeness=1.0))
+    head = SimpleNamespace(score=lambda *arguments, embeddings_TV: LearnedScore(offset=0, confidence=1.0, likeness=1.0))
     crops = refining.FaceCrops(face_THWC=np.zeros((100, 1, 1, 3), np.uint8), faces_NHW=np.zeros((100, 1, 1), np.uint8))
     samples = rng.integers(-9_000, 9_000, 64_000).astype(np.int16)
     track: Any = None  # no position of the mouth is asked
