@@ -130,9 +130,7 @@ class StoreMirror:
         temporary = self.memory.temporaries.new()
         try:
             if part:
-                read_ranges(self.store, part.key, part.size_bytes, temporary)
-                if sha256_file(temporary) != part.sha256:
-                    raise FaultError(f"{self.address}/{part.key}: damaged (its SHA-256 is not that of its name)")
+                self._download_part(part, temporary)
                 os.utime(temporary, ns=(_NO_TIME_NS, _NO_TIME_NS))
             else:
                 download(self.store, self._key(path), temporary)
@@ -145,6 +143,12 @@ class StoreMirror:
         self._fetched[path] = status.st_size
         while sum(self._fetched.values()) > self._max_fetched_bytes and len(self._fetched) > 1:
             self._make_stand_in_again(next(iter(self._fetched)))
+
+    def _download_part(self, part: StoredPart, path: Path) -> None:
+        """Write the content of a file of a committed folder. Raises FaultError where the store has another."""
+        read_ranges(self.store, part.key, part.size_bytes, path)
+        if sha256_file(path) != part.sha256:
+            raise FaultError(f"{self.address}/{part.key}: damaged (its SHA-256 is not that of its name)")
 
     def evict(self, paths: Iterable[Path]) -> None:
         for path in paths:
@@ -179,7 +183,7 @@ class StoreMirror:
         if not created and self.store.read(key) != data:  # the same bytes: of a try whose answer was lost, or as good
             self._take_folder(key)
             raise AlreadyExistsError(str(final))
-        self._place_folder(key, stored)
+        self._place_folder(key, stored, temporary)
         durable_io.remove(temporary)
 
     def publish_file(self, temporary: Path, final: Path) -> None:
@@ -307,15 +311,24 @@ class StoreMirror:
             self._place_folder(key, stored)
         return True
 
-    def _place_folder(self, key: str, stored: StoredFolder) -> None:
-        """Put a committed folder under its name, in one step; its large files are stand-ins."""
+    def _place_folder(self, key: str, stored: StoredFolder, source: Path | None = None) -> None:
+        """Put a committed folder under its name, in one step; those of its large files that are lazy are stand-ins.
+
+        Args:
+            source: a folder with the same files, which loses them; None: contents come from the store.
+        """
         final, temporary = (self.folder / key).parent, self.memory.temporaries.new()
         for name in (*stored.inside, *stored.parts):
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
         for name, data in stored.inside.items():
             write_bytes(temporary / name, data)
         for name, part in stored.parts.items():
-            make_stand_in(temporary / name, part.size_bytes, _NO_TIME_NS, self.memory.temporaries.new())
+            if self.is_lazy(name):
+                make_stand_in(temporary / name, part.size_bytes, _NO_TIME_NS, self.memory.temporaries.new())
+            elif source is not None:
+                os.replace(source / name, temporary / name)
+            else:
+                self._download_part(part, temporary / name)
         self.memory.remember(key, stored)
         final.parent.mkdir(parents=True, exist_ok=True)
         for _ in range(_TRIES_TO_PLACE):  # another process of this machine may bring the same folder here

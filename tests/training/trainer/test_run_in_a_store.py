@@ -10,6 +10,7 @@ from avf_shards.stores.fsspec_store import FsspecStore
 from avf_shards.stores.opening import open_location
 from avf_shards.system.storage_faults import fetch_content
 from avf_training import pretrain
+from avf_training.models.mae import MaskedAutoencoder
 from support.clips import make_flashing_shards
 from support.training_runs import read_metrics, start_training
 from support.trees import file_digests
@@ -32,6 +33,10 @@ def test_a_run_from_python_lies_in_the_store(tmp_path: Path) -> None:
     keys = {item.key for item in FsspecStore("s3://bucket/python").find()}
     assert {"run.json", "metrics.jsonl", "model/committed.json"} <= keys, sorted(keys)
     assert "checkpoints/step-00000002/committed.json" in keys
+    os.environ[MIRRORS] = str(tmp_path / "other")
+    model = MaskedAutoencoder.from_pretrained(open_location("s3://bucket/python/model"))
+    written = MaskedAutoencoder.from_pretrained(run.folder / "model")
+    assert all(value.equal(written.state_dict()[name]) for name, value in model.state_dict().items())
 
 
 def test_another_machine_goes_on_from_the_checkpoints_in_a_store(tmp_path: Path) -> None:

@@ -47,9 +47,13 @@ class Pretrained(nn.Module):
         save_model_folder(Path(folder), config, self.state_dict() if tensors is None else tensors)
 
     @classmethod
-    def from_pretrained(cls, folder: Path | str) -> Self:
-        """Return the model saved in `folder`, in eval mode. Raises UserError that names missing or unknown tensors."""
-        values, tensors = load_model_folder(Path(folder))
+    def from_pretrained(cls, folder: Path | str, *, is_finite: bool = True) -> Self:
+        """Return the model saved in `folder`, in eval mode. Raises UserError that names missing or unknown tensors.
+
+        Args:
+            is_finite: refuse weights that are nan or infinite; False for those of a run that diverged.
+        """
+        values, tensors = load_model_folder(Path(folder), is_finite=is_finite)
         if values["kind"] != cls.kind:
             held = TITLES.get(values["kind"], f"a {values['kind']!r}")
             raise UserError(f"{folder}: holds {held}; name {TITLES[cls.kind]}")
@@ -85,26 +89,28 @@ def save_model_folder(folder: Path, config: Mapping[str, Any], tensors: Mapping[
             raise UserError(f"{folder}: exists already; name a new folder") from None
 
 
-def load_model_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def load_model_folder(folder: Path, *, is_finite: bool = True) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return config.json and the tensors of `folder`; adapters are merged into the weights of their base.
 
-    Raises UserError for a folder that holds no saved model, and for adapters whose base is gone or has other weights.
+    Raises UserError for a folder that holds no saved model, for adapters whose base is gone or has other weights, and
+    for weights that are nan or infinite unless `is_finite` is False.
     """
-    values, tensors = read_saved_config(folder), _load_tensors(folder)
+    values, tensors = read_saved_config(folder), _load_tensors(folder, is_finite=is_finite)
     if "base" in values:
         base = bind(AdapterBase, values.pop("base"), f"{folder}/{CONFIG}: base")
         tensors = add_base(tensors, _load_base(folder, base), base)
     return values, tensors
 
 
-def _load_tensors(folder: Path) -> dict[str, Tensor]:
+def _load_tensors(folder: Path, *, is_finite: bool = True) -> dict[str, Tensor]:
     try:
         tensors = load_file(folder / WEIGHTS)
     except FileNotFoundError as error:
         raise missing_file(folder, error) from None
     except SafetensorError as error:
         raise UserError(f"{folder}: cannot be read as a saved model ({error})") from None
-    refuse_nonfinite(tensors, str(folder / WEIGHTS))
+    if is_finite:
+        refuse_nonfinite(tensors, str(folder / WEIGHTS))
     return tensors
 
 

@@ -88,7 +88,7 @@ def replay_step(run: Path, shards: Path | str, storage: StorageConfig, rank: int
     # The micro-batch of the start that stopped, which may differ from that of the run's first start.
     recipe = replace(recipe_of_run(run), micro_batch=len(snapshot["keys"][0]))
     recipe, _ = fix_groups(recipe, run, snapshot["world"])
-    model = MaskedAutoencoder.from_pretrained(run / FOLDER / "model").train()
+    model = MaskedAutoencoder.from_pretrained(run / FOLDER / "model", is_finite=False).train()
     model.fp32_decoder = recipe.precision.fp32_decoder
     defer_running_statistics(model, recipe.batch_norm_clips or recipe.micro_batch)
     watcher = _OutputWatcher(model)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from avf_shards.errors import UserError
+from avf_shards.text import count_noun
 
 from avf_training.framewise.labels.label_track import LabelTrack, list_label_tracks
 from avf_training.framewise.labels.shared_people import names_in, warn_of_shared
@@ -122,7 +123,7 @@ def list_voice_windows(data: VoiceData, tasks: Sequence[str], *, clock: Clock, s
             trained.append(TrainedVideo.from_labels(labels[0]))
     damaged.refuse()
     if skipped and not skips:
-        advice = f"{len(skipped):,} labelled videos cannot be used; leave them out with --set missing=skip:"
+        advice = f"{count_noun(len(skipped), 'labelled video')} cannot be used; leave out with --set missing=skip:"
         raise UserError(skipped[0] if len(skipped) == 1 else advice + list_bounded(skipped))
     for name, those in windows.items():
         if not those:
