@@ -416,7 +416,7 @@ CONTENTS: dict[FileKind, Contents] = {
         about="A folder in an object store: it exists if and only if this object does.",
         keys={
             "inside": "the content of its small files, in Base64, by their names in the folder",
-            "parts": "its large files: `size_bytes` and `sha256`, which names the object `parts/SHA256` of the address",
+            "parts": "its large files: `size_bytes` and `sha256`, which names the object `parts/SHA256` beside it",
         },
     ),
     "unit": Contents(about="A committed unit: it exists if and only if its folder does.", rows=UnitManifest),

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from avf_shards.errors import UserError
 from avf_shards.format.run_folder import COORDINATOR, RunFolder
+from avf_shards.stores.object_names import is_part
 from avf_shards.stores.opening import store_mirror
 from avf_shards.stores.orphans import find_orphans, remove_orphan
-from avf_shards.stores.stored_folder import PARTS
 from avf_shards.system import durable_io
 from avf_shards.system.run_lock import lock_files
 from avf_shards.system.temporary_folder import MARKER, is_temporary_folder
@@ -42,7 +42,7 @@ def remove_garbage(run: RunFolder, garbage: dict[Path, int]) -> None:
     mirror = store_mirror(run.root)
     with run.lock() as lock:
         for path in garbage:
-            if mirror is not None and path.parent == run.root / PARTS:
+            if mirror is not None and is_part(path.relative_to(run.root).as_posix()):
                 remove_orphan(mirror, path.relative_to(run.root).as_posix())
             elif path != lock.marker:  # which has the number of a marker that another process removed meanwhile
                 log.info("removing %s", path)

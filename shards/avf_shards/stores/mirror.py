@@ -20,16 +20,16 @@ from avf_shards.errors import FaultError
 from avf_shards.format.tar import sha256_file
 from avf_shards.stores.addresses import has_lazy_extension
 from avf_shards.stores.mirror_memory import MirrorMemory
-from avf_shards.stores.object_names import is_commit, select_files
+from avf_shards.stores.object_names import folder_of, is_commit, select_files
 from avf_shards.stores.object_store import ObjectStore, StoredObject
 from avf_shards.stores.stored_folder import COMMITTED, StoredFolder, StoredPart
 from avf_shards.stores.transfers import (
     create_from,
     download,
+    download_content,
     download_listed,
     has_content,
     naming_full_disks,
-    read_ranges,
     version_of,
     write_from,
 )
@@ -126,11 +126,11 @@ class StoreMirror:
 
     @naming_full_disks
     def fetch(self, path: Path) -> None:
-        part = self._part(path)
+        key, part = self._part(path)
         temporary = self.memory.temporaries.new()
         try:
             if part:
-                self._download_part(part, temporary)
+                self._download_part(key, part, temporary)
                 os.utime(temporary, ns=(_NO_TIME_NS, _NO_TIME_NS))
             else:
                 download(self.store, self._key(path), temporary)
@@ -144,11 +144,12 @@ class StoreMirror:
         while sum(self._fetched.values()) > self._max_fetched_bytes and len(self._fetched) > 1:
             self._make_stand_in_again(next(iter(self._fetched)))
 
-    def _download_part(self, part: StoredPart, path: Path) -> None:
+    def _download_part(self, commit: str, part: StoredPart, path: Path) -> None:
         """Write the content of a file of a committed folder. Raises FaultError where the store has another."""
-        read_ranges(self.store, part.key, part.size_bytes, path)
+        key = part.key_in(folder_of(commit))
+        download_content(self.store, key, part.size_bytes, path)
         if sha256_file(path) != part.sha256:
-            raise FaultError(f"{self.address}/{part.key}: damaged (its SHA-256 is not that of its name)")
+            raise FaultError(f"{self.address}/{key}: damaged (its SHA-256 is not that of its name)")
 
     def evict(self, paths: Iterable[Path]) -> None:
         for path in paths:
@@ -176,8 +177,8 @@ class StoreMirror:
     def publish_folder(self, temporary: Path, final: Path) -> None:
         self._push_overwritten()
         stored = StoredFolder.of(temporary)
-        self._write_parts(temporary, stored)
         key, data = f"{self._key(final)}/{COMMITTED}", stored.to_json()
+        self._write_parts(key, stored, temporary)
         created = self.store.create(key, data)
         durable_io.notify("create an object", final)
         if not created and self.store.read(key) != data:  # the same bytes: of a try whose answer was lost, or as good
@@ -219,7 +220,7 @@ class StoreMirror:
             self.store.delete(each)
             durable_io.notify("delete an object", path)
             self.memory.forget(each)
-            self._delete_parts(parts, path)
+            self._delete_parts(each, parts)
 
     def push(self) -> None:
         self._push_overwritten()
@@ -237,10 +238,10 @@ class StoreMirror:
         write_from(self.store, key, path)
         durable_io.notify("write an object", self.folder / key)
 
-    def _write_parts(self, folder: Path, stored: StoredFolder) -> None:
+    def _write_parts(self, commit: str, stored: StoredFolder, source: Path) -> None:
         """Write the large files of a folder under the names of their contents, where they are nobody's yet."""
         for name, part in stored.parts.items():
-            self._write_file(part.key, folder / name)
+            self._write_file(part.key_in(folder_of(commit)), source / name)
 
     def _push_overwritten(self) -> None:
         """Write to the store the files whose bytes were overwritten here."""
@@ -259,19 +260,18 @@ class StoreMirror:
         for path in (path for path in folder.rglob("*") if path.is_file() and is_stand_in(path.stat())):
             self.fetch(path)
         stored = StoredFolder.of(folder)
-        self._write_parts(folder, stored)
+        self._write_parts(key, stored, folder)
         self.store.write(key, stored.to_json())
         durable_io.notify("write an object", folder)
         self.memory.remember(key, stored)
-        self._delete_parts(set(before.parts.values()) - set(stored.parts.values()), folder)
+        self._delete_parts(key, set(before.parts.values()) - set(stored.parts.values()))
 
-    def _delete_parts(self, parts: Iterable[StoredPart], path: Path) -> None:
-        """Delete contents that no committed folder here names any more."""
-        named = self.memory.named_parts() if parts else set()
-        for part in parts:
-            if part.key not in named:
-                self.store.delete(part.key)
-                durable_io.notify("delete an object", path)
+    def _delete_parts(self, commit: str, parts: Iterable[StoredPart]) -> None:
+        """Delete contents of a folder, which it no longer names or which is gone."""
+        for part in set(parts):
+            key = part.key_in(folder_of(commit))
+            self.store.delete(key)
+            durable_io.notify("delete an object", self.folder / key)
 
     # -- what lies here
 
@@ -328,7 +328,7 @@ class StoreMirror:
             elif source is not None:
                 os.replace(source / name, temporary / name)
             else:
-                self._download_part(part, temporary / name)
+                self._download_part(key, part, temporary / name)
         self.memory.remember(key, stored)
         final.parent.mkdir(parents=True, exist_ok=True)
         for _ in range(_TRIES_TO_PLACE):  # another process of this machine may bring the same folder here
@@ -359,12 +359,12 @@ class StoreMirror:
                 durable_io.remove_here(path.parent if is_commit(key) else path)
                 self.memory.forget(key)
 
-    def _part(self, path: Path) -> StoredPart | None:
-        """Return the object that a file of a committed folder is; None for a file of its own."""
+    def _part(self, path: Path) -> tuple[str, StoredPart | None]:
+        """Return the commit and the object of a file of a committed folder; no object for a file of its own."""
         key = self.memory.commit_of(self._key(path))
         if key is None:
-            return None
-        return self.memory.stored(key).parts.get(path.relative_to((self.folder / key).parent).as_posix())
+            return "", None
+        return key, self.memory.stored(key).parts.get(path.relative_to((self.folder / key).parent).as_posix())
 
     def _is_here(self, item: StoredObject) -> bool:
         """Return whether what lies here is of this version, and complete: somebody may have removed some of it."""

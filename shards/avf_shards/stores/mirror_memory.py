@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+from avf_shards.stores.object_names import folder_of
 from avf_shards.stores.stored_folder import COMMITTED, StoredFolder
 from avf_shards.stores.temporary_names import TemporaryNames
 from avf_shards.system.named_writes import write_bytes, write_text
@@ -74,10 +75,10 @@ class MirrorMemory:
     def commit_of(self, key: str) -> str | None:
         """Return the key that commits the folder in which a file lies; None for a file of its own."""
         folders = key.split("/")[:-1]
-        keys = ("/".join((*folders[:depth], COMMITTED)) for depth in range(len(folders), 0, -1))
+        keys = ("/".join((*folders[:depth], COMMITTED)) for depth in range(len(folders), -1, -1))
         return next((each for each in keys if (self._commits / each).is_file()), None)
 
     def named_parts(self) -> set[str]:
         """Return the keys of all contents that the remembered folders name."""
         keys = (path.relative_to(self._commits).as_posix() for path in self._commits.rglob(COMMITTED))
-        return {part.key for key in keys for part in self.stored(key).parts.values()}
+        return {part.key_in(folder_of(key)) for key in keys for part in self.stored(key).parts.values()}

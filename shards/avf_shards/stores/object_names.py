@@ -12,7 +12,7 @@ from avf_shards.stores.object_store import StoredObject
 from avf_shards.stores.stored_folder import COMMITTED, PARTS
 from avf_shards.system.temporary_folder import MARKER
 
-_PART_KEY = re.compile(rf"{PARTS}/[0-9a-f]{{64}}")
+_PART_KEY = re.compile(rf"(?:.*/)?{PARTS}/[0-9a-f]{{64}}", re.DOTALL)
 _MEMORY_NAME = re.compile(r"\..*\.mirror")  # of the folder beside a mirror, which says what lies in it
 _MAX_NAME_BYTES = 255
 _MAX_KEY_BYTES = 3_000  # with the folder of the mirror, below the 4,096 of Linux
@@ -21,7 +21,17 @@ _MAX_COMMITTED_BYTES = 64_000_000  # small files of a folder; of a unit they are
 
 def is_commit(key: str) -> bool:
     """Return whether an object commits a folder."""
-    return key.endswith(f"/{COMMITTED}")
+    return key == COMMITTED or key.endswith(f"/{COMMITTED}")
+
+
+def is_part(key: str) -> bool:
+    """Return whether an object is a content of a folder that is committed, or was to be."""
+    return _PART_KEY.fullmatch(key) is not None
+
+
+def folder_of(commit: str) -> str:
+    """Return the key of the folder that an object commits; empty for the address itself."""
+    return commit.removesuffix(COMMITTED).removesuffix("/")
 
 
 def select_files(items: Iterable[StoredObject], address: str) -> list[StoredObject]:
@@ -32,13 +42,13 @@ def select_files(items: Iterable[StoredObject], address: str) -> list[StoredObje
 
     Raises UserError for keys that no file in a mirror can have.
     """
-    listed = [item for item in items if not item.key.endswith("/") and not _PART_KEY.fullmatch(item.key)]
+    listed = [item for item in items if not item.key.endswith("/") and not is_part(item.key)]
     folders = {folder for item in listed for folder in _folders_of(item.key)}
-    committed = {item.key.removesuffix(f"/{COMMITTED}") for item in listed if is_commit(item.key)}
+    committed = {folder_of(item.key) for item in listed if is_commit(item.key)}
     files, refusals = [], []
     for item in listed:
         owners = [folder for folder in _folders_of(item.key) if folder in committed]
-        is_own_commit = is_commit(item.key) and owners == [item.key.removesuffix(f"/{COMMITTED}")]
+        is_own_commit = is_commit(item.key) and owners == [folder_of(item.key)]
         is_marker = item.key in folders and not item.size_bytes
         if not item.key or is_marker or (owners and not is_own_commit):
             continue
@@ -56,7 +66,8 @@ def select_files(items: Iterable[StoredObject], address: str) -> list[StoredObje
 
 
 def _folders_of(key: str) -> Iterator[str]:
-    """Yield the keys of the folders that an object lies in."""
+    """Yield the keys of the folders that an object lies in, first that of the address, which is empty."""
+    yield ""
     end = key.find("/")
     while end >= 0:
         yield key[:end]

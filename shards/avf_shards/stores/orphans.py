@@ -3,7 +3,7 @@
 import uuid
 
 from avf_shards.stores.mirror import StoreMirror
-from avf_shards.stores.stored_folder import PARTS
+from avf_shards.stores.object_names import is_part
 from avf_shards.system import durable_io
 
 MIN_AGE_S = 86_400.0  # by the store's own clock; a process that is about to name a content has written it just now
@@ -14,7 +14,7 @@ def find_orphans(mirror: StoreMirror, min_age_s: float = MIN_AGE_S) -> dict[str,
 
     Raises as `ObjectStore`.
     """
-    parts = mirror.store.find(f"{PARTS}/")
+    parts = [item for item in mirror.store.find() if is_part(item.key)]
     if not parts:
         return {}
     mirror.refresh()

@@ -1,7 +1,8 @@
 """The object that commits a folder to a store: FOLDER/committed.json.
 
-Small files lie in it, large ones are objects of their own, named by their content: parts/SHA256 below the address. So a
-folder exists if and only if this object does, and whoever reads it gets files of one writer.
+Small files lie in it, large ones are objects of their own beside it, named by their content: FOLDER/parts/SHA256. So a
+folder exists if and only if this object does, whoever reads it gets files of one writer, and it is the same folder from
+whatever address it is read.
 """
 
 import base64
@@ -32,10 +33,9 @@ class StoredPart:
     size_bytes: int
     sha256: str  # of its content; names its object
 
-    @property
-    def key(self) -> str:
-        """Return the key of its object."""
-        return f"{PARTS}/{self.sha256}"
+    def key_in(self, folder: str) -> str:
+        """Return the key of its object, given that of its folder: they lie together, whatever address names them."""
+        return f"{folder}/{PARTS}/{self.sha256}" if folder else f"{PARTS}/{self.sha256}"
 
 
 @dataclass(frozen=True, kw_only=True)

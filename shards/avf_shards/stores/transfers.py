@@ -78,7 +78,7 @@ def download(store: ObjectStore, key: str, path: Path) -> None:
         item = store.look_up(key)
         if item is None:
             raise FileNotFoundError(errno.ENOENT, "is not in the store any more", address)
-        read_ranges(store, key, item.size_bytes, path)
+        download_content(store, key, item.size_bytes, path)
         after = store.look_up(key)  # of an object that is written over meanwhile, the ranges are of two
         if after is not None and version_of(after) == version_of(item):
             os.utime(path, ns=(item.modified_ns, item.modified_ns))
@@ -98,7 +98,7 @@ def download_listed(store: ObjectStore, item: StoredObject, path: Path) -> None:
     os.utime(path, ns=(item.modified_ns, item.modified_ns))
 
 
-def read_ranges(store: ObjectStore, key: str, size_bytes: int, path: Path) -> None:
+def download_content(store: ObjectStore, key: str, size_bytes: int, path: Path) -> None:
     """Write the bytes of an object to a file, a range at a time."""
     path.unlink(missing_ok=True)
     with append_bytes(path) as file:

@@ -120,7 +120,7 @@ def test_a_part_that_is_missing_or_of_another_content_is_named(content: bytes | 
     objects = SharedObjects()
     objects.put("u/committed.json", seal({"inside": {}, "parts": {"a.tar": PART}}, "stored folder"))
     if content is not None:
-        objects.put(f"parts/{'0' * 64}", content)
+        objects.put(f"u/parts/{'0' * 64}", content)
     mirror = mirror_of(objects, tmp_path / "run")
     mirror.pull()
     with pytest.raises((FaultError, OSError), match=f"parts/{'0' * 64}"):

@@ -167,7 +167,7 @@ class StoreProtocol(RuleBasedStateMachine):
             if name in self.committed:
                 stored = StoredFolder.from_json(self.committed[name], name)
                 assert set(stored.inside) | set(stored.parts) == {"unit.json", "clips.tar"}
-                part = self.objects.contents[stored.parts["clips.tar"].key]
+                part = self.objects.contents[stored.parts["clips.tar"].key_in(name)]
                 assert part.startswith(stored.inside["unit.json"]), "files of two writers"
 
     def _check_outcome(self, process: Process) -> None:
@@ -193,7 +193,7 @@ class StoreProtocol(RuleBasedStateMachine):
         if name == NAMES[2]:
             return {"": data}
         stored = StoredFolder.from_json(data, name)
-        return stored.inside | {file: self.objects.contents[part.key] for file, part in stored.parts.items()}
+        return stored.inside | {file: self.objects.contents[part.key_in(name)] for file, part in stored.parts.items()}
 
     def _key(self, name: str) -> str:
         return name if name == NAMES[2] else f"{name}/{COMMITTED}"
@@ -203,7 +203,7 @@ class StoreProtocol(RuleBasedStateMachine):
             while process.is_at_work:
                 process.step("die before")
             shutil.rmtree(process.root)
-        assert all(key in map(self._key, NAMES) or key.startswith(f"{PARTS}/") for key in self.objects.contents)
+        assert all(key in map(self._key, NAMES) or f"/{PARTS}/" in key for key in self.objects.contents)
 
 
 TestStoreProtocol = StoreProtocol.TestCase

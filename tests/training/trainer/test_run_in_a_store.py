@@ -46,11 +46,12 @@ def test_another_machine_goes_on_from_the_checkpoints_in_a_store(tmp_path: Path)
         stored_shards.write_from_file(path.name, path)
     finish(shards, tmp_path / "local")
     os.environ[MIRRORS] = str(tmp_path / "first")
+    commit = "checkpoints/step-00000002/committed.json"
     running, store = start_training("s3://bucket/shards", out), FsspecStore(out)
-    wait_until(lambda: running.poll() is not None or bool(store.find("checkpoints/step-00000002/")), "a checkpoint")
+    wait_until(lambda: running.poll() is not None or store.look_up(commit) is not None, "a checkpoint")
     os.killpg(running.pid, signal.SIGKILL)
     running.communicate()
-    assert store.find("checkpoints/step-00000002/committed.json"), running.returncode
+    assert store.look_up(commit), running.returncode
     os.environ[MIRRORS] = str(tmp_path / "other")
     finish("s3://bucket/shards", out)
     os.environ[MIRRORS] = str(tmp_path / "reader")
