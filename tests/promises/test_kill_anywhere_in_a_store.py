@@ -45,6 +45,7 @@ def expected(source: Path, tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow  # the test below is the quick one
+@pytest.mark.timeout(1800)  # three processes for each of some 140 operations
 def test_a_job_in_a_store_killed_after_any_operation_ends_with_the_same_bytes(tmp_path: Path) -> None:
     source = make_inputs(tmp_path / "inputs", 1)
     run_job(source, tmp_path / "local")
