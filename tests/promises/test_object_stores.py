@@ -50,8 +50,8 @@ def stored(store_server: StoreServer, videos: Path, tmp_path_factory: pytest.Tem
             lines = store_server.take_request_lines()
             reads = [line for line in lines if line.startswith("GET") and "/stored/videos/" in line]
             assert len(reads) == len(set(reads)) == len(list(videos.iterdir())), "a unit reads its inputs once"
-            here = mirrored_folder(f"{address}/videos").folder
-            assert sum(path.stat().st_blocks for path in here.iterdir()) == 0, "and gives them up"
+            mirror = mirrored_folder(f"{address}/videos").folder
+            assert sum(path.stat().st_blocks for path in mirror.iterdir()) == 0, "and gives them up"
             command("avf-shards", "pack", f"{address}/run", "--out", f"{address}/shards")
     return address
 

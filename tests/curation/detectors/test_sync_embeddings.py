@@ -149,7 +149,7 @@ def test_a_run_takes_the_weights_that_the_network_reads_by_though_nobody_asks_wh
     assert run_identity(RECIPE, choice, ["s"]).fingerprint != run_identity(RECIPE, lips, ["s"]).fingerprint
 
 
-def test_weights_of_lr_asd_that_are_missing_or_others_are_refused(head_file: Path, speaker_file: Path) -> None:
+def test_missing_or_other_weights_of_lr_asd_are_refused(head_file: Path, speaker_file: Path) -> None:
     digest = short_digest(speaker_file)
     speaker_file.write_bytes(b"other weights")
     others = rf"reads embeddings by the LR-ASD weights {digest}\.\.\., and .* has the weights .*\.\.\.; put them there"

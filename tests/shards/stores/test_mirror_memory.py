@@ -105,7 +105,7 @@ class ChangingStore(SteppedStore):
         return data
 
 
-def changing_mirror(folder: Path, changes: int, monkeypatch: pytest.MonkeyPatch) -> StoreMirror:
+def changing_mirror(folder: Path, changes: int, monkeypatch: pytest.MonkeyPatch) -> tuple[StoreMirror, SharedObjects]:
     monkeypatch.setattr("avf_shards.stores.transfers._RANGE_BYTES", 10)
     objects = SharedObjects()
     objects.put("video.tar", b"a" * 25)
@@ -115,22 +115,22 @@ def changing_mirror(folder: Path, changes: int, monkeypatch: pytest.MonkeyPatch)
     mirror = StoreMirror(store, folder)
     mirror.pull()
     add_mirror(mirror)
-    return mirror
+    return mirror, objects
 
 
 def test_an_object_that_changes_while_it_is_fetched_is_fetched_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mirror = changing_mirror(tmp_path / "source", 1, monkeypatch)
+    mirror, objects = changing_mirror(tmp_path / "source", 1, monkeypatch)
     mirror.fetch(tmp_path / "source/video.tar")
     assert (tmp_path / "source/video.tar").read_bytes() == b"b" * 25
-    written = dict(mirror.store.objects.versions)  # type: ignore[attr-defined]
+    written = dict(objects.versions)
     mirror.push()
-    assert mirror.store.objects.versions == written, "what was read is not written back"  # type: ignore[attr-defined]
+    assert objects.versions == written, "what was read is not written back"
 
 
 def test_an_object_that_never_rests_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mirror = changing_mirror(tmp_path / "source", 99, monkeypatch)
+    mirror, _ = changing_mirror(tmp_path / "source", 99, monkeypatch)
     with pytest.raises(OSError, match="was written over in the store") as error:
         mirror.fetch(tmp_path / "source/video.tar")
     assert error.value.filename == "memory://bucket/run/video.tar"
