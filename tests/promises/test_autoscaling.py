@@ -6,10 +6,10 @@ as every `ray start` does on a machine where Ray has run before.
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,8 +50,14 @@ class ScalingCluster:
 
 
 @pytest.fixture
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScalingCluster]:
-    folder = tmp_path_factory.mktemp("ray")
+def folder() -> Iterator[Path]:
+    """Yield a folder with a short path: Ray keeps sockets in it, whose paths have 107 characters at most."""
+    with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as path:
+        yield Path(path)
+
+
+@pytest.fixture
+def cluster(folder: Path) -> Iterator[ScalingCluster]:
     (folder / ".ray").mkdir()
     (folder / ".ray/auth_token").write_text("0123456789abcdef" * 4)
     config = folder / "autoscaling.json"
@@ -80,7 +86,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScalingCluster
         yield started
     finally:
         subprocess.run(["pkill", "-KILL", "-f", str(folder / "t")], check=False)
-        os.killpg(head.pid, signal.SIGKILL)
+        head.kill()
         head.wait()
 
 

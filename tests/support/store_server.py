@@ -198,7 +198,7 @@ def _make_bucket(address: str, bucket: str) -> None:
 
 def main(folder: Path) -> None:
     """Serve until the process is killed."""
-    from moto.server import DomainDispatcherApplication, create_backend_app
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import WSGIRequestHandler, make_server
 
     WSGIRequestHandler.protocol_version = "HTTP/1.1"
