@@ -379,9 +379,14 @@ def test_weights_that_are_nan_are_refused_wherever_they_are_read(
 
 
 def test_a_run_most_of_whose_steps_changed_nothing_says_so(
-    labelled: Path, pretrained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    labelled: Path,
+    pretrained: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     finetune(labelled, pretrained, tmp_path / "run", "epochs=1")
+    assert "2 steps, scored at the end" in capsys.readouterr().err
     assert "changed no weight" not in caplog.text
     finetune(labelled, pretrained, tmp_path / "wild", "epochs=1", "optim.base_lr=1e38", "optim.warmup_epochs=0")
     assert "steps changed no weight, because the loss or the gradient was not finite" in caplog.text

@@ -256,9 +256,10 @@ def _learned_from(pictures: LabelledPictures, rows: tuple[int, ...]) -> LearnedC
 
 
 def _describe(pictures: LabelledPictures, split: PictureSplit, steps: int, every: int) -> str:
+    scored = f"scored every {every}" if every < steps else "scored at the end"
     return (
         f"{pictures.task.name}: {len(split.train)} training and "
-        f"{count_noun(len(split.validation), 'validation picture')}; {count_noun(steps, 'step')}, scored every {every}"
+        f"{count_noun(len(split.validation), 'validation picture')}; {count_noun(steps, 'step')}, {scored}"
     )
 
 
