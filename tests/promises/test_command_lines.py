@@ -230,7 +230,7 @@ def test_an_address_is_a_mirror_or_refused_where_paths_work(
     command: str, action: argparse.Action, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(MIRRORS, str(tmp_path))
-    monkeypatch.setattr("avf_shards.cli.common._MIRRORED", {})  # those of an earlier command
+    monkeypatch.setattr("avf_shards.cli.paths._MIRRORED", {})  # those of an earlier command
     assert callable(action.type), f"{command} {action.dest} accepts any text"
     with pytest.raises(argparse.ArgumentTypeError, match="ftp://host/x is an address"):
         action.type("ftp://host/x")

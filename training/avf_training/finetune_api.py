@@ -290,7 +290,7 @@ def _load(stage: "LabelledStage", recipe: str | Path, settings: Settings) -> "Fi
 
 
 def _check_folder(out: Path | str) -> Path:
-    from avf_shards.cli.common import output_folder
+    from avf_shards.cli.paths import output_folder
 
     if is_store_address(str(out)):
         from avf_shards.stores.opening import open_location

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import local_path, output_folder
 from avf_shards.cli.logging_setup import show_progress
+from avf_shards.cli.paths import local_path, output_folder
 from avf_shards.errors import UserError
 from avf_shards.settings.override_words import set_words
 from avf_shards.stores.addresses import is_store_address

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command, add_json_option, local_path, own_file, write_answer
+from avf_shards.cli.common import add_command, add_json_option, write_answer
+from avf_shards.cli.paths import local_path, own_file
 from avf_shards.errors import UserError
 from avf_shards.stores.addresses import is_store_address
 from avf_shards.system.own_files import PAGE

@@ -4,7 +4,8 @@ import argparse
 import logging
 from typing import Any
 
-from avf_shards.cli.common import add_command, add_json_option, local_path, output_folder, write_answer
+from avf_shards.cli.common import add_command, add_json_option, write_answer
+from avf_shards.cli.paths import local_path, output_folder
 from avf_shards.errors import UserError
 from avf_shards.text import count_noun, printable, shell_word
 from avf_shards.timeline import FRAMES_PER_SECOND

@@ -4,7 +4,8 @@ import argparse
 import os
 from typing import Any
 
-from avf_shards.cli.common import add_command, output_folder
+from avf_shards.cli.common import add_command
+from avf_shards.cli.paths import output_folder
 
 from avf_curation.cli.options import STOPPED_BETWEEN_UNITS
 

@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command, add_json_option, own_file, write_answer, writes_file
+from avf_shards.cli.common import add_command, add_json_option, write_answer
+from avf_shards.cli.paths import own_file, writes_file
 from avf_shards.system.own_files import FIGURE
 
 from avf_curation.cli.options import add_run_argument, open_run

@@ -3,7 +3,8 @@
 import argparse
 from typing import Any
 
-from avf_shards.cli.common import add_command, output_folder
+from avf_shards.cli.common import add_command
+from avf_shards.cli.paths import output_folder
 
 from avf_curation.cli.options import add_inputs_option, add_run_argument, input_folders, open_run, require_videos
 

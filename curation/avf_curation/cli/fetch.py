@@ -6,8 +6,9 @@ import math
 import sys
 from typing import Any
 
-from avf_shards.cli.common import add_command, add_json_option, local_path, output_folder, write_answer
+from avf_shards.cli.common import add_command, add_json_option, write_answer
 from avf_shards.cli.logging_setup import progress_line
+from avf_shards.cli.paths import local_path, output_folder
 
 log = logging.getLogger(__name__)
 

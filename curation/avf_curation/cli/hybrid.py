@@ -4,8 +4,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command, add_json_option, output_folder, print_answer
+from avf_shards.cli.common import add_command, add_json_option, print_answer
 from avf_shards.cli.options import add_deny_option
+from avf_shards.cli.paths import output_folder
 from avf_shards.errors import UserError
 
 from avf_curation.cli.options import add_recipe_option, add_run_argument, add_set_option, open_run

@@ -5,8 +5,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command, add_json_option, output_folder, own_file, write_answer
+from avf_shards.cli.common import add_command, add_json_option, write_answer
 from avf_shards.cli.logging_setup import progress_line
+from avf_shards.cli.paths import output_folder, own_file
 from avf_shards.errors import UserError
 from avf_shards.system.own_files import OwnFile, bytes_with
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import local_path, output_folder, set_completer
+from avf_shards.cli.common import set_completer
 from avf_shards.cli.options import add_deny_option
+from avf_shards.cli.paths import local_path, output_folder
 from avf_shards.cli.standard_output import forgive_closed_output
 from avf_shards.errors import UserError
 

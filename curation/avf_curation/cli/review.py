@@ -3,8 +3,9 @@
 import argparse
 from typing import Any
 
-from avf_shards.cli.common import add_command, local_path, output_folder
+from avf_shards.cli.common import add_command
 from avf_shards.cli.logging_setup import progress_line
+from avf_shards.cli.paths import local_path, output_folder
 from avf_shards.errors import UserError
 
 from avf_curation.cli.options import add_inputs_option, add_run_argument, input_folders, open_run, require_videos

@@ -3,15 +3,9 @@
 import argparse
 from typing import Any
 
-from avf_shards.cli.common import (
-    add_command,
-    add_command_group,
-    add_json_option,
-    local_path,
-    set_completer,
-    write_answer,
-)
+from avf_shards.cli.common import add_command, add_command_group, add_json_option, set_completer, write_answer
 from avf_shards.cli.logging_setup import progress_line
+from avf_shards.cli.paths import local_path
 
 from avf_curation.cli.options import add_weights_option, weights_folder
 

@@ -4,36 +4,23 @@ import argparse
 import json
 import logging
 import os
-import re
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn, TextIO, TypeVar
+from typing import Any, NoReturn, TextIO
 
 from avf_shards.cli.logging_setup import add_logging_options, count_verbose, setup_logging
 from avf_shards.cli.missing_package import DISTRIBUTION, describe_missing_package
+from avf_shards.cli.paths import forget_addresses, is_output_file, open_named_mirrors, own_file, writes_file
 from avf_shards.cli.standard_output import ClosedOutputError, check_output, flush_output
 from avf_shards.errors import FaultError, UserError
-from avf_shards.stores.addresses import (
-    MirroredFolder,
-    is_address_within,
-    is_store_address,
-    is_web_address,
-    mirrored_folder,
-)
 from avf_shards.system.durable_io import AlreadyExistsError
-from avf_shards.system.mirror_registry import forget_mirrors, renew
 from avf_shards.system.named_writes import write_text
-from avf_shards.system.own_files import OwnFile, read_json_value, require_replaceable
+from avf_shards.system.own_files import OwnFile, read_json_value
 from avf_shards.system.platforms import WINDOWS_REFUSAL, is_windows
-from avf_shards.text import printable, printable_json, printable_lines
+from avf_shards.text import printable_json, printable_lines
 
-_Check = TypeVar("_Check", bound=Callable[[str], Any])
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_MIRRORED: dict[Path, MirroredFolder] = {}  # folders of stores that the arguments of this process name
-_STORED_OUTPUTS: list[tuple[Path, Callable[[], OwnFile]]] = []  # files at addresses to write, and of which kind
 EXIT_STATUS = """\
 exit status:
   0    the command did what it says
@@ -60,11 +47,11 @@ class PrintableParser(argparse.ArgumentParser):
     def _require_different_files(self, options: argparse.Namespace) -> None:
         """Stop with a message where an option would write over the output of another, or over an input."""
         outputs, inputs = dict[str, str](), dict[str, str]()  # real path -> option that names it
-        for action in sorted(self._actions, key=_writes_file):  # inputs first
+        for action in sorted(self._actions, key=is_output_file):  # inputs first
             name = action.option_strings[0] if action.option_strings else str(action.metavar or action.dest)
             value = getattr(options, action.dest, None)
             for path in value if isinstance(value, list) else [value]:
-                if not _writes_file(action):
+                if not is_output_file(action):
                     if isinstance(path, Path):
                         inputs[os.path.realpath(path)] = name
                 elif path is not None and str(path) != "-" and (not os.path.exists(path) or os.path.isfile(path)):
@@ -170,30 +157,11 @@ def run_command(
         except OSError as error:
             parser.exit(2, f"{parser.prog}: {_describe_os_error(error)}\n")
         with setup_logging(parser.prog, options):
-            return _run_parsed(parser.prog, options, getattr(options, "stopped", stopped), _beside_mirrors(run))
-
-
-def _beside_mirrors(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
-    """Return `run` with the stores that its arguments name read before it, and written to after it."""
-
-    def run_beside(options: argparse.Namespace) -> int:
-        if not _MIRRORED:
-            return run(options)
-        from avf_shards.stores.opening import open_mirrors  # here: it imports pyarrow
-
-        with open_mirrors(_MIRRORED.values()):
-            for path, kind in _STORED_OUTPUTS:
-                renew(path)
-                require_replaceable(path, kind())
-            return run(options)
-
-    return run_beside
+            return _run_parsed(parser.prog, options, getattr(options, "stopped", stopped), run)
 
 
 def _parse_arguments(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
-    _MIRRORED.clear()
-    _STORED_OUTPUTS.clear()
-    forget_mirrors()  # of an earlier command of this process
+    forget_addresses()  # of an earlier command of this process
     try:
         options = parser.parse_args(arguments)
     finally:
@@ -210,7 +178,8 @@ def _run_parsed(
     log = logging.getLogger(options.run.__module__)
     status = 0
     try:
-        status = run(options)
+        with open_named_mirrors():
+            status = run(options)
         flush_output()
         return status
     except UserError as error:
@@ -271,126 +240,6 @@ def set_completer_of_words(action: argparse.Action, names: Callable[[argparse.Na
         return [*names(parsed_args), *files]
 
     action.completer = complete  # type: ignore[attr-defined]  # argcomplete reads this attribute
-
-
-def local_path(text: str) -> Path:
-    """Return the path in an argument; argparse calls this function.
-
-    An address such as `s3://bucket/x` becomes the folder of its mirror, which `run_command` brings up to date before
-    the command, and writes back after it.
-
-    Raises argparse.ArgumentTypeError for an address of another kind, which would become a local folder `http:`.
-    """
-    if is_store_address(text) or is_web_address(text):
-        try:
-            mirrored = mirrored_folder(text)
-        except UserError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-        _MIRRORED[mirrored.folder] = mirrored
-        return mirrored.folder
-    if _ADDRESS.match(text):
-        raise argparse.ArgumentTypeError(
-            f"{text} is an address that this program cannot write to; name a local path, or an address that begins "
-            "with s3://, gs:// or az://"
-        )
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise argparse.ArgumentTypeError(
-            f"{printable(text)} is not UTF-8, and files of this program name their folders in UTF-8; rename it"
-        ) from None
-    return Path(text)
-
-
-def writes_file(check: _Check) -> _Check:
-    """Mark a type of argparse as that of a file to write, which is compared with the command's other files."""
-    check.writes_file = True  # type: ignore[attr-defined]  # functions take attributes
-    return check
-
-
-def _writes_file(action: argparse.Action) -> bool:
-    return getattr(action.type, "writes_file", False)
-
-
-@writes_file
-def output_file(text: str) -> Path:
-    """Return the path of a file that a command will write, checked before the work and not after it.
-
-    Raises argparse.ArgumentTypeError for an address, a folder, and a folder that is missing or cannot be written to.
-    """
-    if is_store_address(text):
-        return _stored_file(text)
-    path = _writable_path(text)
-    if path.is_dir():
-        raise argparse.ArgumentTypeError(f"{text} is a folder; name a file in it")
-    if not path.parent.is_dir():
-        raise argparse.ArgumentTypeError(f"{text} cannot be written: there is no folder {path.parent}; make it first")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise argparse.ArgumentTypeError(f"{text} cannot be written: no permission; name another path")
-    return path
-
-
-def _writable_path(text: str) -> Path:
-    """Return `local_path`, but refuse an address that can only be read."""
-    if is_web_address(text):
-        raise argparse.ArgumentTypeError(
-            f"{text} is an address that can only be read; name a local path, or an address that begins with s3://, "
-            "gs:// or az://"
-        )
-    return local_path(text)
-
-
-def _stored_file(text: str) -> Path:
-    """Return where a file lies here that is to be written to an address; the rest of its folder is not read."""
-    folder, _, name = text.rpartition("/")
-    if not name:
-        raise argparse.ArgumentTypeError(f"{text} is a folder; name a file in it")
-    if folder.endswith("/"):
-        raise argparse.ArgumentTypeError(f"{text} is a bucket; name a file in it")
-    try:
-        file, mirrored = mirrored_folder(text), mirrored_folder(folder)
-    except UserError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    for each in _MIRRORED.values():
-        if is_address_within(mirrored.address, each.address):
-            return each.folder / file.address.removeprefix(f"{each.address}/")
-    _MIRRORED[mirrored.folder] = replace(mirrored, is_read=False)
-    return mirrored.folder / name
-
-
-def own_file(kind: Callable[[], OwnFile]) -> Callable[[str], Path]:
-    """Return a type of argparse: as `output_file`, and what stands there already is of a kind.
-
-    `kind` is called for an argument only, because some kinds take long to import.
-    """
-
-    @writes_file
-    def check(text: str) -> Path:
-        path = output_file(text)
-        try:
-            if is_store_address(text):  # what stands there is seen when the store is asked, before the command
-                _STORED_OUTPUTS.append((path, kind))
-                return path
-            require_replaceable(path, kind())
-        except UserError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-        return path
-
-    return check
-
-
-def output_folder(text: str) -> Path:
-    """Return the path of a folder that a command will make or write to, checked before the work.
-
-    Raises argparse.ArgumentTypeError for an address, a file, and a folder that cannot be made or written to.
-    """
-    path = _writable_path(text)
-    existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
-    if not existing.is_dir():
-        raise argparse.ArgumentTypeError(f"{existing} is a file, not a folder; name another folder")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise argparse.ArgumentTypeError(f"{text} cannot be written: no permission in {existing}; name another folder")
-    return path
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:

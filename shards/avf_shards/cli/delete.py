@@ -5,8 +5,9 @@ import logging
 from dataclasses import asdict
 from typing import Any
 
-from avf_shards.cli.common import add_command, add_json_option, local_path, print_answer
+from avf_shards.cli.common import add_command, add_json_option, print_answer
 from avf_shards.cli.options import STOPPED_MIDWAY
+from avf_shards.cli.paths import local_path
 from avf_shards.errors import UserError
 from avf_shards.text import count_noun
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from avf_shards.cli.common import local_path
+from avf_shards.cli.paths import local_path
 
 STOPPED_MIDWAY = "stopped; the same command continues where it was"
 """Message after Ctrl-C of a command that works in steps."""

@@ -3,9 +3,10 @@
 import argparse
 from typing import Any
 
-from avf_shards.cli.common import add_command, add_json_option, local_path, output_folder, print_answer
+from avf_shards.cli.common import add_command, add_json_option, print_answer
 from avf_shards.cli.logging_setup import progress_line
 from avf_shards.cli.options import STOPPED_MIDWAY, add_deny_option
+from avf_shards.cli.paths import local_path, output_folder
 from avf_shards.errors import UserError
 
 SELECTION_HELP = """\

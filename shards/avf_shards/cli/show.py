@@ -4,8 +4,9 @@ import argparse
 import sys
 from typing import Any
 
-from avf_shards.cli.common import add_command, can_encode, output_folder, to_json
+from avf_shards.cli.common import add_command, can_encode, to_json
 from avf_shards.cli.options import add_shards_argument
+from avf_shards.cli.paths import output_folder
 
 
 def add(commands: Any) -> None:

@@ -3,7 +3,8 @@
 import argparse
 from typing import Any
 
-from avf_shards.cli.common import add_command, local_path, output_file, output_folder, set_completer
+from avf_shards.cli.common import add_command, set_completer
+from avf_shards.cli.paths import local_path, output_file, output_folder
 
 from avf_training.cli.options import preset_names, require_files
 

@@ -5,8 +5,9 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avf_shards.cli.common import add_command, add_json_option, local_path, output_folder, print_answer
+from avf_shards.cli.common import add_command, add_json_option, print_answer
 from avf_shards.cli.logging_setup import progress_line
+from avf_shards.cli.paths import local_path, output_folder
 from avf_shards.text import count_noun
 
 from avf_training.cli.options import require_files

@@ -10,8 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avf_shards.cli.common import add_command, local_path, output_folder, set_completer
+from avf_shards.cli.common import add_command, set_completer
 from avf_shards.cli.logging_setup import progress_line
+from avf_shards.cli.paths import local_path, output_folder
 from avf_shards.errors import UserError
 from avf_shards.system.processors import count_usable_cores
 from avf_shards.text import count_noun

@@ -5,7 +5,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command, add_json_option, local_path, own_file, print_answer
+from avf_shards.cli.common import add_command, add_json_option, print_answer
+from avf_shards.cli.paths import local_path, own_file
 from avf_shards.errors import UserError
 from avf_shards.system.own_files import OwnFile
 from avf_shards.text import count_noun

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avf_shards.cli.common import add_command, local_path, output_folder
+from avf_shards.cli.common import add_command
+from avf_shards.cli.paths import local_path, output_folder
 from avf_shards.errors import UserError
 from avf_shards.text import count_noun
 

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import local_path, output_file, output_folder, own_file, set_completer, writes_file
+from avf_shards.cli.common import set_completer
+from avf_shards.cli.paths import local_path, output_file, output_folder, own_file, writes_file
 from avf_shards.errors import UserError
 from avf_shards.system.own_files import OwnFile
 

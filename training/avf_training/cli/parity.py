@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command, local_path, output_file
+from avf_shards.cli.common import add_command
+from avf_shards.cli.paths import local_path, output_file
 from avf_shards.cli.standard_output import forgive_closed_output
 
 from avf_training.cli.options import require_files

@@ -4,8 +4,9 @@ import argparse
 import logging
 from typing import Any
 
-from avf_shards.cli.common import add_command, local_path, output_folder
+from avf_shards.cli.common import add_command
 from avf_shards.cli.logging_setup import progress_line
+from avf_shards.cli.paths import local_path, output_folder
 from avf_shards.errors import UserError
 from avf_shards.text import count_noun
 

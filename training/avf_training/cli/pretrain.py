@@ -3,7 +3,8 @@
 import argparse
 from typing import Any
 
-from avf_shards.cli.common import add_command, output_folder, set_completer
+from avf_shards.cli.common import add_command, set_completer
+from avf_shards.cli.paths import output_folder
 
 from avf_training.cli.options import (
     RECIPES,

@@ -3,8 +3,9 @@
 import argparse
 from typing import Any
 
-from avf_shards.cli.common import add_command, output_folder
+from avf_shards.cli.common import add_command
 from avf_shards.cli.logging_setup import show_progress
+from avf_shards.cli.paths import output_folder
 
 from avf_training.cli.options import (
     RECIPES,

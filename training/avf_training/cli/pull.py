@@ -4,8 +4,9 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
-from avf_shards.cli.common import add_command, add_json_option, output_folder, print_answer
+from avf_shards.cli.common import add_command, add_json_option, print_answer
 from avf_shards.cli.hub_options import EXTRA_HELP, add_repository_argument
+from avf_shards.cli.paths import output_folder
 
 
 def add(commands: Any) -> None:

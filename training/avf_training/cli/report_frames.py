@@ -3,7 +3,8 @@
 import argparse
 from typing import Any
 
-from avf_shards.cli.common import add_command, local_path, output_folder
+from avf_shards.cli.common import add_command
+from avf_shards.cli.paths import local_path, output_folder
 
 from avf_training.cli.submission import add_predictions_options, add_task_option
 

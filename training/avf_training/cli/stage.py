@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import output_folder
+from avf_shards.cli.paths import output_folder
 from avf_shards.errors import UserError
 
 from avf_training.cli.options import (

@@ -8,7 +8,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from avf_shards.cli.common import add_command, output_folder, set_completer
+from avf_shards.cli.common import add_command, set_completer
+from avf_shards.cli.paths import output_folder
 from avf_shards.cli.standard_output import forgive_closed_output
 from avf_shards.errors import UserError
 from avf_shards.system.own_files import PAGE, json_table, require_replaceable

@@ -5,7 +5,8 @@ import logging
 from collections import Counter
 from typing import Any
 
-from avf_shards.cli.common import add_command, add_json_option, local_path, print_answer
+from avf_shards.cli.common import add_command, add_json_option, print_answer
+from avf_shards.cli.paths import local_path
 from avf_shards.text import count_noun
 
 log = logging.getLogger(__name__)

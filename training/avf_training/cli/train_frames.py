@@ -3,8 +3,9 @@
 import argparse
 from typing import Any
 
-from avf_shards.cli.common import add_command, local_path, output_folder
+from avf_shards.cli.common import add_command
 from avf_shards.cli.logging_setup import show_progress
+from avf_shards.cli.paths import local_path, output_folder
 from avf_shards.errors import UserError
 from avf_shards.text import count_noun
 
