@@ -30,6 +30,7 @@ from avf_shards.packing.pack import PackIdentity
 from avf_shards.packing.selection import SELECTION_SCHEMA, RejectedClip
 from avf_shards.schema import ledger, measurements
 from avf_shards.schema.clip_record import ClipRecord
+from avf_shards.schema.forgery import ForgedSegment, Forgery
 from avf_shards.schema.labels import Labels, Origin
 from avf_shards.schema.versions import VERSIONS, FileKind
 from avf_shards.settings.field_comments import field_notes
@@ -152,7 +153,7 @@ CONTENTS: dict[FileKind, Contents] = {
     "clip record": Contents(
         about="The metadata of one clip, beside its picture and sound in the shard.",
         rows=ClipRecord,
-        parts=(ledger.Check, Labels, Origin, *_STAGES),
+        parts=(ledger.Check, Labels, Forgery, ForgedSegment, Origin, *_STAGES),
     ),
     "curation run": Contents(about="What every result of the run depends on.", rows=RunIdentity),
     "denylist": Contents(

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from avf_shards.sampling.mixture import Mixture
     from avf_shards.sampling.stream_order import StreamOrder
     from avf_shards.schema.clip_record import ClipRecord
+    from avf_shards.schema.forgery import ForgedSegment, Forgery
     from avf_shards.schema.frame_labels import FrameLabels, SourceFrames
     from avf_shards.schema.labels import Labels
     from avf_shards.schema.ledger import Check, Decision, read_ledger, table_to_decisions
@@ -45,6 +46,8 @@ __all__ = [
     "Decision",
     "DeletedClipError",
     "FaultError",
+    "ForgedSegment",
+    "Forgery",
     "FrameLabels",
     "Labels",
     "Mixture",
@@ -76,6 +79,8 @@ _MODULES = {
     "Decision": "schema.ledger",
     "DeletedClipError": "errors",
     "FaultError": "errors",
+    "ForgedSegment": "schema.forgery",
+    "Forgery": "schema.forgery",
     "FrameLabels": "schema.frame_labels",
     "Labels": "schema.labels",
     "Mixture": "sampling.mixture",

@@ -68,10 +68,13 @@ def read_source_clock(video: Video, root: Path, track: VideoTrack | None, start_
 
 
 def cut_labels(labels: Labels | None, clock: SourceClock | None, span: Span) -> Labels | None:
-    """Return the labels of a clip: those of single frames only of the frames in its span.
+    """Return the labels of a clip: those of single frames and what was forged, only of the frames in its span.
 
-    Labels behind the last frame of the video go with the clip that has this frame, so that none is lost.
+    Labels of frames behind the last frame of the video go with the clip that has this frame, so that none is lost.
     """
+    if labels is not None and labels.forgery is not None:
+        start_s, stop_s = span.start_frame / FRAMES_PER_SECOND, span.stop_frame / FRAMES_PER_SECOND
+        labels = replace(labels, forgery=labels.forgery.cut(start_s, stop_s))
     if labels is None or clock is None:
         return labels
     frames, is_end = clock.frames_of(span)

@@ -6,6 +6,7 @@ from typing import Any
 
 from avf_shards.errors import FaultError
 from avf_shards.schema.fields import Fields
+from avf_shards.schema.forgery import Forgery
 from avf_shards.schema.frame_labels import FrameLabels, SourceFrames
 
 Box4 = tuple[float, float, float, float]
@@ -50,9 +51,10 @@ class Labels:
     folds: Mapping[str, int] = field(default_factory=dict)  # scheme -> fold that tests the video, from 1; 0: none
     frames: Mapping[str, FrameLabels] = field(default_factory=dict)  # task -> labels of single frames, in a record cut
     source_frames: SourceFrames | None = None  # of the clip, where it has labels of frames; None in a plan
+    forgery: Forgery | None = None  # real or fake, and where; None: the corpus does not say
 
     def to_json(self) -> dict[str, Any]:
-        """Return the values as JSON has them; labels of frames only where there are some."""
+        """Return the values as JSON has them; labels of frames and what was forged only where they are known."""
         values: dict[str, Any] = {
             "values": dict(self.values),
             "subject": self.subject,
@@ -63,13 +65,15 @@ class Labels:
             values["frames"] = {task: labels.to_json() for task, labels in self.frames.items()}
         if self.source_frames is not None:
             values["source_frames"] = self.source_frames.to_json()
+        if self.forgery is not None:
+            values["forgery"] = self.forgery.to_json()
         return values
 
     @classmethod
     def from_json(cls, fields: Fields) -> "Labels":
         """Return the labels in a record or in a plan, of this version or an earlier one. Raises FaultError."""
         tasks = fields.table("frames") if fields.values.get("frames") is not None else None
-        has_source_frames = fields.values.get("source_frames") is not None
+        has_source_frames, has_forgery = (fields.values.get(name) is not None for name in ("source_frames", "forgery"))
         return cls(
             values=fields.texts("values"),
             subject=fields.optional_text("subject"),
@@ -77,4 +81,5 @@ class Labels:
             folds=fields.integers("folds"),
             frames={} if tasks is None else {task: FrameLabels.from_json(tasks.table(task)) for task in tasks.values},
             source_frames=SourceFrames.from_json(fields.table("source_frames")) if has_source_frames else None,
+            forgery=Forgery.from_json(fields.table("forgery")) if has_forgery else None,
         )

@@ -17,6 +17,7 @@ from avf_curation.runs.curation import RunOptions, curate
 from avf_curation.sources.types import Video
 from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
+from avf_shards.schema.forgery import ForgedSegment, Forgery
 from avf_shards.schema.frame_labels import FrameLabels
 from avf_shards.schema.labels import Labels
 from avf_shards.timeline import Span
@@ -146,6 +147,18 @@ def test_labels_of_frames_travel_into_the_record(tmp_path: Path) -> None:
     assert math.isnan(valence[2])
     assert [valence[number - 1] for number in (1, 26)] == [0.01, 0.26]
     assert labels.frames["valence_arousal"].frames == 28  # those behind the last image go with the last clip
+
+
+def test_a_clip_has_the_forged_segments_of_its_own_frames() -> None:
+    word = ForgedSegment(start_s=2.0, stop_s=2.4, kind="audio")
+    labels = Labels(values={"label": "fake"}, forgery=Forgery(is_fake=True, original="a", segments=(word,)))
+    first, second = (cut_labels(labels, None, span) for span in (Span(0, 55), Span(55, 100)))
+    assert first is not None
+    assert first.forgery is not None
+    assert second is not None
+    assert second.forgery is not None
+    assert first.forgery.segments == (ForgedSegment(start_s=2.0, stop_s=2.2, kind="audio"),)
+    assert second.forgery.segments == (ForgedSegment(start_s=0.0, stop_s=0.2, kind="audio"),)
 
 
 def test_two_persons_of_a_film_of_30_fps_have_their_own_labels(tmp_path: Path) -> None:
