@@ -94,6 +94,7 @@ def test_kubernetes_accepts_the_jobs(tmp_path: Path) -> None:
         assert validation.returncode == 0, validation.stdout + validation.stderr
     cluster = job["spec"]["rayClusterSpec"]
     assert wrong_fields(job["spec"], RAY_JOB_SPEC) == []
+    assert job["spec"]["shutdownAfterJobFinishes"], "KubeRay refuses ttlSecondsAfterFinished without it"
     # The pods in KubeRay's resource are Kubernetes' own.
     for number, group in enumerate([cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]):
         pods = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "x"}, "template": group["template"]}
@@ -107,9 +108,13 @@ def test_a_field_that_kuberay_does_not_have_is_seen() -> None:
     spec["rayClusterSpec"]["workerGroupSpecs"][0]["maxReplica"] = 3
     spec["rayClusterSpec"]["headGroupSpec"]["rayStartParams"]["num-cpus"] = 0
     spec["ttlSecondsAfterFinished"] = "600"
+    spec["rayClusterSpec"]["authOptions"]["mode"] = "password"
+    del spec["rayClusterSpec"]["workerGroupSpecs"][0]["groupName"]
     assert wrong_fields(spec, RAY_JOB_SPEC) == [
         "spec.ttlSecondsAfterFinished: '600' is no int",
+        "spec.rayClusterSpec.authOptions.mode: 'password' is none of disabled, token",
         "spec.rayClusterSpec.headGroupSpec.rayStartParams.num-cpus: 0 is no str",
+        "spec.rayClusterSpec.workerGroupSpecs[0].groupName: missing",
         "spec.rayClusterSpec.workerGroupSpecs[0].maxReplica: unknown",
     ]
 
