@@ -81,7 +81,7 @@ class ImageSequence:
     video_id: str  # unique inside the source
     subject: str  # id of the person
     emotion: str  # label
-    images_per_s: int  # of the camera
+    images_per_s: int | None  # of the camera; None: it differs from clip to clip, and is not published
     onset: int | None = None  # number of the first image; None: the folder's first
     offset: int | None = None  # number of the last image; None: the folder's last
     other_labels: Mapping[str, str] = field(default_factory=dict)  # name -> value
@@ -113,7 +113,8 @@ def image_sequence_input(listing: Listing, sequence: ImageSequence) -> Video | N
         numbers = f"{images.numbers[0]} to {images.numbers[-1]}"
         listing.skip("bad_row", sequence.folder, f"onset {first} to offset {last}, but its images are {numbers}")
         return None
-    values = {"emotion": sequence.emotion, "pictures_per_s": str(sequence.images_per_s), **sequence.other_labels}
+    rate = {} if sequence.images_per_s is None else {"pictures_per_s": str(sequence.images_per_s)}
+    values = {"emotion": sequence.emotion, **rate, **sequence.other_labels}
     return Video(
         source=listing.source,
         video_id=sequence.video_id,

@@ -30,6 +30,7 @@ from avf_curation.sources import (
     cncvs,
     crema_d,
     dfew,
+    dfme,
     iemocap,
     labelled_folder,
     mafw,
@@ -58,7 +59,7 @@ log = logging.getLogger(__name__)
 _MODULES = (
     *(voxceleb2, avspeech, mer2024_unlabelled, cncvs, celebvhq),
     *(mafw, dfew, mer_multi, mer2024_labelled, iemocap, crema_d, ravdess, msp_improv, werewolf_xl, avcaffe),
-    *(samm, casme2, smic, casme3, mmew),
+    *(samm, casme2, smic, casme3, mmew, dfme),
     *(aff_wild2, aff_wild2_aligned, bp4d),
 )
 #: Unlabelled corpora first. Every other source name is a plain folder, labelled where it holds a labels.csv.

@@ -122,6 +122,50 @@ def test_smic_mmew_and_casme3_layouts_are_read(tmp_path: Path) -> None:
     assert kinds == {"missing": 1, "bad_row": 1}
 
 
+DFME = ("Subject", "Filename", "Onset", "Apex", "Offset", "Emotion", "AUs")
+
+
+def test_dfme_layout_is_read(tmp_path: Path) -> None:
+    tables = {
+        "training": [
+            (3, "sub0003_01", 2, 4, 6, "Happiness", "AU12"),
+            (3, "sub0003_02", 9, 4, 6, "Others", ""),  # offset before onset: to the last picture
+            (3, "sub0003_01", 2, 4, 6, "Fear", ""),  # a second time
+            (3, "sub0003_03", 2, 4, 60, "Fear", ""),  # beyond the pictures
+            (3, "sub0003_04", "", 4, 6, "Fear", ""),
+            (3, "sub0003_05", 1, 4, 6, "", ""),
+            (3, "../../secret", 1, 4, 6, "Fear", ""),
+        ],
+        "testA": [(14, "sub0014_01", 1, 2, 3, "SURPRISE", "AU1")],
+        "testB": [(15, "sub0015_01", 1, 2, 3, "contempt", ""), (15, "sub0015_02", 1, 2, 3, "Anger", "")],
+    }
+    for name, rows in tables.items():
+        write_xlsx(tmp_path / f"full_release_annotation/{name}_full_with_AU.xlsx", [DFME, *rows])
+    names = [f"{number:05d}.png" for number in range(1, 12)]
+    for take in ("sub0003_01", "sub0003_02", "sub0003_03"):
+        write_images(tmp_path / "train_data/train_data" / take, names)
+    write_images(tmp_path / "test_data_A/test_data_A/sub0014_01", names)
+    write_images(tmp_path / "test_data_B/sub0015_01", names)  # unpacked without the second folder
+    videos, kinds = read_corpus("dfme", tmp_path)
+    assert set(videos) == {"training/sub0003_01", "training/sub0003_02", "test_a/sub0014_01", "test_b/sub0015_01"}
+    happy, late = videos["training/sub0003_01"], videos["training/sub0003_02"]
+    assert labels_of(happy).values == {"emotion": "happiness", "split": "training", "action_units": "AU12"}
+    assert (labels_of(happy).subject, happy.group_id) == ("sub0003", "sub0003")
+    assert (happy.start_s, happy.stop_s) == (1 / 25, 6 / 25)
+    assert (late.start_s, late.stop_s) == (8 / 25, 11 / 25)
+    assert labels_of(videos["test_a/sub0014_01"]).values["emotion"] == "surprise"
+    assert labels_of(videos["test_b/sub0015_01"]).values["split"] == "test_b"
+    assert kinds == {"bad_row": 5, "duplicate": 1, "missing": 1}
+
+
+def test_a_part_of_dfme_without_its_table_is_noted(tmp_path: Path) -> None:
+    write_xlsx(tmp_path / "training_full_with_AU.xlsx", [DFME, (1, "sub0001_01", 1, 2, 3, "Fear", "")])
+    write_images(tmp_path / "train_data/sub0001_01", ["00001.png", "00002.png", "00003.png"])
+    videos, kinds = read_corpus("dfme", tmp_path)
+    assert set(videos) == {"training/sub0001_01"}
+    assert kinds == {"missing": 2}
+
+
 def test_iemocap_turns_are_time_ranges_and_frame_halves_of_a_dialogue(tmp_path: Path) -> None:
     base = "IEMOCAP_full_release/Session1/dialog"
     write_file(tmp_path, f"{base}/avi/DivX/Ses01F_impro01.avi")
@@ -169,6 +213,7 @@ def test_werewolf_players_keep_their_subject_across_games(tmp_path: Path) -> Non
         ("casme2", {"CASME2-coding-20140508.xlsx": "no zip"}, "CASME2-coding-20140508.xlsx cannot be read as an .xlsx"),
         ("casme2", {"CASME2-coding-20140508.csv": "a,b\n1,2\n"}, "has no row with the columns subject, filename"),
         ("samm", {}, "none of the tables SAMM_Micro_FACS_Codes_v2.xlsx is in it"),
+        ("dfme", {"x": "y"}, "none of the tables training_full_with_AU.xlsx, testA"),
         ("smic", {"x": "y"}, "no folder such as s1/micro in it"),
         ("mmew", {"x": "y"}, "no folder Micro_Expression/"),
         ("iemocap", {"x": "y"}, "no folder Session1/"),
