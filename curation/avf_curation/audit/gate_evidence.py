@@ -16,6 +16,7 @@ from avf_curation.audit.confidence import wilson_interval
 
 EVIDENCE_FILE = Path(__file__).with_name("gate_evidence.json")
 _KIND: FileKind = "gate evidence"
+_OF_SYNC_HEAD = "sync/offset"  # the gate that the learned sync network decides
 _BACKEND_OF = {"silence/no_speech": "speech"}  # else the stage's own
 
 
@@ -53,10 +54,18 @@ def backend_of(gate: str, backends: Mapping[str, str]) -> str:
     return backends.get(_BACKEND_OF.get(gate, gate.partition("/")[0]), "")
 
 
-def read_gate_evidence(backends: Mapping[str, str], path: Path = EVIDENCE_FILE) -> dict[str, GateEvidence]:
+def read_gate_evidence(
+    backends: Mapping[str, str], path: Path = EVIDENCE_FILE, *, own_sync_head: bool = False
+) -> dict[str, GateEvidence]:
     """Return gate -> evidence for the gates that were measured with the backends (stage -> name) of a run.
 
-    Raises FaultError for a damaged file.
+    Args:
+        backends: stage -> name, of the run.
+        path: of the file.
+        own_sync_head: the run measured offsets with a network of `learn-sync`, of which the file has no figures.
+
+    Raises:
+        FaultError: the file is damaged.
     """
     fields = Fields(read_json(path, _KIND), str(path))
     evidence = {}
@@ -64,7 +73,8 @@ def read_gate_evidence(backends: Mapping[str, str], path: Path = EVIDENCE_FILE) 
         values = Fields.from_value(row, f"{path}: gate {number}")
         counts = {name: values.integer(name) for name in ("bad", "rejected_bad", "good", "rejected_good", "undecided")}
         each = GateEvidence(gate=values.text("gate"), backend=values.text("backend"), **counts)
-        if each.backend == backend_of(each.gate, backends):
+        is_by_own = own_sync_head and each.gate == _OF_SYNC_HEAD
+        if each.backend == backend_of(each.gate, backends) and not is_by_own:
             evidence[each.gate] = each
     return evidence
 

@@ -7,8 +7,10 @@ beside the fault. Pauses, which the silence stage cuts out, count for no other g
 
 import csv
 import io
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,10 +23,13 @@ from avf_shards.timeline import FRAMES_PER_SECOND
 from avf_curation.audit.confidence import wilson_interval
 from avf_curation.stages.reasons import REASONS
 
+log = logging.getLogger(__name__)
+
 COLUMNS = ("file", "start_s", "stop_s", "gate", "truth")
-LEDGER_COLUMNS = ("video_id", "path", "start_frame", "stop_frame", "checks")
+LEDGER_COLUMNS = ("source", "video_id", "path", "start_frame", "stop_frame", "checks")
 Outcome = Literal["rejected", "passed", "undecided", "not asked"]
 _SILENT = "silence/silent"
+_NAMED = 3  # files in a message
 _BESIDE_FRAMES = 10  # of a span that is in order, which a cut out part beside it may cover
 
 
@@ -32,7 +37,7 @@ _BESIDE_FRAMES = 10  # of a span that is in order, which a cut out part beside i
 class LabelledSpan:
     """What is true of a part of a file for one gate."""
 
-    file: str  # path below the source's folder, as the ledger has it
+    file: str  # path below the source's folder or id of the video, or SOURCE/ before it
     start_frame: int  # first frame at 25 frames a second
     stop_frame: int  # frame behind the last one
     gate: str  # "stage/reason"
@@ -71,15 +76,24 @@ def read_labelled_spans(path: Path) -> list[LabelledSpan]:
     """Read a CSV with the columns file, start_s, stop_s, gate and truth (`good` or `bad`). Raises UserError."""
     try:
         text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
         raise UserError(f"{path}: cannot be read as a CSV in UTF-8 ({error}); save it as one") from None
-    reader = csv.DictReader(io.StringIO(text))
-    missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-    if missing:
+    reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
+    try:
+        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+        if missing:
+            raise UserError(
+                f"{path}: lacks the columns {', '.join(missing)}; the first line has to name {','.join(COLUMNS)}, with "
+                "commas between them"
+            )
+        spans = [_read_row(row, f"{path}, line {reader.line_num}") for row in reader]
+    except csv.Error as error:
         raise UserError(
-            f"{path}: lacks the columns {', '.join(missing)}; the first line has to name {','.join(COLUMNS)}"
-        )
-    spans = [_read_row(row, f"{path}, line {reader.line_num}") for row in reader]
+            f"{path}, line {reader.line_num + 1}: is not readable as CSV ({error}); look for a quotation mark that "
+            "stands alone"
+        ) from None
     if not spans:
         raise UserError(f"{path}: has no rows; add one for each span of which you know the truth")
     return spans
@@ -107,34 +121,78 @@ def _read_row(row: Mapping[str, str | None], where: str) -> LabelledSpan:
 
 
 def judge_gates(table: pa.Table, spans: Sequence[LabelledSpan]) -> list[GateVerdict]:
-    """Return what a run's gates said of each labelled span.
+    """Return what a run's gates said of each labelled span; a span ends where its file does.
+
+    Files that the run has not are named in a warning.
 
     Args:
         table: of the ledger, with LEDGER_COLUMNS.
 
     Raises:
-        UserError: the run has none of the files.
+        UserError: the run has none of the files, several sources have one, or a span begins behind the end of its file.
     """
-    names = sorted({span.file for span in spans})
-    is_named = pc.or_(pc.is_in(table["path"], pa.array(names)), pc.is_in(table["video_id"], pa.array(names)))
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for row in table.filter(is_named).select(list(LEDGER_COLUMNS)).to_pylist():
-        for name in {row["path"], row["video_id"]}:
-            rows.setdefault(name, []).append(row)
+    rows = _rows_by_name(table, {span.file for span in spans})
+    missing = sorted({span.file for span in spans} - rows.keys())
     if not rows:
         raise UserError(
-            f"{names[0]}: the run has no such file, nor any other of the table; name files as `explain` does"
+            f"{missing[0]}: the run has no such file, nor any other of the table; name files as `explain` does"
+        )
+    if missing:
+        log.warning(
+            "%s in the table and not in the run, and counted nowhere: %s; name files as `explain` does",
+            "1 file is" if len(missing) == 1 else f"{len(missing):,} files are",
+            _name_some(missing),
         )
     return [
-        GateVerdict(gate=span.gate, is_bad=span.is_bad, outcome=_judge(rows.get(span.file, []), span)) for span in spans
+        GateVerdict(gate=span.gate, is_bad=span.is_bad, outcome=_judge(rows[span.file], span))
+        if span.file in rows
+        else GateVerdict(gate=span.gate, is_bad=span.is_bad, outcome="not asked")
+        for span in spans
     ]
 
 
-def _judge(rows: Iterable[Mapping[str, Any]], span: LabelledSpan) -> Outcome:
-    """Return what the rows of a ledger say of a labelled span of their file."""
+def _rows_by_name(table: pa.Table, names: set[str]) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of the ledger by the name that the spans have for their file: an id, a path, or SOURCE/ and one.
+
+    Raises UserError for a name of files in several sources.
+    """
+    of_table = pa.array(sorted(names))
+    columns = [table["video_id"], table["path"]]
+    columns += [pc.binary_join_element_wise(table["source"], column, "/") for column in columns]
+    is_named = reduce(pc.or_, (pc.is_in(column, of_table) for column in columns))
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for row in table.filter(is_named).select(list(LEDGER_COLUMNS)).to_pylist():
+        ids = {row["video_id"], row["path"]}
+        for name in names & (ids | {f"{row['source']}/{each}" for each in ids}):
+            rows.setdefault(name, []).append(row)
+    for name, each in rows.items():
+        files = sorted({f"{row['source']}/{row['video_id']}" for row in each})
+        if len(files) > 1:
+            raise UserError(f"{name!r} is in several sources; write one of {_name_some(files)}")
+    return rows
+
+
+def _name_some(names: Sequence[str]) -> str:
+    """Return the first names of a list, and how many more there are."""
+    others = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + others
+
+
+def _judge(rows: Sequence[Mapping[str, Any]], span: LabelledSpan) -> Outcome:
+    """Return what the rows of a ledger say of a labelled span of their file.
+
+    Raises UserError for a span that begins behind the end of the file.
+    """
+    end_frame = max(row["stop_frame"] for row in rows)
+    if end_frame and span.start_frame >= end_frame:
+        raise UserError(
+            f"{span.file}: a span begins at {span.start_frame / FRAMES_PER_SECOND:g} s, and the file has "
+            f"{end_frame / FRAMES_PER_SECOND:g} s"
+        )
+    stop_frame = min(span.stop_frame, end_frame)
     failed = asked = measured = 0
     for row in rows:
-        frames = min(row["stop_frame"], span.stop_frame) - max(row["start_frame"], span.start_frame)
+        frames = min(row["stop_frame"], stop_frame) - max(row["start_frame"], span.start_frame)
         checks = {f"{check['stage']}/{check['reason']}": check for check in row["checks"]}
         if frames <= 0 or span.gate not in checks:
             continue
@@ -145,10 +203,10 @@ def _judge(rows: Iterable[Mapping[str, Any]], span: LabelledSpan) -> Outcome:
             continue
         measured += frames
         failed += 0 if _holds(checks[span.gate]) else frames
-    if failed * 2 >= span.stop_frame - span.start_frame if span.is_bad else failed > _BESIDE_FRAMES:
-        return "rejected"
     if not asked:
         return "not asked"
+    if failed * 2 >= stop_frame - span.start_frame if span.is_bad else failed > _BESIDE_FRAMES:
+        return "rejected"
     return "passed" if measured else "undecided"
 
 

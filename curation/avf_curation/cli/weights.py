@@ -36,6 +36,9 @@ def add(commands: Any) -> None:
     add_json_option(verb)
 
 
+_OWN_HEAD = "sync_head"  # the network of learn-sync, which is nobody's to pull
+
+
 def _known_names() -> list[str]:
     from avf_curation.detectors.weights import KNOWN
 
@@ -43,7 +46,8 @@ def _known_names() -> list[str]:
 
 
 def _run_ls(options: argparse.Namespace) -> int:
-    from avf_curation.detectors.weights import KNOWN
+    from avf_curation.detectors.sync_head_file import HEAD_FILE
+    from avf_curation.detectors.weights import KNOWN, is_weight_file, short_digest
 
     folder = weights_folder(options)
     rows = [
@@ -57,11 +61,16 @@ def _run_ls(options: argparse.Namespace) -> int:
         }
         for entry in KNOWN.values()
     ]
-    if not write_answer(options, {"folder": str(folder), "weights": rows}):
+    path = folder / HEAD_FILE
+    own = {"file": path.name, "sha256": short_digest(path)} if is_weight_file(path) else None
+    if not write_answer(options, {"folder": str(folder), "weights": rows, "sync_head": own}):
         print(f"in {folder}:")
         for row in rows:
             print(f"  {row['name']:<22}{'here' if row['here'] else 'not here':<10}{row['licence']}")
             print(f"    {row['file']}, sha256 {str(row['sha256'])[:16]}, {row['address']}")
+        if own is not None:
+            print(f"  {_OWN_HEAD:<22}{'here':<10}yours, by avf-curate learn-sync")
+            print(f"    {own['file']}, sha256 {own['sha256']}")
     return 0
 
 
@@ -81,11 +90,18 @@ def _run_pull(options: argparse.Namespace) -> int:
 
 
 def _run_verify(options: argparse.Namespace) -> int:
-    from avf_curation.detectors.weights import KNOWN, find_weight
+    from avf_curation.detectors.optional_networks import resolve_embedder
+    from avf_curation.detectors.sync_head_file import HEAD_FILE
+    from avf_curation.detectors.weights import KNOWN, find_weight, is_weight_file
 
     folder = weights_folder(options)
     present = {name: find_weight(name, folder) is not None for name in KNOWN}
-    if not write_answer(options, present):
+    has_own_head = is_weight_file(folder / HEAD_FILE)
+    if has_own_head:
+        resolve_embedder(folder / HEAD_FILE, folder)  # it raises for a damaged file, and where a run would be refused
+    if not write_answer(options, {**present, _OWN_HEAD: has_own_head}):
         for name, is_present in present.items():
             print(f"{name:<22}{'as published' if is_present else 'not here'}")
+        if has_own_head:
+            print(f"{_OWN_HEAD:<22}as learn-sync wrote it")
     return 0

@@ -80,7 +80,7 @@ def resolve_backends(recipe: Recipe, weights_folder: Path) -> BackendSelection:
     others = tuple(name for name in ("retinaface_mobilenet", "retinaface_resnet50") if name != preferred)
     settings = recipe.defaults
     track, track_file = _resolve_backend("track", settings.track.backend, "dlib", (preferred, *others), weights_folder)
-    hears = recipe.content == "clips"
+    hears = recipe.content == "clips" and _asks(recipe, "sync")
     sync, sync_file = _resolve_sync(settings.sync.backend if hears else "envelope", weights_folder)
     speaker, speaker_file = _resolve_speaker(recipe, weights_folder)
     if sync == "learned" and sync_file is not None:
@@ -108,7 +108,7 @@ def resolve_backends(recipe: Recipe, weights_folder: Path) -> BackendSelection:
         speaker=speaker,
         identity=identity,
         shots=resolve_shots(recipe),
-        speech=_resolve_speech(settings.silence.speech_backend) if _asks_for_speech(recipe) else "none",
+        speech=_resolve_speech(settings.silence.speech_backend) if _asks(recipe, "silence") else "none",
     )
 
 
@@ -136,9 +136,9 @@ def _resolve_faces(
     return backend, None
 
 
-def _asks_for_speech(recipe: Recipe) -> bool:
-    """Return whether the sound of any source is split at all."""
-    return any(settings.gates.silence != "skip" for settings in (recipe.defaults, *recipe.sources.values()))
+def _asks(recipe: Recipe, stage: str) -> bool:
+    """Return whether a stage measures any source."""
+    return any(getattr(settings.gates, stage) != "skip" for settings in (recipe.defaults, *recipe.sources.values()))
 
 
 def _resolve_speech(setting: SpeechBackend) -> str:
@@ -153,7 +153,7 @@ def _resolve_speaker(recipe: Recipe, folder: Path) -> tuple[str, Path | None]:
     """Return the backend that says who speaks, and its weight file. Raises UserError where a setting needs it."""
     every = [recipe.defaults, *recipe.sources.values()]
     setting = recipe.defaults.speaker.backend
-    if recipe.content == "pictures" or setting == "none" or all(each.gates.speaker == "skip" for each in every):
+    if recipe.content == "pictures" or setting == "none" or not _asks(recipe, "speaker"):
         return "none", None
     if match := find_weight("lr_asd", folder):
         log.info("speaker: backend %s with %s", match[0].backend, match[1])

@@ -16,6 +16,7 @@ from avf_shards.system import durable_io
 from avf_curation.audit.funnel import LedgerSummary, funnel_steps
 from avf_curation.audit.gate_evidence import read_gate_evidence
 from avf_curation.audit.scores import LANGUAGE_COLUMNS, LanguageScores, names_languages, scores_by_language
+from avf_curation.detectors.shipped_weights import SYNC_HEAD
 from avf_curation.pipeline.failures import FAILURE_SENTENCES
 from avf_curation.reports.contact_sheets import MEDIA_BUDGET_BYTES, make_contact_sheets
 from avf_curation.reports.html import TEMPLATES, render_page
@@ -54,6 +55,7 @@ def write_audit_report(
     sheets = make_contact_sheets(run, roots or remembered_roots(run), excerpts, seed)
     skipped = (skip for attempt in run.attempts() for skip in read_plan(run, attempt).skipped_inputs)
     identity = run.identity()
+    own_sync_head = identity.weights.get("sync_head", SYNC_HEAD.sha256[:16]) != SYNC_HEAD.sha256[:16]
     html = render_page(
         "report.html",
         audit=summary,
@@ -74,7 +76,8 @@ def write_audit_report(
         failures=_list_failures(run),
         slowest=_sum_stage_seconds(run),
         identity=identity,
-        evidence=read_gate_evidence(identity.backends),
+        evidence=read_gate_evidence(identity.backends, own_sync_head=own_sync_head),
+        own_sync_head=own_sync_head,
         skipped_inputs=list(islice(skipped, _MAX_ROWS)),
         seed=seed,
         excerpts=excerpts,

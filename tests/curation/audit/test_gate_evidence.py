@@ -1,5 +1,6 @@
 """The figures of gates that come with the package are of gates that exist, and shown for the backend that gave them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,12 @@ def test_figures_are_shown_for_the_backend_that_gave_them(tmp_path: Path) -> Non
     path = write_evidence(tmp_path, OFFSET, TICKER)
     assert read_gate_evidence({"sync": "envelope"}, path) == {"sync/offset": OFFSET, "quality/ticker": TICKER}
     assert read_gate_evidence({"sync": "syncnet"}, path) == {"quality/ticker": TICKER}
+
+
+def test_the_figures_of_the_network_of_the_package_are_not_those_of_one_that_a_user_learnt(tmp_path: Path) -> None:
+    path = write_evidence(tmp_path, replace(OFFSET, backend="learned"), TICKER)
+    assert read_gate_evidence({"sync": "learned"}, path).keys() == {"sync/offset", "quality/ticker"}
+    assert read_gate_evidence({"sync": "learned"}, path, own_sync_head=True) == {"quality/ticker": TICKER}
 
 
 def test_a_sentence_has_counts_share_and_interval() -> None:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from avf_curation.cli.main import main
 from avf_curation.detectors import optional_networks
 from avf_curation.detectors.detector_set import resolve_backends
 from avf_curation.detectors.face_components import AXES, COMPONENTS, fit_components
@@ -161,3 +162,32 @@ def test_missing_or_other_weights_of_lr_asd_are_refused(head_file: Path, speaker
     assert "\n" not in str(caught.value)
     envelope = make_recipe("sync.backend=envelope", "speaker.backend=none")
     assert resolve_backends(envelope, head_file.parent).weights == {}
+
+
+def test_a_run_that_asks_for_no_sync_needs_no_network_of_it(head_file: Path, speaker_file: Path) -> None:
+    """As `avf-curate clip` is: a network that another machine learnt must not stop it."""
+    skipped = ("gates.sync=skip", "sync.backend=learned", "speaker.backend=none")
+    speaker_file.unlink()
+    for content in (head_file.read_bytes(), b"damaged"):
+        head_file.write_bytes(content)
+        backends = resolve_backends(make_recipe(*skipped), head_file.parent)
+        assert backends.weights == {}
+    with pytest.raises(UserError, match="is not a sync network"):
+        resolve_backends(make_recipe(*skipped, "sources.a.gates.sync=measure"), head_file.parent)
+
+
+def test_the_commands_of_weights_know_the_network_that_was_learnt(
+    head_file: Path, speaker_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = ["--weights", str(head_file.parent)]
+    assert main(["weights", "ls", *folder]) == main(["weights", "verify", *folder]) == 0
+    out = capsys.readouterr().out
+    assert f"{HEAD_FILE}, sha256 {short_digest(head_file)}" in out
+    assert "sync_head             as learn-sync wrote it" in out
+    speaker_file.unlink()
+    assert main(["weights", "verify", *folder]) == 2
+    assert "no LR-ASD weights" in capsys.readouterr().err
+    head_file.write_bytes(head_file.read_bytes()[:1000])
+    assert main(["weights", "verify", *folder]) == 2
+    assert "is not a sync network of avf-curate learn-sync" in capsys.readouterr().err
+    assert main(["weights", "ls", *folder]) == 0, "it lists what is there"

@@ -12,6 +12,7 @@ import pytest
 from avf_curation.audit.funnel import summarize_run
 from avf_curation.audit.gate_evidence import GateEvidence
 from avf_curation.cli.main import main
+from avf_curation.detectors.shipped_weights import SYNC_HEAD
 from avf_curation.pipeline.failures import FAILURE_SENTENCES, FailureCause
 from avf_curation.pipeline.outcomes import VideoOutcomes, fail_video
 from avf_curation.reports import audit_report
@@ -120,7 +121,9 @@ def _failed(video: Video, cause: FailureCause) -> VideoOutcomes:
 
 
 def test_each_reason_and_each_failure_leads_to_its_explanation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit_report, "read_gate_evidence", lambda backends: {})  # its table has links to reasons too
+    monkeypatch.setattr(
+        audit_report, "read_gate_evidence", lambda backends, **_: {}
+    )  # its table has links to reasons too
     source = make_inputs(tmp_path / "in", 3)
     options = RunOptions(engine="inline", stages=single_step(fail_each_in_its_way))
     run = curate(make_recipe(), EMBEDDED, {"a": source}, tmp_path / "run", options)
@@ -138,7 +141,7 @@ def test_the_page_leads_to_how_often_each_gate_was_right(tmp_path: Path, monkeyp
     offset = GateEvidence(gate="sync/offset", backend="envelope", **counts)
     run = make_run(tmp_path)
     for number, evidence in enumerate(({}, {offset.gate: offset})):
-        monkeypatch.setattr(audit_report, "read_gate_evidence", lambda backends, evidence=evidence: evidence)
+        monkeypatch.setattr(audit_report, "read_gate_evidence", lambda backends, evidence=evidence, **_: evidence)
         write_audit_report(run, summarize_run(run), tmp_path / f"{number}.html")
     without, text = ((tmp_path / f"{number}.html").read_text() for number in range(2))
     assert "#evidence" not in without
@@ -149,6 +152,22 @@ def test_the_page_leads_to_how_often_each_gate_was_right(tmp_path: Path, monkeyp
     assert [cell.strip() for cell in cells if cell.strip()] == [
         *("sync/offset", "envelope", "10", "4", "40 % (17 to 69 %)", "8", "1", "5")
     ]
+
+
+@pytest.mark.parametrize("is_own", [False, True])
+def test_offsets_by_a_network_that_was_learnt_have_no_figures_of_another(tmp_path: Path, is_own: bool) -> None:
+    run = make_run(tmp_path)
+    path = run.root / "run/run.json"
+    identity = json.loads(path.read_text())
+    identity["backends"]["sync"] = "learned"
+    identity["weights"]["sync_head"] = "0" * 16 if is_own else SYNC_HEAD.sha256[:16]
+    identity = {name: value for name, value in identity.items() if name not in ("self_sha256", "schema_version")}
+    path.write_bytes(seal(identity, "curation run"))
+    write_audit_report(run, summarize_run(run), tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    offset = text.partition('<div id="reason-sync-offset">')[2].partition("</div>")[0]
+    assert ("Measured by learned on films" in offset) != is_own
+    assert ("which <code>avf-curate learn-sync</code> learnt" in text) == is_own
 
 
 @pytest.mark.parametrize("command", [["audit"], ["what-if", "--set", "quality.min_sharpness=9"], ["retry"]])
