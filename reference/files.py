@@ -34,6 +34,7 @@ from avf_shards.schema.forgery import ForgedSegment, Forgery
 from avf_shards.schema.labels import Labels, Origin
 from avf_shards.schema.versions import VERSIONS, FileKind
 from avf_shards.settings.field_comments import field_notes
+from avf_training.expert.prompt_set import PromptedClip, PromptPicture, PromptSet
 from avf_training.finetuning.model_selection import EpochScores
 from avf_training.framewise.combination.record import EnsembleRecord, FittingRecord, MemberRecord, VideoRecord
 from avf_training.framewise.ensemble.fold_table import FoldRow, FoldTable
@@ -166,6 +167,12 @@ CONTENTS: dict[FileKind, Contents] = {
         keys={"step": "from 0", "score": "name of the score -> value, as mse/mean patch and R@1/chance"},
     ),
     "event": Contents(about="What happened in a run, one JSON object a line.", rows=Event, keys={"time": "Unix time"}),
+    "expert prompts": Contents(
+        about="A set of prompts for multimodal language models, with what scoring needs.",
+        rows=PromptSet,
+        keys={"digest": "SHA-256 of everything that an answer depends on; each line of prompts.jsonl has it"},
+        parts=(PromptedClip, PromptPicture),
+    ),
     "feature track": Contents(
         about="A row for each frame of a person of a video, by one extractor. Its metadata say source, video_id, person, "
         "fps, extractor, extractor_settings, extractor_digest (of name, settings and weights), weights_sha256, "

@@ -1,0 +1,1 @@
+"""A fine-tuned model as an expert beside a multimodal language model: prompts, scores, projected tokens."""
