@@ -23,6 +23,7 @@ from avf_training.distributed.device_choice import resolve_device
 from avf_training.evaluation.multi_view import ViewParams, view_input
 from avf_training.finetuning.initialization import load_start
 from avf_training.models.classifier import Classifier, weighted_layers
+from avf_training.models.detector_head import time_tokens
 from avf_training.models.encoder import Encoder
 from avf_training.models.pretrained import load_model_folder, parse_saved_config
 from avf_training.models.saved_config import refuse_image_model
@@ -125,7 +126,9 @@ class FeatureModel:
     def _batch_features(
         self, video_in: Tensor | None, audio_in: Tensor | None, per_frame: bool
     ) -> Iterator[WindowFeatures]:
-        model, with_regions = self.model, self.config.encoder != "vit"
+        # A detector's head reads local tokens, and then layers are of those.
+        model = self.model
+        with_regions = self.config.encoder != "vit" and model.head_kind == "linear"
         video = audio = frames = None
         if video_in is not None:
             video = model.encoder_video(video_in, None, tuple(range(self.config.video.depth))).layers
@@ -158,11 +161,7 @@ def frame_tokens(encoder: Encoder, video_BCTHW: Tensor) -> Tensor:
         local_BNC = encoder(video_BCTHW, None, (len(encoder.blocks) - 1,)).layers[-1]
     finally:
         encoder.output_tokens = gives
-    tubes, height, width = encoder.geometry.video_grid
-    in_time_BNC = torch.empty_like(local_BNC)
-    in_time_BNC[:, encoder.order_N] = local_BNC  # LGI tokens are ordered by region
-    tube_tokens_BUSC: Tensor = in_time_BNC.unflatten(1, (tubes, height * width))
-    return tube_tokens_BUSC.mean(2)
+    return time_tokens(local_BNC, encoder.order_N, encoder.geometry.video_grid[0])
 
 
 def _batch(clips: Sequence[Clip[ViewParams]], sound_frames: int) -> Batch:

@@ -6,7 +6,7 @@ Shapes: B batch, N tokens, K regions, C width, L layers, J outputs.
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from avf_shards.errors import UserError
@@ -14,14 +14,20 @@ from avf_shards.settings.config import bind, refuse
 from torch import Tensor, nn
 
 from avf_training.models.config import ModelConfig
+from avf_training.models.detector_head import DetectorHead, time_tokens
 from avf_training.models.drop_path import number_drop_paths
-from avf_training.models.encoder import Encoder
+from avf_training.models.encoder import Encoder, OutputTokens
 from avf_training.models.fusion import FusionEncoder
 from avf_training.models.init import init_finetuning
 from avf_training.models.inputs import check_inputs
 from avf_training.models.mae import build_fusion
+from avf_training.models.pooling import Pool
 from avf_training.models.pretrained import Pretrained
 from avf_training.models.saved_config import CONFIG
+
+
+HeadKind = Literal["linear", "detector"]
+HEADS: tuple[HeadKind, ...] = get_args(HeadKind)
 
 
 class ClassifierOutput(NamedTuple):
@@ -40,6 +46,7 @@ class OutputSpec:
     value_range: tuple[float, float] | None = None  # that dimensions are scaled into; None: unbounded
     # That logits of classes are divided by before the softmax; fitted on validation clips, 1: not calibrated.
     temperature: float = 1.0
+    pool: Pool = "mean"  # of a detector of fakes: how the probabilities of a file's windows become that of the file
 
     def __post_init__(self) -> None:
         refuse((not 0 < self.temperature < math.inf, f"temperature {self.temperature:g} must be above 0"))
@@ -51,12 +58,19 @@ class Classifier(Pretrained):
     Each modality is the softmax-weighted sum of its layers (HiCMAE eq. 12, AVF-MAE++ eq. 11). With both modalities the
     head reads HiCMAE's four means (video, audio, fused video, fused audio) or AVF-MAE++'s two fused means; with one
     modality it reads the mean of that modality.
+
+    With head `detector` the tokens in time of both encoders go through a `DetectorHead` in place of the fusion.
     """
 
     kind = "classifier"
 
     def __init__(
-        self, config: ModelConfig, outputs: int, drop_path: float = 0.0, output_spec: OutputSpec | None = None
+        self,
+        config: ModelConfig,
+        outputs: int,
+        drop_path: float = 0.0,
+        output_spec: OutputSpec | None = None,
+        head: HeadKind = "linear",
     ) -> None:
         super().__init__()
         if outputs < 1:
@@ -66,15 +80,22 @@ class Classifier(Pretrained):
         self.output_spec = output_spec or OutputSpec()
         if config.modalities == "av" and config.fusion == "iavcl" and config.encoder == "vit":
             raise ValueError("fusion 'iavcl' pairs regions; fine-tuning it needs encoder 'lgi' or 'lgi_vanilla'")
-        self.config, self.outputs = config, outputs
+        self.config, self.outputs, self.head_kind = config, outputs, head
+        tokens: OutputTokens = "local" if head == "detector" else "region"
         if "v" in config.modalities:
-            self.encoder_video = Encoder(config, "video", "region", drop_path)
+            self.encoder_video = Encoder(config, "video", tokens, drop_path)
             self.layer_weights_video = _uniform_weights(config.video.depth) if config.layer_fusion else None
         if "a" in config.modalities:
-            self.encoder_audio = Encoder(config, "audio", "region", drop_path)
+            self.encoder_audio = Encoder(config, "audio", tokens, drop_path)
             self.layer_weights_audio = _uniform_weights(config.audio.depth) if config.layer_fusion else None
         width = (config.video if "v" in config.modalities else config.audio).width
-        if config.modalities == "av":
+        if head == "detector":
+            self.detector = DetectorHead(config)
+            width *= 3
+            for encoder in self.encoders():
+                for module in encoder.unused_modules():  # DDP would wait for gradients that never come
+                    module.requires_grad_(False)
+        elif config.modalities == "av":
             self.fusion = build_fusion(config, drop_path)
             width *= 2 if self._reads_fused_only else 4
         self.fc_norm, self.head = nn.LayerNorm(width, config.norm_eps), nn.Linear(width, outputs)
@@ -85,15 +106,21 @@ class Classifier(Pretrained):
         spec = asdict(self.output_spec)
         if self.output_spec.temperature == 1.0:
             del spec["temperature"]  # earlier versions read models that are not calibrated
-        return {"outputs": self.outputs, "output_spec": spec}
+        if self.output_spec.pool == "mean":
+            del spec["pool"]
+        values: dict[str, Any] = {"outputs": self.outputs, "output_spec": spec}
+        return values if self.head_kind == "linear" else values | {"head": self.head_kind}
 
     @classmethod
     def _parse_arguments(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         outputs = values.get("outputs")
         if not isinstance(outputs, int):
             raise UserError(f"{CONFIG}: outputs {outputs!r} must be a whole number")
+        if (head := values.get("head", "linear")) not in HEADS:
+            raise UserError(f"{CONFIG}: head {head!r} must be one of {', '.join(HEADS)}")
         return {
             "outputs": outputs,
+            "head": head,
             "output_spec": bind(OutputSpec, values.get("output_spec", {}), f"{CONFIG}: output_spec"),
         }
 
@@ -138,6 +165,13 @@ class Classifier(Pretrained):
             assert layers is not None
             return weighted_layers(layers, getattr(self, weights)).mean(1)
         v, a = weighted_layers(video, self.layer_weights_video), weighted_layers(audio, self.layer_weights_audio)
+        if self.head_kind == "detector":
+            geometry = self.config.geometry
+            feature_BC: Tensor = self.detector(
+                time_tokens(v, self.encoder_video.order_N, geometry.video_grid[0]),
+                time_tokens(a, self.encoder_audio.order_N, geometry.audio_grid[0]),
+            )
+            return feature_BC
         if isinstance(self.fusion, FusionEncoder):
             fused = self.fusion(video[-1], audio[-1])
             return torch.cat([part.mean(1) for part in (v, a, *fused)], -1)
