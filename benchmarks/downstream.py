@@ -118,7 +118,7 @@ def _views(folder: Path, models: dict[str, Path]) -> Section:
     def read() -> None:
         total = StoredAudio(files["flac"]).frames
         window = segment_frames(16, total, 2)[1]
-        decode_clip(files, lambda _: ViewParams(frames=tuple(window), start_frame=window[0]), 16 * STRIDE)
+        decode_clip(files, lambda *_: ViewParams(frames=tuple(window), start_frame=window[0]), 16 * STRIDE)
 
     loaded = {name: Classifier.from_pretrained(path) for name, path in models.items()}
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from avf_training.evaluation.bootstrap import bootstrap_intervals
 from avf_training.evaluation.detection_metrics import (
-    bootstrap_intervals,
     calibration_metrics,
     fake_bins,
     score_detection,

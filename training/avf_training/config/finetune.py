@@ -148,11 +148,15 @@ class FinetuneRecipe:
         """
         if self.select_by is not None:
             return self.select_by
-        return {"emotion": "WAR", "micro_expression": "UF1", "dimensions": "PCC"}[data.task]
+        return {"emotion": "WAR", "micro_expression": "UF1", "dimensions": "PCC", "detection": "AUC"}[data.task]
 
     def mixing(self, data: Dataset) -> MixConfig:
-        """Return the mixing of clips: classes are mixed, dimensions are not, as in the authors' code."""
-        return MixConfig(mixup=0.0, cutmix=0.0, probability=0.0) if data.task == "dimensions" else self.mix
+        """Return the mixing of clips: classes are mixed, dimensions are not, as in the authors' code.
+
+        Nor are reals and fakes: a mixture of two real clips is a forged one.
+        """
+        mixes = data.task not in ("dimensions", "detection")
+        return self.mix if mixes else MixConfig(mixup=0.0, cutmix=0.0, probability=0.0)
 
     @property
     def samples(self) -> int:

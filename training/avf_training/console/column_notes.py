@@ -9,6 +9,7 @@ _METRICS = {
     "macro F1": "F1 of each class, averaged (unweighted)",
     "UF1": "F1 of each class, averaged (unweighted)",
     "AUC": "area under the ROC curve, each class against the others",
+    "AP": "area under precision over recall of the fakes",
     "PCC": "Pearson's correlation with the labels",
     "CCC": "Lin's concordance with the labels",
 }

@@ -30,7 +30,7 @@ def print_datasets(rows: Sequence[Dataset]) -> None:
         justify: Literal["right", "left"] = "right" if name == "clips" else "left"
         table.add_column(name, justify=justify, no_wrap=name not in narrow, width=narrow.get(name))
     for data in rows:
-        labels = f"{len(data.labels)}" if data.labels else f"{len(data.dimensions)} values"
+        labels = f"{len(data.labels)}" if data.labels else f"{len(data.dimensions)} dims"
         folds = f"{data.folds or 'all'}, {data.split.replace('_', ' ')}".removeprefix("all, ")
         metrics = ", ".join(metric.replace("_", " ") for metric in data.metrics)
         table.add_row(data.name, data.title, data.source, labels, f"{data.clips:,}", folds, metrics)
@@ -75,7 +75,8 @@ def print_alignment() -> None:
         table.add_row(label, *cells)
     console = make_console(130)  # a table cut to the terminal would lose data sets
     console.print(table)
-    outside = [data.name for data in DATASETS if data.task != "micro_expression" and data.name not in ALIGNED]
+    elsewhere = ("micro_expression", "detection")
+    outside = [data.name for data in DATASETS if data.task not in elsewhere and data.name not in ALIGNED]
     console.print(f"in no hybrid: {', '.join(outside)}; clips with a label that is in no row are excluded")
     console.print(
         f"micro-expressions ({', '.join(MICRO_DATASETS)}): {', '.join(MICRO_LABELS)}, by the rule of MEGC 2019"

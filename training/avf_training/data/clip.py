@@ -36,13 +36,16 @@ class Clip(Generic[D]):
 
 
 def decode_clip(
-    files: Mapping[str, bytes], sample: Callable[[int], D], audio_frames: int, into: Planes | None = None
+    files: Mapping[str, bytes],
+    sample: Callable[[int, ClipRecord | None], D],
+    audio_frames: int,
+    into: Planes | None = None,
 ) -> Clip[D]:
     """Decode the window of a clip that `sample` chooses.
 
     Args:
         files: bytes of the clip by extension.
-        sample: returns the parameters for a clip of the given number of frames.
+        sample: returns the parameters for a clip of the given number of frames, with its record if there is one.
         audio_frames: length of the audio, in video frames.
         into: an array for the planes, used if it has their shape.
 
@@ -50,7 +53,8 @@ def decode_clip(
         FaultError: the video, the audio or the record cannot be read.
     """
     audio = StoredAudio(files["flac"])
-    params = sample(audio.frames)
+    record = ClipRecord.from_json(files["json"], "a clip") if "json" in files else None
+    params = sample(audio.frames, record)
     if "mp4" in files:
         planes_TQW = decode_planes(files["mp4"], params.frames, into)
     else:
@@ -60,5 +64,5 @@ def decode_clip(
         full_range="mp4" not in files,
         waveform_S=audio.read(params.start_frame, audio_frames),
         params=params,
-        record=ClipRecord.from_json(files["json"], "a clip") if "json" in files else None,
+        record=record,
     )

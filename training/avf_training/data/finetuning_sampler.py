@@ -12,6 +12,7 @@ from avf_training.data.augment import AugmentParams, apply_operation, erase_rect
 from avf_training.data.augment_config import AugmentConfig, MixConfig
 from avf_training.data.batch import ROW_NUMBERS, Batch
 from avf_training.data.clip import Clip
+from avf_training.data.forged_windows import ForgedWindows
 from avf_training.data.mixing import (
     MixParams,
     mix_audio,
@@ -60,14 +61,23 @@ class FinetuningSampler:
     geometry: Geometry  # of the model's input
     augment: AugmentConfig = field(default_factory=AugmentConfig)  # RandAugment, crop, flip and erasing
     mix: MixConfig = field(default_factory=MixConfig)  # mixup and CutMix
+    forged: ForgedWindows | None = None  # of a task of fakes: how their windows are drawn
     reads_record: bool = True  # the loader reads each clip's record, for its labels
 
-    def sample(self, digest: str, epoch: int, position: int, total_frames: int) -> FinetuningParams:
+    def sample(
+        self, digest: str, epoch: int, position: int, total_frames: int, record: ClipRecord | None = None
+    ) -> FinetuningParams:
         """Sample the parameters of the clip of `total_frames` frames at a position of the order `digest`."""
         # As in pre-training, the generator depends on the position alone and the sequence of draws must not change.
         random = position_random(digest, "finetuning", epoch, position)
         frames = self.geometry.frames
-        start = sample_start(random, max(0, total_frames - frames * STRIDE), True)
+        last_start = max(0, total_frames - frames * STRIDE)
+        start = sample_start(random, last_start, True)
+        if self.forged is not None and record is not None:
+            # A generator of its own: the other parameters of the clip stay what they are without it.
+            onto = position_random(digest, "forged window", epoch, position)
+            drawn = self.forged.draw_start(onto, record, frames, last_start)
+            start = start if drawn is None else drawn
         gain = sample_gain(random)
         augment = sample_augment(random, self.augment, self.geometry.size_px)
         mix = sample_mix(random, self.mix, self.geometry.size_px)

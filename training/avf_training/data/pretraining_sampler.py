@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from avf_shards.sampling.stream_order import position_random
+from avf_shards.schema.clip_record import ClipRecord
 from torch import Tensor
 
 from avf_training.data.batch import Batch
@@ -71,7 +72,9 @@ class PretrainingSampler:
         self.geometry, self.any_start_frame = model.geometry, any_start_frame
         self._masker = Masker(model, masks)
 
-    def sample(self, digest: str, epoch: int, position: int, total_frames: int) -> PretrainingParams:
+    def sample(
+        self, digest: str, epoch: int, position: int, total_frames: int, record: ClipRecord | None = None
+    ) -> PretrainingParams:
         """Sample the parameters of the clip of `total_frames` frames at a position of the order `digest`."""
         # The generator is seeded by the position alone: any rank, worker or restarted run samples the same numbers.
         # The sequence of draws below is part of the stream: another sequence would give every clip other parameters.

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from avf_shards.errors import UserError
 from avf_shards.sampling.stream_order import EpochwiseOrder, StreamOrder
+from avf_shards.schema.clip_record import ClipRecord
 from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLES_PER_FRAME
 
 from avf_training.data.batch import Batch, ClipFault
@@ -42,8 +43,10 @@ class StageSampler(Protocol[D, B_co]):
     @property
     def reads_record(self) -> bool: ...
 
-    def sample(self, digest: str, epoch: int, position: int, total_frames: int) -> D:
-        """Sample the parameters of one clip from the order's digest and the clip's position alone."""
+    def sample(
+        self, digest: str, epoch: int, position: int, total_frames: int, record: ClipRecord | None = None
+    ) -> D:
+        """Sample the parameters of one clip from the order's digest, the clip's position and its record alone."""
         ...
 
     def partner_positions(self, positions: range) -> tuple[int, ...]:
@@ -136,7 +139,10 @@ class ClipStream(OrderedStream[B_co], Generic[D, B_co]):
         """Return the clip at a position, with its planes in `into` where they fit."""
 
         def decode(files: Mapping[str, bytes], where: StreamPosition) -> Clip[D]:
-            return decode_clip(files, lambda frames: self.sampler.sample(*where, frames), self._audio_frames, into)
+            def sample(frames: int, record: ClipRecord | None) -> D:
+                return self.sampler.sample(*where, frames, record)
+
+            return decode_clip(files, sample, self._audio_frames, into)
 
         return self.load(stream_position, read, faults, decode)
 

@@ -1,6 +1,6 @@
-"""Every metric of a detector of fakes: the ROC curve, calibration, each kind of forgery, intervals over originals.
+"""Every metric of a detector of fakes: the ROC curve, calibration, and each kind of forgery.
 
-Truth is 1 for a fake, a score is the probability of a fake. Shapes: N files, U originals.
+Truth is 1 for a fake, a score is the probability of a fake. Shapes: N files.
 """
 
 from collections.abc import Sequence
@@ -8,14 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avf_training.evaluation.intervals import Interval
 from avf_training.evaluation.metrics import MetricValue
-from avf_training.evaluation.roc_curve import CURVE_METRICS, RankedScores, curve_metrics, trace_roc
+from avf_training.evaluation.roc_curve import curve_metrics
 
 BINS = 10  # of the probability of a fake, of equal width
-REPEATS = 1000  # of the bootstrap
-MIN_ORIGINALS = 5  # fewer give an interval that says next to nothing
-_COVERAGE = 0.95
 CALIBRATION = ("ECE", "Brier")
 
 
@@ -90,36 +86,3 @@ def score_kinds(truth: Sequence[int], scores: Sequence[float], kinds: Sequence[s
         )
         for name, rows in rows_of.items()
     ]
-
-
-def bootstrap_intervals(
-    truth: Sequence[int], scores: Sequence[float], originals: Sequence[str], *, seed: int = 0
-) -> dict[str, Interval]:
-    """Return the 95 % interval of each metric of the ROC curve, by a percentile bootstrap over originals.
-
-    An original and its fakes are drawn together: they show the same person in the same room, so they are one
-    observation. Draws without a real or a fake are left out.
-
-    Args:
-        originals: name of the original of each file.
-        seed: of the draws.
-    """
-    names, unit_N = np.unique(np.asarray(originals, str), return_inverse=True)
-    if len(names) < MIN_ORIGINALS:
-        reason = f"too few: {len(names)} originals, {MIN_ORIGINALS} are needed"
-        return {metric: Interval(reason=reason) for metric in CURVE_METRICS}
-    if trace_roc(truth, scores) is None:
-        return {metric: Interval(reason="the metric is undefined") for metric in CURVE_METRICS}
-    random, ranked = np.random.Generator(np.random.Philox(seed)), RankedScores.of(truth, scores)
-    drawn: dict[str, list[float]] = {metric: [] for metric in CURVE_METRICS}
-    for _ in range(REPEATS):
-        times_U = np.bincount(random.integers(len(names), size=len(names)), minlength=len(names))
-        curve = ranked.curve(times_U[unit_N].astype(float))
-        if curve is not None:
-            for metric, value in curve.numbers().items():
-                drawn[metric].append(value)
-    tail = (1 - _COVERAGE) / 2
-    return {
-        metric: Interval(low=float(np.quantile(values, tail)), high=float(np.quantile(values, 1 - tail)))
-        for metric, values in drawn.items()
-    }

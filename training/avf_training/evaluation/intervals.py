@@ -24,9 +24,9 @@ _COVERAGE = 0.95
 _MAX_GROUPS = 100  # above, units are put together at random: the cost is bounded and t is close to a normal quantile
 _OF_COUNTS = {"UAR": uar, "WAR": war, "weighted_F1": weighted_f1, "macro_F1": macro_f1, "UF1": macro_f1}
 # Without a class, these are the scores of an easier test.
-_OF_EACH_CLASS = ("UAR", "macro_F1", "UF1", "AUC")
+_OF_EACH_CLASS = ("UAR", "macro_F1", "UF1", "AUC", "AP", "TPR_at_1", "TPR_at_5")
 
-_PLURALS = {"person": "people", "session": "sessions", "recording": "recordings"}
+_PLURALS = {"original": "originals", "person": "people", "session": "sessions", "recording": "recordings"}
 _UNDEFINED_WITHOUT_SOME = "the metric is undefined without some people"
 
 Rows = npt.NDArray[np.int64]

@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 from avf_shards.cli.logging_setup import show_progress
 from avf_shards.errors import FaultError
+from avf_shards.schema.clip_record import ClipRecord
 from avf_shards.text import count_noun
 from torch import Tensor
 
@@ -48,7 +49,9 @@ class ViewSampler:
     segments: int  # windows of a clip
     reads_record: bool = True  # the stream delivers each clip's record
 
-    def sample(self, digest: str, epoch: int, position: int, total_frames: int) -> ViewParams:
+    def sample(
+        self, digest: str, epoch: int, position: int, total_frames: int, record: ClipRecord | None = None
+    ) -> ViewParams:
         """Return the window of this position."""
         windows = segment_frames(self.geometry.frames, total_frames, self.segments)
         frames = windows[position % self.segments]

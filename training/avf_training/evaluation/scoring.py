@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from avf_training.evaluation.detection_metrics import score_detection
 from avf_training.evaluation.metrics import (
     ConfusionMatrix,
     Floats,
@@ -79,14 +80,20 @@ def score_predictions(data: Dataset, predictions: Predictions) -> dict[str, Metr
     counts_CC = predictions.counts()
     scores = {"UAR": uar(counts_CC), "WAR": war(counts_CC), "weighted_F1": weighted_f1(counts_CC)}
     scores |= {"macro_F1": macro_f1(counts_CC), "UF1": macro_f1(counts_CC)}
-    scores["AUC"] = auc(predictions.truth.astype(int).tolist(), predictions.scores_NJ)
-    return scores
+    truth = predictions.truth.astype(int).tolist()
+    if data.task == "detection":
+        return score_detection(truth, predictions.scores_NJ[:, 1].tolist()) | scores
+    return scores | {"AUC": auc(truth, predictions.scores_NJ)}
 
 
 def metric_names(data: Dataset) -> tuple[str, ...]:
-    """Return the names of the metrics that `score_predictions` gives for a task, without those of single dimensions."""
+    """Return the names of the metrics that `score_predictions` gives for a task and of which more is better, without
+    those of single dimensions.
+    """
     if data.task == "dimensions":
         return ("PCC", "CCC")
+    if data.task == "detection":
+        return ("AUC", "AP", "TPR_at_1", "TPR_at_5", "UAR", "WAR", "weighted_F1", "macro_F1", "UF1")
     return ("UAR", "WAR", "weighted_F1", "macro_F1", "UF1", "AUC")
 
 

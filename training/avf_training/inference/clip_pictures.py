@@ -32,7 +32,7 @@ def frames_as_pictures(
         frames: numbers of the frames in rising order.
         size_px: edge of the pictures; None: as stored.
     """
-    clip: Clip[ViewParams] = decode_clip(files, lambda _: ViewParams(frames=tuple(frames), start_frame=0), 1)
+    clip: Clip[ViewParams] = decode_clip(files, lambda *_: ViewParams(frames=tuple(frames), start_frame=0), 1)
     planes_1TRW = torch.from_numpy(clip.planes_TQW.copy())[None]
     width = planes_1TRW.shape[-1]
     full_frame_14 = torch.tensor([[0, 0, width, width]])

@@ -115,7 +115,7 @@ class FeatureModel:
     def _decode(self, files: dict[str, bytes], window: ClipWindow) -> Clip[ViewParams]:
         geometry = self.config.geometry
 
-        def sample(total_frames: int) -> ViewParams:
+        def sample(total_frames: int, record: ClipRecord | None) -> ViewParams:
             return ViewParams(
                 frames=tuple(window_frames(window.start_frame, geometry.frames, total_frames)),
                 start_frame=window.start_frame,

@@ -343,7 +343,7 @@ def _read_clip(shards: Path, key: str | None, geometry: Geometry) -> tuple[str, 
 
 def _first_window(files: dict[str, bytes], geometry: Geometry) -> tuple[Tensor, Tensor]:
     clip = decode_clip(
-        files, lambda total: _FirstWindow(frames=window_frames(0, geometry.frames, total)), geometry.frames * STRIDE
+        files, lambda total, _: _FirstWindow(frames=window_frames(0, geometry.frames, total)), geometry.frames * STRIDE
     )
     planes_1TQW, sound_1S = torch.from_numpy(clip.planes_TQW)[None], torch.from_numpy(clip.waveform_S)[None]
     size_px = planes_1TQW.shape[-1]

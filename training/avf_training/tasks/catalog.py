@@ -6,19 +6,23 @@ and `source` is the name used there.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from avf_shards.errors import UserError
+from avf_shards.schema.forgery import FAKE, REAL
 from avf_shards.settings.config import describe_unknown_key, refuse
 from avf_shards.settings.yaml_settings import YamlSettings, read_settings
 
-TaskKind = Literal["emotion", "dimensions", "micro_expression"]
+TaskKind = Literal["emotion", "dimensions", "micro_expression", "detection"]
 Split = Literal[
-    "predefined", "session", "subject_blocks", "group", "random", "leave_one_subject_out", "held_out_subjects"
+    "predefined", "session", "subject_blocks", "group", "random", "leave_one_subject_out", "held_out_subjects", "column"
 ]
-Metric = Literal["UAR", "WAR", "weighted_F1", "macro_F1", "UF1", "PCC", "CCC", "AUC"]
+# Those of which more is better: an epoch is chosen by one, and runs are compared by it.
+Metric = Literal[
+    "UAR", "WAR", "weighted_F1", "macro_F1", "UF1", "PCC", "CCC", "AUC", "AP", "TPR_at_1", "TPR_at_5"
+]
 
 _FILE = Path(__file__).parent / "datasets.yaml"
 LABELS_CSV_SCHEME = "own"  # name of the folds in the column `fold` of a user's labels.csv
@@ -26,7 +30,11 @@ DEFAULT_METRICS: Mapping[TaskKind, tuple[Metric, ...]] = {
     "emotion": ("UAR", "WAR"),
     "dimensions": ("PCC", "CCC"),
     "micro_expression": ("UF1", "UAR"),
+    "detection": ("AUC", "AP", "UAR"),
 }
+DETECTION_LABELS = (REAL, FAKE)
+"""The classes of each task of detection, in this order."""
+_LATER = ("only", "tested", "validated")  # fields that came later: left out of a run's identity where they are empty
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +44,8 @@ class Dataset:
     name: str  # by which commands and studies name the data set
     title: str = ""  # as printed in tables; empty: the name
     source: str = ""  # name of the source in the shards; empty: the name
-    # Classes of emotion, targets of a regression (where `dimensions` is set), or classes of micro-expression.
+    # Classes of emotion, targets of a regression (where `dimensions` is set), classes of micro-expression, or whether a
+    # file is real or fake.
     task: TaskKind = "emotion"
     labels: tuple[str, ...] = ()  # classes, in the order of their indices
     folds: int = 5  # number of folds; 0 for leave-one-subject-out, where the subjects decide
@@ -53,6 +62,11 @@ class Dataset:
     scheme: str = LABELS_CSV_SCHEME  # split predefined: name of the folds in a record
     blocks: int = 0  # split subject_blocks: number of blocks where it is not `folds`; one fold tests the last block
     test_subjects: tuple[str, ...] = ()  # split held_out_subjects: the subjects whose clips are tested
+    # Label of a record -> the values that the task asks for; clips with others are in neither training nor test.
+    only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tested: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # split column: likewise, of the clips tested
+    # Likewise, of clips that select the epoch, where the owners name them; empty: a share of the training clips.
+    validated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     subjects_overlap: bool = False  # the owners' folds share subjects; a leak of a person is not an error
     averaged_over: Literal["clip", "session"] = "clip"  # session: predictions of a session are averaged, then scored
     # Another source with the same recordings under the same names, for a corpus that relations.yaml does not know.
@@ -63,7 +77,9 @@ class Dataset:
 
     def __post_init__(self) -> None:
         task: TaskKind = "dimensions" if self.dimensions and self.task == "emotion" else self.task
-        inferred = {"title": self.title or self.name, "source": self.source or self.name, "task": task}
+        inferred: dict[str, Any] = {"title": self.title or self.name, "source": self.source or self.name, "task": task}
+        if task == "detection" and not self.labels:
+            inferred |= {"labels": DETECTION_LABELS}
         for name, value in (inferred | {"metrics": self.metrics or DEFAULT_METRICS[task]}).items():
             object.__setattr__(self, name, value)  # the only way to fill in a field of a frozen dataclass
         regression, blocks = bool(self.dimensions), self.blocks
@@ -77,6 +93,13 @@ class Dataset:
             (len(set(self.labels)) != len(self.labels), "labels lists a label twice"),
             (self.folds < 1 and not loso, f"folds {self.folds} must be at least 1"),
             (self.split == "predefined" and not self.scheme, "split predefined needs scheme, the name of the folds"),
+            (
+                task == "detection" and self.labels != DETECTION_LABELS,
+                f"labels of a detection are {', '.join(DETECTION_LABELS)}, in this order; not {', '.join(self.labels)}",
+            ),
+            (self.split == "column" and not self.tested, "split column needs tested, the values of the clips tested"),
+            (bool(self.tested) and self.split != "column", "tested needs split column"),
+            (self.split == "column" and self.folds != 1, f"split column has one fold, not {self.folds}"),
             (held_out and not self.test_subjects, "split held_out_subjects needs test_subjects"),
             (
                 blocks > 0 and self.folds not in (1, blocks),
@@ -84,6 +107,10 @@ class Dataset:
             ),
         )
         refuse(*((broken, f"{self.name}: {message}") for broken, message in rules))
+
+    def frozen(self) -> dict[str, Any]:
+        """Return the values that identify the data set in a run.json."""
+        return {name: value for name, value in asdict(self).items() if name not in _LATER or value}
 
 
 @dataclass(frozen=True, kw_only=True)

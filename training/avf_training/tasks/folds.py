@@ -7,7 +7,7 @@ parts, except in predefined folds whose owners allowed it.
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from avf_shards.errors import UserError
 from avf_shards.sampling.hash_draw import priority
@@ -27,6 +27,8 @@ class FoldClip:
     session: str | None = None  # identifier of the recording session; None where unknown
     recording: str = ""  # video that the clip was cut from; empty: of this clip alone
     group: str = ""  # recording, or other group of videos, that the clip was cut from; empty where unknown
+    original: str | None = None  # of which a fake was made, of a real its own; None where the corpus has no fakes
+    values: Mapping[str, str] = field(default_factory=dict)  # every label of its record
     folds: Mapping[str, int] | None = None  # scheme -> fold whose test set the clip is in, from 1; 0: in none
 
 
@@ -50,6 +52,8 @@ def make_folds(data: Dataset, clips: Sequence[FoldClip]) -> list[Fold]:
     folds = _split(data, clips)
     if not data.subjects_overlap:
         _check_subjects(data, clips, folds)
+    for fold in folds:
+        refuse_torn_originals(clips, fold.train, fold.test, f"{data.name}, fold {fold.number}: tested")
     log.info("%s: %d folds of %d clips by split %s", data.name, len(folds), len(clips), data.split)
     return folds
 
@@ -57,6 +61,8 @@ def make_folds(data: Dataset, clips: Sequence[FoldClip]) -> list[Fold]:
 def _split(data: Dataset, clips: Sequence[FoldClip]) -> list[Fold]:
     if data.split == "predefined":
         return _numbered_folds(clips, {clip.key: _predefined_fold(data, clip) for clip in clips}, data.folds)
+    if data.split == "column":
+        return _numbered_folds(clips, {clip.key: int(has_values(clip, data.tested)) for clip in clips}, 1)
     if data.split == "random":
         # The hash of its first key orders a recording: no seed, and the order of the shards does not matter.
         first_of: dict[str, str] = {}
@@ -83,6 +89,34 @@ def _split(data: Dataset, clips: Sequence[FoldClip]) -> list[Fold]:
         return _numbered_folds(clips, tested, 1)
     folds = _block_folds(clips, subjects, data.blocks or data.folds)
     return folds[-1:] if data.folds == 1 else folds
+
+
+def has_values(clip: FoldClip, asked: Mapping[str, Sequence[str]]) -> bool:
+    """Return whether each of these labels of a clip has one of the values that are asked for."""
+    return all(clip.values.get(name) in values for name, values in asked.items())
+
+
+def refuse_torn_originals(
+    clips: Sequence[FoldClip], train: Sequence[str], others: Sequence[str], where: str
+) -> None:
+    """Raise UserError that names the first original of which clips are trained on and others are not.
+
+    A fake shows the person, the room and most of the sound of its original, so that a model knows it from there.
+
+    Args:
+        clips: all clips of the data set.
+        train: keys of those that are trained on.
+        others: keys of those that are tested, or select the epoch.
+        where: the fold, and which of both, as in "lav_df, fold 1: tested".
+    """
+    original_of = {clip.key: clip.original for clip in clips if clip.original is not None}
+    trained = {original_of[key]: key for key in train if key in original_of}
+    for key in others:
+        if (original := original_of.get(key)) in trained:
+            raise UserError(
+                f"{where} is {key}, and {trained[str(original)]} is trained on; both are of the original {original}. "
+                "An original and its fakes belong to one part: make folds by it (split: group), or mend the column"
+            )
 
 
 def _predefined_fold(data: Dataset, clip: FoldClip) -> int:

@@ -22,6 +22,7 @@ from avf_training.tasks.labelled_shards import LabelledClip, LabelledShards
 from avf_training.tasks.relations import ClipIdentity, identify_clip
 
 log = logging.getLogger(__name__)
+_NOT_ASKED_FOR = "left out by `only`"  # beside native labels, in the counts of clips that are not asked for
 _MAX_NAMES = 5  # labels that an error names
 
 
@@ -80,6 +81,8 @@ def read_labelled_clips(shards: LabelledShards, data: Dataset) -> LabelledClips:
         if clip.source != data.source:
             continue
         labels = _require_labels(clip, data)
+        if data.task == "detection":
+            _require_forgery(clip, labels)
         if clip.key in index_of:
             raise UserError(f"{clip.key}: is in two of the folders of shards; name each corpus once")
         label = ""
@@ -90,6 +93,9 @@ def read_labelled_clips(shards: LabelledShards, data: Dataset) -> LabelledClips:
             known = _class_label(data, native)
             if known is None:
                 excluded[str(native)] += 1
+                continue
+            if not _is_asked_for(labels, data.only):
+                excluded[_NOT_ASKED_FOR] += 1
                 continue
             label = known
             if label not in data.labels:
@@ -130,7 +136,8 @@ def usable_keys(data: Dataset, keys: Sequence[str], silent: frozenset[str], moda
 
     Raises UserError when audio is asked for and no clip has sound.
     """
-    if "a" not in modalities or not keys:
+    # A fake without sound must be answered like any other: a detector hears silence.
+    if "a" not in modalities or not keys or data.task == "detection":
         return list(keys)
     audible = [key for key in keys if key not in silent]
     if not audible:
@@ -152,6 +159,18 @@ def _require_labels(clip: LabelledClip, data: Dataset) -> Labels:
     return clip.labels
 
 
+def _require_forgery(clip: LabelledClip, labels: Labels) -> None:
+    if labels.forgery is None:
+        raise UserError(
+            f"{clip.key}: its record does not say of which original it is, and what was forged; curate {clip.source!r} "
+            "as a corpus of fakes, or with a labels.csv that has the columns file, fake and original"
+        )
+
+
+def _is_asked_for(labels: Labels, only: Mapping[str, Sequence[str]]) -> bool:
+    return all(labels.values.get(name) in values for name, values in only.items())
+
+
 def _fold_clip(clip: LabelledClip, label: str, labels: Labels) -> FoldClip:
     return FoldClip(
         key=clip.key,
@@ -161,6 +180,8 @@ def _fold_clip(clip: LabelledClip, label: str, labels: Labels) -> FoldClip:
         recording=clip.video_id,
         group=clip.group_id,
         folds=labels.folds,
+        original=labels.forgery.original if labels.forgery else None,
+        values=labels.values,
     )
 
 

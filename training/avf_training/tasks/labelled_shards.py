@@ -59,8 +59,8 @@ class LabelledShards(ShardFolders[ClipRecord]):
         """Return the unit of each clip by its key, over which intervals of a data set's scores are taken.
 
         A unit is a person, or the session where folds are made of sessions, or the recording where the corpus names
-        neither; its first word says which. Sessions have an entry too, because predictions of some data sets are
-        averaged over them. Raises FaultError.
+        neither, or the original in detection; its first word says which. Sessions and files have an entry too, because
+        predictions of some data sets are put together by them. Raises FaultError.
         """
         units: dict[str, str] = {}
         for clip in self.clips():
@@ -68,6 +68,10 @@ class LabelledShards(ShardFolders[ClipRecord]):
             kind = "session" if data.split == "session" else "person"
             name = labels and (labels.session if kind == "session" else labels.subject)
             unit = f"{kind} {clip.source}/{name}" if name else f"recording {clip.source}/{clip.group_id}"
+            if data.task == "detection" and labels and labels.forgery:
+                unit = f"original {clip.source}/{labels.forgery.original}"
+                if clip.source == data.source:
+                    units[clip.video_id] = unit
             units[clip.key] = unit
             if labels and labels.session:
                 units.setdefault(labels.session, unit)

@@ -16,7 +16,7 @@ from avf_shards.schema.labels import Labels
 from avf_shards.settings.config import describe_unknown_key
 from avf_shards.text import count_noun
 
-from avf_training.tasks.catalog import LABELS_CSV_SCHEME, Dataset
+from avf_training.tasks.catalog import DEFAULT_METRICS, DETECTION_LABELS, LABELS_CSV_SCHEME, Dataset
 from avf_training.tasks.folds import make_folds, natural_order
 from avf_training.tasks.labelled_clips import read_labelled_clips, usable_keys
 from avf_training.tasks.labelled_shards import LabelledClip, LabelledShards
@@ -66,6 +66,10 @@ def infer_dataset(shards: LabelledShards, source: str | None = None, column: str
         data = replace(data, label_field=label, labels=tuple(sorted(counts, key=natural_order)))
         if len(counts) < 2:
             raise UserError(f"source {source}: column {label!r} holds one label only, {next(iter(counts), 'none')!r}")
+        if {labels.values.get(label) for _, labels in clips} <= set(DETECTION_LABELS) and all(
+            labels.forgery for _, labels in clips
+        ):
+            data = replace(data, task="detection", labels=DETECTION_LABELS, metrics=DEFAULT_METRICS["detection"])
         described = f"column {label!r}: {', '.join(f'{name} {counts[name]}' for name in data.labels)}"
     else:
         numbers = [float(labels.values[name]) for _, labels in clips for name in dimensions]
@@ -146,19 +150,26 @@ def _fold_rules(data: Dataset, clips: Sequence[tuple[LabelledClip, Labels]]) -> 
         yield {"split": "predefined", "folds": max(1, *folds)}, "folds: those of the column fold"
         return
     people = set(_require_all(data, rows, "subject", lambda row: row.subject))
-    if len(people) > 1:
+    if len(people) > 1 and not _shares_originals(rows):
         rule = f"folds: by person, of {len(people)}; nobody is both trained on and tested"
         yield {"split": "subject_blocks", "folds": min(_FOLDS, len(people))}, rule
         return
     # One person is in every part, so only recordings can be kept apart.
     overlap = {"subjects_overlap": bool(people)}
-    why = "there is one subject" if people else "no subject is given"
+    why = "people share originals" if len(people) > 1 else "there is one subject" if people else "no subject is given"
     sessions = set(_require_all(data, rows, "session", lambda row: row.session))
     if len(sessions) > 1:
         yield {"split": "session", "folds": min(_FOLDS, len(sessions)), **overlap}, f"folds: by session, because {why}"
     groups = {clip.group_id for clip, _ in clips}
     if len(groups) > 1:
         yield {"split": "group", "folds": min(_FOLDS, len(groups)), **overlap}, f"folds: by recording, because {why}"
+
+
+def _shares_originals(rows: Sequence[Labels]) -> bool:
+    """Return whether an original and its fakes are of several people, so that folds by person would tear it."""
+    subject_of: dict[str, str | None] = {}
+    forged = [(row.forgery.original, row.subject) for row in rows if row.forgery]
+    return any(subject_of.setdefault(original, subject) != subject for original, subject in forged)
 
 
 def _require_all(data: Dataset, rows: Sequence[Labels], name: str, value_of: Callable[[Labels], Any]) -> list[Any]:

@@ -111,11 +111,14 @@ def identify_clip(clip: LabelledClip, same_recordings_as: str = "") -> ClipIdent
     """
     source = same_recordings_as or clip.source
     person = (clip.labels.subject if clip.labels else None) or clip.speaker
+    # An original and its fakes are parts of one film, whatever else is known of where it comes from.
+    forgery = clip.labels.forgery if clip.labels else None
+    film = clip.origin_id or (forgery.original if forgery else None)
     return ClipIdentity(
         key=clip.key,
         recording=f"{namespace_of(source, 'recording')}/{clip.video_id}",
         person=f"{namespace_of(source, 'person')}/{person}" if person else None,
-        film=f"{namespace_of(source, 'film')}/{clip.origin_id}" if clip.origin_id else None,
+        film=f"{namespace_of(source, 'film')}/{film}" if film else None,
     )
 
 

@@ -5,7 +5,7 @@ The labelled hybrid of several data sets is in hybrid.py.
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from avf_shards.errors import UserError
@@ -14,7 +14,7 @@ from avf_shards.settings.config import bind
 
 from avf_training.models.config import Modalities
 from avf_training.tasks.catalog import DATASETS, Dataset
-from avf_training.tasks.folds import Fold, make_folds
+from avf_training.tasks.folds import Fold, has_values, make_folds, refuse_torn_originals
 from avf_training.tasks.label_alignment import HYBRID_LABELS
 from avf_training.tasks.labelled_clips import LabelledClips, check_classes, read_labelled_clips, usable_keys
 from avf_training.tasks.labelled_shards import LabelledShards
@@ -35,7 +35,7 @@ class Task:
     train: tuple[str, ...]  # keys of the clips that are trained on
     validation: tuple[str, ...]  # part of the training fold, to select the epoch by; may be empty
     test: tuple[str, ...]  # may be empty
-    group_of: Mapping[str, str] = field(default_factory=dict)  # key -> clips whose predictions are averaged
+    group_of: Mapping[str, str] = field(default_factory=dict)  # key -> session or file that has one prediction
     identity_of: Mapping[str, ClipIdentity] = field(default_factory=dict)  # key -> what it shares with other corpora
     epoch_clips: int | None = None  # of an epoch, where `train` is a share of the clips (train_share.py); None: all
     summary: Mapping[str, Any] = field(default_factory=dict)  # counts for the run folder
@@ -53,7 +53,7 @@ class Task:
         """Return the values that identify this task in run.json: data set, fold and the clips of each part."""
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
         parts["truth"] = tuple(self.truth[key] for key in self.test)
-        values = {"task": self.name, "data": asdict(self.data), "corpus": self.shards.corpus.digest}
+        values = {"task": self.name, "data": self.data.frozen(), "corpus": self.shards.corpus.digest}
         return values | {name: list(keys) for name, keys in parts.items()}
 
 
@@ -67,7 +67,8 @@ def task_from_frozen(values: Mapping[str, Any], shards: LabelledShards) -> Task:
     for clip in shards.clips():
         if clip.key in test:
             index_of[clip.key] = clip.index
-            group_of[clip.key] = (clip.labels.session if clip.labels else None) or clip.key
+            session = clip.labels.session if clip.labels else None
+            group_of[clip.key] = clip.video_id if data.task == "detection" else session or clip.key
     missing = sorted(test - index_of.keys())
     if missing:
         raise UserError(
@@ -82,7 +83,7 @@ def task_from_frozen(values: Mapping[str, Any], shards: LabelledShards) -> Task:
         train=(),
         validation=(),
         test=tuple(values["test"]),
-        group_of=group_of if data.averaged_over == "session" else {},
+        group_of=group_of if data.averaged_over == "session" or data.task == "detection" else {},
     )
 
 
@@ -108,9 +109,7 @@ def fold_task(
         train=train,
         validation=validation,
         test=test,
-        group_of={clip.key: clip.session or clip.key for clip in clips.clips}
-        if data.averaged_over == "session"
-        else {},
+        group_of=_groups_of(clips),
         identity_of=clips.identity_of,
         summary={
             "clips": len(clips.clips),
@@ -122,6 +121,15 @@ def fold_task(
     )
     log.info("%s: %d training, %d validation, %d test clips", task.name, len(train), len(validation), len(test))
     return task
+
+
+def _groups_of(clips: LabelledClips) -> dict[str, str]:
+    """Return what the prediction of each clip is put together by: its file in detection, its session, or nothing."""
+    if clips.data.task == "detection":
+        return {clip.key: clip.recording or clip.key for clip in clips.clips}
+    if clips.data.averaged_over == "session":
+        return {clip.key: clip.session or clip.key for clip in clips.clips}
+    return {}
 
 
 def find_fold(clips: LabelledClips, number: int) -> Fold:
@@ -141,8 +149,11 @@ def split_validation(
     less than a tenth of the clips may leave in this way, the recordings of each label are split alike, each with all
     its clips. What holds more than half of the clips stays in training, and so does a part of each label. The fold
     alone decides, no seed of a recipe: each stage must keep the same clips out of training, and the validation clips of
-    a smaller share are a subset of those of a larger one.
+    a smaller share are a subset of those of a larger one. Where the owners name their validation clips, these are taken
+    whatever the share. Raises UserError where an original and a fake of it are in both parts.
     """
+    if clips.data.validated:
+        return _owners_validation(clips, train)
     if not share:
         return tuple(train), ()
     identities = [clips.identity_of[key] for key in sorted(train)]
@@ -166,6 +177,16 @@ def split_validation(
             of_label = [first for first in movable if label_of[first] == label]
             validation |= {key for first in of_label[: max(count, 0)] for key in recordings[first]}
     return tuple(key for key in train if key not in validation), tuple(sorted(validation))
+
+
+def _owners_validation(clips: LabelledClips, train: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Split a training fold as the owners do, by the row's `validated`."""
+    named = {clip.key for clip in clips.clips if has_values(clip, clips.data.validated)}
+    learned, validation = (tuple(sorted(key for key in train if (key in named) == chosen)) for chosen in (False, True))
+    if not validation:
+        raise UserError(f"{clips.data.name}: no clip has the values of validated, {dict(clips.data.validated)}")
+    refuse_torn_originals(clips.clips, learned, validation, f"{clips.data.name}: to select the epoch")
+    return learned, validation
 
 
 def _order_movable(clips: LabelledClips, parts: Mapping[str, Sequence[str]]) -> list[str]:
