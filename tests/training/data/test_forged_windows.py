@@ -11,7 +11,6 @@ from avf_training.data.augment_config import AugmentConfig, MixConfig
 from avf_training.data.finetuning_sampler import FinetuningSampler
 from avf_training.data.forged_windows import FAKE_WINDOW, REAL_WINDOW, ForgedWindows
 from avf_training.models.config import Geometry
-
 from support.records import make_clip_record
 
 WINDOW_S = 2.56
@@ -82,7 +81,7 @@ def test_half_of_the_windows_of_a_fake_lie_on_a_segment() -> None:
     assert 0.42 < moved / len(starts) < 0.58
     fake = sum(windows.truth(record, start, FRAMES)[0] for start in starts) / len(starts)
     assert 0.5 < fake < 0.7  # half, and those that meet it by chance
-    everywhere = {start for start in _starts(record, ForgedWindows(modalities="av", share=1.0))}
+    everywhere = set(_starts(record, ForgedWindows(modalities="av", share=1.0)))
     # The windows that cover 0.12 s of [9, 9.2): from [6.56, 9.12) to [9.08, 11.64).
     assert (min(everywhere), max(everywhere)) == (164, 227)
     assert all(windows.truth(record, start, FRAMES) == (FAKE_WINDOW, 1.0) for start in everywhere)

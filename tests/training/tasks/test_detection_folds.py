@@ -16,9 +16,7 @@ from avf_training.tasks.labelled_shards import LabelledClip
 from avf_training.tasks.task import split_validation
 
 LAB = Dataset(name="lab", task="detection", split="group", folds=2)
-OFFICIAL = replace(
-    LAB, split="column", folds=1, only={"split": ("train", "dev", "test")}, tested={"split": ("test",)}
-)
+OFFICIAL = replace(LAB, split="column", folds=1, only={"split": ("train", "dev", "test")}, tested={"split": ("test",)})
 
 
 def _clip(number: int, original: str, fake: bool, split: str = "", subject: str | None = None) -> LabelledClip:

@@ -19,7 +19,7 @@ from avf_training.config.pretrain import (
 )
 from avf_training.config.run_settings import describe_run_faults
 from avf_training.data.augment_config import AugmentConfig, MixConfig
-from avf_training.models.config import Modalities, ModelConfig, Precision
+from avf_training.models.config import HeadKind, Modalities, ModelConfig, Precision
 from avf_training.models.low_rank_config import LoraConfig
 from avf_training.models.presets import PRESETS, preset
 from avf_training.tasks.catalog import Dataset, Metric
@@ -31,12 +31,27 @@ LabelledStage = Literal["posttrain", "finetune"]
 # Ways to select the epoch; see finetuning/model_selection.py.
 SelectionProtocol = Literal["validation", "test_best", "last"]
 PROTOCOLS: tuple[SelectionProtocol, ...] = ("validation", "test_best", "last")
+PoolSetting = Literal["choose", "mean", "max", "top2", "noisy_or"]
+DETECTION_SETTINGS = ("hop_s", "pool", "forged_share")  # that no other task has
 # Settings that may change between two starts of a run, because they do not change its result.
 FREE = ("workers", "threads", "log_every", "checkpoint_keep", "wandb", "activation_checkpointing")
 
 # Settings that came later: left out of a run's identity where they have their default, so that runs of earlier versions
 # go on.
-_LATER = ("imbalance", "score_test", "train_share", "frozen_layers", "average_decay", "patience", "lora", "calibrate")
+_LATER = (
+    "head",
+    "hop_s",
+    "pool",
+    "forged_share",
+    "imbalance",
+    "score_test",
+    "train_share",
+    "frozen_layers",
+    "average_decay",
+    "patience",
+    "lora",
+    "calibrate",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +83,13 @@ class FinetuneRecipe:
     # whatever the seed. An epoch stays as long as without it, so that curves over amounts of data compare equal steps.
     train_share: float = 1.0
     repeats: int = 1  # samples of each clip in a step (repeated augmentation); the learning rate does not count them
+    # linear, or detector: a head for deepfakes over the tokens in time of both encoders, in place of the fusion.
+    head: HeadKind = "linear"
+    # Detection: seconds from one window of a file to the next, how their probabilities become that of the file (choose:
+    # as is best on the validation clips), and the share of a fake's training windows that lie on a forged segment.
+    hop_s: float = 1.28
+    pool: PoolSetting = "choose"
+    forged_share: float = 0.5
     segments: int = 2  # windows of a clip that the test averages over; training and validation take one
     validation_share: float = 0.1  # of the training fold, to select the epoch by; with 0 the last epoch is selected
     evaluate_every: int = 1  # epochs between two evaluations
@@ -112,6 +134,12 @@ class FinetuneRecipe:
             (not 0 <= self.smoothing <= 1, f"smoothing {self.smoothing} must lie between 0 and 1"),
             (not 0 <= self.validation_share <= 0.5, f"validation_share {self.validation_share} must be 0 to 0.5"),
             (not 0 < self.train_share <= 1, f"train_share {self.train_share:g} must be above 0 and at most 1"),
+            (not self.hop_s > 0, f"hop_s {self.hop_s:g} must be above 0 seconds"),
+            (not 0 <= self.forged_share <= 1, f"forged_share {self.forged_share:g} must be 0 to 1"),
+            (
+                self.head == "detector" and self.modalities != "av",
+                f"head detector joins sound and video, and modalities are {self.modalities}; take head=linear",
+            ),
             (self.frozen_layers < 0, f"frozen_layers {self.frozen_layers} must be at least 0"),
             (
                 self.average_decay is not None and not 0 < self.average_decay < 1,
@@ -166,6 +194,11 @@ class FinetuneRecipe:
     def accumulation(self, world: int) -> int:
         """Return the micro-batches of a step of each rank. Raises UserError if they do not fill the batch."""
         return accumulation(self.samples, self.micro_batch, world)
+
+
+def changed_settings(recipe: FinetuneRecipe, names: Sequence[str]) -> list[str]:
+    """Return which of these settings of a recipe do not have their default."""
+    return [each.name for each in fields(recipe) if each.name in names and getattr(recipe, each.name) != _default(each)]
 
 
 def _default(setting: "Field[Any]") -> Any:

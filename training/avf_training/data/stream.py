@@ -43,9 +43,7 @@ class StageSampler(Protocol[D, B_co]):
     @property
     def reads_record(self) -> bool: ...
 
-    def sample(
-        self, digest: str, epoch: int, position: int, total_frames: int, record: ClipRecord | None = None
-    ) -> D:
+    def sample(self, digest: str, epoch: int, position: int, total_frames: int, record: ClipRecord | None = None) -> D:
         """Sample the parameters of one clip from the order's digest, the clip's position and its record alone."""
         ...
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_training.data.window_length import STRIDE
 
@@ -28,6 +29,19 @@ def spread_frames(start: int, frames: int, total: int) -> list[int]:
         sparse = np.linspace(0, total, total // STRIDE).astype(int)
         return [min(int(n), total - 1) for n in (*sparse, *[total] * (frames - len(sparse)))]
     return [min(int(n), start + span - 1) for n in np.linspace(start, start + span, frames)]
+
+
+def hop_starts(frames: int, total: int, hop_s: float) -> list[int]:
+    """Return the first frames of windows that cover a clip of `total` frames: `hop_s` apart, the last one at its end.
+
+    Args:
+        frames: that the model sees; a window spans four times as many.
+    """
+    length = frames * STRIDE
+    hop = max(STRIDE, round(hop_s * FRAMES_PER_SECOND / STRIDE) * STRIDE)
+    starts = list(range(0, max(1, total - length + 1), hop))
+    last = max(0, (total - length) // STRIDE * STRIDE)
+    return starts if starts[-1] >= last else [*starts, last]
 
 
 def segment_frames(frames: int, total: int, segments: int) -> list[list[int]]:

@@ -11,9 +11,10 @@ from avf_shards.system import durable_io
 
 from avf_training.config.finetune import FinetuneRecipe
 from avf_training.distributed.context import DistributedContext
+from avf_training.evaluation.file_windows import FileWindows
 from avf_training.evaluation.intervals import group_rows, metric_interval
-from avf_training.evaluation.multi_view import ViewConfig, predict_clips
-from avf_training.evaluation.scoring import Predictions, score_predictions
+from avf_training.evaluation.multi_view import ViewConfig, predict_clips, predict_windows
+from avf_training.evaluation.scoring import Predictions, TimedScore, score_predictions
 from avf_training.models.classifier import Classifier
 from avf_training.tasks.task import Task
 
@@ -28,21 +29,46 @@ def predict_keys(
     *,
     segments: int,
     context: DistributedContext,
+    choose_pool: bool = False,
 ) -> Predictions:
     """Return predictions for clips of a task from `segments` windows each, averaged over groups as the data set asks.
 
+    In detection they are of files, from windows that are `hop_s` of the recipe apart, pooled as the model says.
     Collective: all ranks must call it.
+
+    Args:
+        model: in whichever mode.
+        recipe: of the run.
+        task: with the truth of the clips.
+        keys: of the clips.
+        segments: windows of a clip; in detection it counts for nothing.
+        context: of the ranks.
+        choose_pool: pool the windows of files in the way that is best for these clips.
     """
+    if task.data.task == "detection":
+        files = predict_windows(model, task, keys, _view_config(recipe, segments, recipe.hop_s), context)
+        return files.pooled(files.best_pool() if choose_pool else model.output_spec.pool)
+    predictions = predict_clips(model, task, keys, _view_config(recipe, segments), context)
+    return predictions.average_groups(task.group_of) if task.group_of else predictions
+
+
+def predict_files(
+    model: Classifier, recipe: FinetuneRecipe, task: Task, keys: tuple[str, ...], context: DistributedContext
+) -> FileWindows:
+    """Return what a detector says of each window of the files of clips. Collective: all ranks must call it."""
+    return predict_windows(model, task, keys, _view_config(recipe, 1, recipe.hop_s), context)
+
+
+def _view_config(recipe: FinetuneRecipe, segments: int, hop_s: float | None = None) -> ViewConfig:
     config = recipe.model_config()
-    views = ViewConfig(
+    return ViewConfig(
         geometry=config.geometry,
         modalities=config.modalities,
         precision=recipe.precision,
         segments=segments,
+        hop_s=hop_s,
         workers=recipe.workers,
     )
-    predictions = predict_clips(model, task, keys, views, context)
-    return predictions.average_groups(task.group_of) if task.group_of else predictions
 
 
 def scores_as_dict(task: Task, predictions: Predictions) -> dict[str, Any]:
@@ -57,7 +83,7 @@ def scores_as_dict(task: Task, predictions: Predictions) -> dict[str, Any]:
 
 
 def write_predictions(path: Path, task: Task, predictions: Predictions) -> None:
-    """Write predictions as JSON: names of the outputs, keys, truth, scores, unreadable clips."""
+    """Write predictions as JSON: names of the outputs, keys, truth, scores, unreadable clips, windows of detection."""
     durable_io.make_folder(path.parent)
     values = {
         "names": list(task.data.labels or task.data.dimensions),
@@ -66,6 +92,10 @@ def write_predictions(path: Path, task: Task, predictions: Predictions) -> None:
         "scores": predictions.scores_NJ.tolist(),
         "unreadable": list(predictions.unreadable),
     }
+    if predictions.windows:
+        values["windows"] = {
+            key: [[window.start_s, window.score] for window in windows] for key, windows in predictions.windows.items()
+        }
     durable_io.replace_file(path, (json.dumps(stamp(values, "predictions")) + "\n").encode())
 
 
@@ -80,6 +110,10 @@ def read_predictions(path: Path) -> Predictions:
             truth=np.array(values["truth"], float),
             scores_NJ=np.array(values["scores"], float),
             unreadable=tuple(values["unreadable"]),
+            windows={
+                key: tuple(TimedScore(start_s=float(start_s), score=float(score)) for start_s, score in windows)
+                for key, windows in values.get("windows", {}).items()
+            },
         )
     except (KeyError, TypeError, ValueError) as error:
         raise FaultError(f"{path}: not readable as predictions ({error})") from None

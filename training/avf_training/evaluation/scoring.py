@@ -4,7 +4,7 @@ Shapes: N clips, C classes, D dimensions, J outputs (C or D).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -25,6 +25,14 @@ from avf_training.evaluation.metrics import (
 from avf_training.tasks.catalog import Dataset
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimedScore:
+    """The probability of a fake of one window."""
+
+    start_s: float  # of the window in its clip
+    score: float  # from 0 to 1
+
+
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
     """Predictions of a model for labelled clips."""
@@ -33,6 +41,7 @@ class Predictions:
     truth: Floats  # (N,) class indices, or (N, D) targets
     scores_NJ: Floats  # mean over the views of the softmax, or of the outputs of a regression
     unreadable: tuple[str, ...] = ()  # keys of clips that could not be read and have no prediction
+    windows: Mapping[str, tuple[TimedScore, ...]] = field(default_factory=dict)  # of detection, by key of a clip
 
     def average_groups(self, group_of: Mapping[str, str]) -> "Predictions":
         """Return the mean prediction of each group as one row, with the name of the group as key.

@@ -24,6 +24,11 @@ def refuse_calibration(recipe: FinetuneRecipe, task: Task) -> None:
         return
     if not task.is_classification:
         raise UserError(f"{task.name}: has dimensions, and calibrate is for the probabilities of classes; leave it out")
+    if task.data.task == "detection":
+        raise UserError(
+            f"{task.name}: calibrate is for a probability of each clip, and that of a file is pooled from its windows; "
+            "leave it out"
+        )
     if not task.validation:
         raise UserError(f"{task.name}: has no validation clips to calibrate on; leave calibrate out")
 

@@ -38,8 +38,9 @@ from avf_training.evaluation.results import PREDICTIONS, predict_keys, scores_as
 from avf_training.finetuning.adapters import adapt_model, refuse_adapters, tensors_to_save
 from avf_training.finetuning.calibrate import calibrate_model, refuse_calibration, set_temperature
 from avf_training.finetuning.initialization import count_seen, inherit_learned, load_start, start_digest
-from avf_training.finetuning.losses import class_counts, output_spec, task_loss
+from avf_training.finetuning.losses import class_counts, forged_windows, output_spec, task_loss
 from avf_training.finetuning.model_selection import BEST, BestCheckpointTracker, read_validation, select_epoch
+from avf_training.finetuning.pool_choice import choose_pool
 from avf_training.finetuning.setting_checks import layer_depths, refuse_other_moments, refuse_settings
 from avf_training.models.batch_norm import defer_running_statistics
 from avf_training.models.classifier import Classifier
@@ -115,7 +116,8 @@ def train_stage(recipe: FinetuneRecipe, task: Task, start: Path | None, out: Pat
 def _make_model(recipe: FinetuneRecipe, task: Task, start: Path | None) -> tuple[Classifier, str]:
     """Return the model before the first step, on the CPU, and what it starts from. Raises UserError."""
     torch.manual_seed(recipe.seed)  # the head is drawn alike on every rank
-    model = Classifier(recipe.model_config(), task.outputs, recipe.drop_path, output_spec(recipe, task))
+    spec = output_spec(recipe, task)
+    model = Classifier(recipe.model_config(), task.outputs, recipe.drop_path, spec, head=recipe.head)
     new = load_start(model, start) if start is not None else []
     freeze_layers(model, recipe.frozen_layers, depth=layer_depths(recipe)["depth"], rule=recipe.optim.decay)
     if start is not None and recipe.lora.rank:
@@ -176,6 +178,8 @@ def _test_model(
     model = Classifier.from_pretrained(folder).to(context.device)
     calibration = calibrate_model(model, folder, recipe, task, context) if recipe.calibrate else None
     values: dict[str, Any] = {} if calibration is None else {"calibration": calibration}
+    if task.data.task == "detection" and recipe.pool == "choose":
+        values["pooling"] = choose_pool(model, folder, recipe, task, context)
     if not task.test:  # post-pre-training has no test clips
         return values
     test = partial(predict_keys, model, recipe, task, task.test, segments=recipe.segments, context=context)
@@ -225,7 +229,12 @@ def _train(
 ) -> bool:
     """Train from the newest checkpoint on; return False where a signal stopped the run before its last step."""
     out = checkpoints.run
-    sampler = FinetuningSampler(geometry=model.config.geometry, augment=recipe.augment, mix=recipe.mixing(task.data))
+    sampler = FinetuningSampler(
+        geometry=model.config.geometry,
+        augment=recipe.augment,
+        mix=recipe.mixing(task.data),
+        forged=forged_windows(recipe, task),
+    )
     loader = _make_loader(recipe, task, sampler, context, out)
     lengths = _stage_lengths(recipe, task.epoch_clips or len(task.train))
     if context.rank == 0:

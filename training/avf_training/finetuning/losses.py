@@ -5,6 +5,7 @@ Shapes: B clips, R rows (B clips and those that are only mixed in), J outputs, D
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from avf_training.config.finetune import FinetuneRecipe
 from avf_training.data.finetuning_sampler import FinetuningBatch, finetuning_targets
+from avf_training.data.forged_windows import ForgedWindows
 from avf_training.models.classifier import OutputSpec, scale_outputs
 from avf_training.tasks.class_imbalance import ImbalanceConfig, class_weights, epoch_counts, log_priors
 from avf_training.tasks.task import Task
@@ -22,7 +24,10 @@ def output_spec(recipe: FinetuneRecipe, task: Task) -> OutputSpec:
     data = task.data
     within = data.range if recipe.activation == "range" and not task.is_classification else None
     return OutputSpec(
-        names=data.labels or data.dimensions, is_classification=task.is_classification, value_range=within
+        names=data.labels or data.dimensions,
+        is_classification=task.is_classification,
+        value_range=within,
+        pool=recipe.pool if data.task == "detection" and recipe.pool != "choose" else "mean",
     )
 
 
@@ -34,6 +39,8 @@ def task_loss(recipe: FinetuneRecipe, task: Task) -> Callable[[Tensor, Finetunin
     """
     if task.is_classification:
         balance = ClassBalance.of(recipe.imbalance, class_counts(task))
+        if (forged := forged_windows(recipe, task)) is not None:
+            return partial(_detection_loss, forged=forged, recipe=recipe, balance=balance)
 
         def classification_loss(logits_BJ: Tensor, batch: FinetuningBatch) -> Tensor:
             labels_R = torch.tensor([task.truth[record.key] for record in batch.records], device=logits_BJ.device)
@@ -52,6 +59,28 @@ def task_loss(recipe: FinetuneRecipe, task: Task) -> Callable[[Tensor, Finetunin
         return (F.mse_loss if kind == "mse" else F.l1_loss)(predicted_BD, truth_BD)
 
     return regression_loss
+
+
+def forged_windows(recipe: FinetuneRecipe, task: Task) -> ForgedWindows | None:
+    """Return how windows of fakes are drawn and what is true of them; None for a task that is not detection."""
+    if task.data.task != "detection":
+        return None
+    return ForgedWindows(modalities=recipe.modalities, share=recipe.forged_share)
+
+
+def _detection_loss(
+    logits_BJ: Tensor, batch: FinetuningBatch, *, forged: ForgedWindows, recipe: FinetuneRecipe, balance: "ClassBalance"
+) -> Tensor:
+    """Return the loss by the truth of each window, not of its file; windows without a truth count for nothing."""
+    frames = recipe.model_config().geometry.frames
+    truths = [
+        forged.truth(record, params.start_frame, frames)
+        for record, params in zip(batch.records, batch.params, strict=True)
+    ]
+    labels_R = torch.tensor([label for label, _ in truths], device=logits_BJ.device)
+    weight_R = torch.tensor([weight for _, weight in truths], device=logits_BJ.device)
+    targets_BJ = finetuning_targets(batch, labels_R, logits_BJ.shape[1], recipe.smoothing)
+    return class_loss(logits_BJ, targets_BJ, balance, weight_R[batch.own_B])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,10 +107,13 @@ def class_counts(task: Task) -> list[int]:
     return [truth.count(number) for number in range(task.outputs)]
 
 
-def class_loss(logits_BJ: Tensor, targets_BJ: Tensor, balance: ClassBalance) -> Tensor:
+def class_loss(
+    logits_BJ: Tensor, targets_BJ: Tensor, balance: ClassBalance, clip_weights_B: Tensor | None = None
+) -> Tensor:
     """Return the mean over clips of sum_j w_j t_j (1 - p_j)^gamma (-log p_j), p = softmax(logits + adjustment).
 
-    Without weights, adjustment and gamma this is the cross-entropy with soft targets.
+    Without weights, adjustment and gamma this is the cross-entropy with soft targets. Clips may have weights of their
+    own, which do not change by what the sum is divided.
     """
     if balance.added_J is not None:
         logits_BJ = logits_BJ + balance.added_J.to(logits_BJ.device)
@@ -92,7 +124,8 @@ def class_loss(logits_BJ: Tensor, targets_BJ: Tensor, balance: ClassBalance) -> 
     if balance.focal:
         # -expm1(log p) is 1 - p without cancellation. The floor keeps the gradient of a power below 1 finite at p = 1.
         terms_BJ = terms_BJ * (-torch.expm1(log_p_BJ)).clamp(min=1e-6) ** balance.focal
-    return -terms_BJ.sum(-1).mean()
+    terms_B = terms_BJ.sum(-1)
+    return -(terms_B if clip_weights_B is None else terms_B * clip_weights_B).mean()
 
 
 def batch_ccc(predicted_BD: Tensor, truth_BD: Tensor) -> Tensor:

@@ -114,7 +114,15 @@ class BestCheckpointTracker:
             if not keys:
                 continue
             # One view of each clip: an evaluation after every epoch must be cheap. The final test takes all views.
-            predictions = predict_keys(self.model, self.recipe, self.task, keys, segments=1, context=self.context)
+            predictions = predict_keys(
+                self.model,
+                self.recipe,
+                self.task,
+                keys,
+                segments=1,
+                context=self.context,
+                choose_pool=self.recipe.pool == "choose",
+            )
             computed = score_predictions(self.task.data, predictions)
             scores[protocol] = {name: score.value for name, score in computed.items()}
             value = scores[protocol][self.metric]

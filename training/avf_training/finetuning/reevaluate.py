@@ -42,6 +42,8 @@ def reevaluate_run(
     recipe, task = load_run(folder, shards)
     if not task.test:
         raise UserError(f"{folder}: {task.name} has no test clips; fine-tune from it and evaluate that run")
+    if segments is not None and task.data.task == "detection":
+        raise UserError(f"{folder}: {task.name} is scored from windows {recipe.hop_s:g} s apart; leave --segments out")
     with process_group(device) as context:
         model = Classifier.from_pretrained(load_best_model(folder, protocol)).to(context.device)
         views = segments or recipe.segments

@@ -2,7 +2,7 @@
 
 from avf_shards.errors import UserError
 
-from avf_training.config.finetune import FinetuneRecipe
+from avf_training.config.finetune import DETECTION_SETTINGS, FinetuneRecipe, changed_settings
 from avf_training.evaluation.scoring import metric_names
 from avf_training.tasks.task import Task
 
@@ -23,10 +23,24 @@ def refuse_settings(recipe: FinetuneRecipe, task: Task) -> None:
     metrics = metric_names(task.data)
     if (metric := recipe.selection_metric(task.data)) not in metrics:
         raise UserError(f"select_by {metric}: {task.name} is not scored by it; take one of {', '.join(metrics)}")
+    _refuse_detection_settings(recipe, task)
     if recipe.imbalance.any and not task.is_classification:
         raise UserError(
             f"{task.name}: imbalance is for classes, and {', '.join(task.data.dimensions)} are dimensions; "
             "leave the settings imbalance out"
+        )
+
+
+def _refuse_detection_settings(recipe: FinetuneRecipe, task: Task) -> None:
+    """Raise UserError where another task than detection has its settings, or a way to pool cannot be chosen."""
+    if task.data.task != "detection":
+        if changed := changed_settings(recipe, DETECTION_SETTINGS):
+            raise UserError(f"{task.name}: {changed[0]} is for detection of fakes; leave the setting out")
+        return
+    if recipe.pool == "choose" and not task.validation:
+        raise UserError(
+            f"{task.name}: has no validation clips to choose how windows are pooled; set validation_share above 0, or "
+            "pool to mean, max, top2 or noisy_or"
         )
 
 
@@ -48,4 +62,5 @@ def layer_depths(recipe: FinetuneRecipe) -> dict[str, int]:
     """Return the blocks of an encoder (`depth`) and of the fusion (`fusion`)."""
     config = recipe.model_config()
     depth = (config.video if "v" in config.modalities else config.audio).depth
-    return {"depth": depth, "fusion": config.fusion_depth if config.modalities == "av" else 0}
+    fused = config.modalities == "av" and recipe.head == "linear"
+    return {"depth": depth, "fusion": config.fusion_depth if fused else 0}

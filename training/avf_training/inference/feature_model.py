@@ -18,7 +18,7 @@ from avf_training.data.batch import Batch
 from avf_training.data.clip import Clip, decode_clip
 from avf_training.data.decode import StoredAudio
 from avf_training.data.window_length import STRIDE
-from avf_training.data.windows import window_frames
+from avf_training.data.windows import hop_starts, window_frames
 from avf_training.distributed.device_choice import resolve_device
 from avf_training.evaluation.multi_view import ViewParams, view_input
 from avf_training.finetuning.initialization import load_start
@@ -83,12 +83,8 @@ class FeatureModel:
 
     def windows(self, frames: int, hop_s: float) -> list[ClipWindow]:
         """Return windows that cover a clip of `frames` frames: `hop_s` apart, the last one at its end."""
-        length = self.config.geometry.frames * STRIDE
-        hop = max(STRIDE, round(hop_s * FRAMES_PER_SECOND / STRIDE) * STRIDE)
-        starts = list(range(0, max(1, frames - length + 1), hop))
-        last = max(0, (frames - length) // STRIDE * STRIDE)
-        if starts[-1] < last:
-            starts.append(last)
+        model_frames = self.config.geometry.frames
+        starts, length = hop_starts(model_frames, frames, hop_s), model_frames * STRIDE
         return [ClipWindow(start_frame=start, stop_frame=min(frames, start + length)) for start in starts]
 
     @torch.no_grad()

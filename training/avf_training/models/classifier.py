@@ -6,14 +6,14 @@ Shapes: B batch, N tokens, K regions, C width, L layers, J outputs.
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import torch
 from avf_shards.errors import UserError
 from avf_shards.settings.config import bind, refuse
 from torch import Tensor, nn
 
-from avf_training.models.config import ModelConfig
+from avf_training.models.config import HeadKind, ModelConfig
 from avf_training.models.detector_head import DetectorHead, time_tokens
 from avf_training.models.drop_path import number_drop_paths
 from avf_training.models.encoder import Encoder, OutputTokens
@@ -25,8 +25,6 @@ from avf_training.models.pooling import Pool
 from avf_training.models.pretrained import Pretrained
 from avf_training.models.saved_config import CONFIG
 
-
-HeadKind = Literal["linear", "detector"]
 HEADS: tuple[HeadKind, ...] = get_args(HeadKind)
 
 

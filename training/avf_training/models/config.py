@@ -10,6 +10,7 @@ from typing import Literal
 EncoderKind = Literal["vit", "lgi", "lgi_vanilla"]
 FusionKind = Literal["cross", "iavcl"]
 Modalities = Literal["av", "a", "v"]
+HeadKind = Literal["linear", "detector"]
 BatchNormStatistics = Literal["per_unit", "shared"]
 InformationFlow = Literal["default", "raw_input", "video_first", "audio_first"]
 Negatives = Literal["local", "all_ranks"]  # a clip's negatives: the other clips of its rank, or those of all ranks

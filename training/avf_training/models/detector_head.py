@@ -68,9 +68,7 @@ class DetectorHead(nn.Module):
                 f"sound in time, not {self.times}"
             )
         width = config.video.width
-        block = BlockConfig(
-            width=width, heads=config.video.heads, mlp_ratio=config.mlp_ratio, norm_eps=config.norm_eps
-        )
+        block = BlockConfig(width=width, heads=config.video.heads, mlp_ratio=config.mlp_ratio, norm_eps=config.norm_eps)
         self.video_layers = nn.ModuleList(GatedInteraction(block) for _ in range(_INTERACTIONS))
         self.audio_layers = nn.ModuleList(GatedInteraction(block) for _ in range(_INTERACTIONS))
         self.join = nn.Linear(2 * width, width)

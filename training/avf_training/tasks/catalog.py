@@ -20,9 +20,7 @@ Split = Literal[
     "predefined", "session", "subject_blocks", "group", "random", "leave_one_subject_out", "held_out_subjects", "column"
 ]
 # Those of which more is better: an epoch is chosen by one, and runs are compared by it.
-Metric = Literal[
-    "UAR", "WAR", "weighted_F1", "macro_F1", "UF1", "PCC", "CCC", "AUC", "AP", "TPR_at_1", "TPR_at_5"
-]
+Metric = Literal["UAR", "WAR", "weighted_F1", "macro_F1", "UF1", "PCC", "CCC", "AUC", "AP", "TPR_at_1", "TPR_at_5"]
 
 _FILE = Path(__file__).parent / "datasets.yaml"
 LABELS_CSV_SCHEME = "own"  # name of the folds in the column `fold` of a user's labels.csv

@@ -96,9 +96,7 @@ def has_values(clip: FoldClip, asked: Mapping[str, Sequence[str]]) -> bool:
     return all(clip.values.get(name) in values for name, values in asked.items())
 
 
-def refuse_torn_originals(
-    clips: Sequence[FoldClip], train: Sequence[str], others: Sequence[str], where: str
-) -> None:
+def refuse_torn_originals(clips: Sequence[FoldClip], train: Sequence[str], others: Sequence[str], where: str) -> None:
     """Raise UserError that names the first original of which clips are trained on and others are not.
 
     A fake shows the person, the room and most of the sound of its original, so that a model knows it from there.

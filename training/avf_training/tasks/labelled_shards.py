@@ -31,6 +31,7 @@ class LabelledClip:
     origin_id: str | None  # of the whole recording that the video was cut from, as its owners name it; None: unknown
     labels: Labels | None  # None where the record has none
     silent: bool  # the clip has no sound
+    frames: int = 0  # length at 25 fps
     audio_fingerprint: str | None = None  # as in the record; None: not known
 
 
@@ -90,6 +91,7 @@ def _labelled_clip(index: int, record: ClipRecord) -> LabelledClip:
         speaker=record.speaker,
         origin_id=record.origin.id if record.origin else None,
         labels=record.labels,
+        frames=record.span.frames,
         audio_fingerprint=record.audio_fingerprint,
         silent=missing_s > _SILENT_SHARE * record.span.seconds,
     )

@@ -124,17 +124,17 @@ class ClassOrder(TrainingOrder):
 
 
 class ViewOrder(EpochwiseOrder):
-    """`clips` of `corpus` as given, each `views` times in a row.
+    """`clips` of `corpus` as given, each `views` times in a row, or each so many times as `views` lists.
 
     The last clip is repeated until `batch` divides the length; the predictions of these repeats are discarded.
     """
 
-    def __init__(self, corpus: Corpus, clips: Sequence[int], views: int, batch: int) -> None:
+    def __init__(self, corpus: Corpus, clips: Sequence[int], views: int | Sequence[int], batch: int) -> None:
         viewed = np.repeat(np.array(clips, np.int64), views)
         self._clips = np.concatenate([viewed, np.repeat(viewed[-1:], -len(viewed) % batch)])
         self._sources = sources_of(corpus, self._clips)
         super().__init__(corpus, np.bincount(self._sources, minlength=len(corpus.sources)).tolist())
-        self.digest = _digest(corpus, self._clips, f"testing {views}")
+        self.digest = _digest(corpus, self._clips, f"testing {views if isinstance(views, int) else 'hops'}")
 
     def substitute(self, source: int, epoch: int, position: int, attempt: int) -> int:
         """Return any other clip: the step needs a row there, and its prediction is discarded."""

@@ -1,0 +1,166 @@
+"""A detector is trained on windows, tested on files, and resumes exactly; what it cannot do is refused."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from avf_curation.media.encode import encode_flac, encode_mp4
+from avf_curation.pipeline.input_check import input_digest
+from avf_curation.pipeline.outcomes import EncodedClip, SpanOutcome, VideoOutcomes
+from avf_curation.sources.types import Video
+from avf_curation.stages import scenes
+from avf_curation.stages.candidate import Candidate
+from avf_shards.errors import UserError
+from avf_shards.schema.forgery import ForgedSegment, Forgery
+from avf_shards.schema.ledger import Check
+from avf_shards.timeline import Span
+from avf_training.config.finetune import FinetuneRecipe, load_finetune_recipe
+from avf_training.data.storage import StorageConfig
+from avf_training.evaluation.file_windows import FileWindows
+from avf_training.evaluation.results import read_predictions
+from avf_training.evaluation.scoring import TimedScore
+from avf_training.finetuning.finetune import train_stage
+from avf_training.finetuning.reevaluate import reevaluate_run
+from avf_training.models.classifier import Classifier
+from avf_training.tasks.catalog import Dataset
+from avf_training.tasks.labelled_shards import LabelledShards
+from avf_training.tasks.task import Task, fold_task
+from support.clips import SIZE_PX
+from support.curation_runs import make_recipe
+from support.labelled import make_labelled_shards
+
+FRAMES = 150  # 6 s
+SEGMENT_S = (3.0, 4.2)
+LAB = Dataset(name="lab", task="detection", split="subject_blocks", folds=2)
+
+
+def _curate(video: Video, root: Path, settings: object, tools: object) -> VideoOutcomes:
+    """Replace `curate_video`: a fake has a bright corner and a second tone in its segment."""
+    assert video.labels is not None
+    values = video.labels.values
+    fake = values["label"] == "fake"
+    segment = ForgedSegment(start_s=SEGMENT_S[0], stop_s=SEGMENT_S[1], kind="both")
+    forgery = Forgery(
+        is_fake=fake,
+        original=values["original"],
+        kind="both" if fake else None,
+        method="corner" if fake else None,
+        segments=(segment,) if fake else (),
+    )
+    video = replace(video, labels=replace(video.labels, forgery=forgery))
+    frames_bgr, times_S = [], np.arange(FRAMES * 640) / 16000
+    person = sum(map(ord, values["original"]))
+    for t in range(FRAMES):
+        frame = np.full((SIZE_PX, SIZE_PX, 3), 60 + person * 7 % 80, np.uint8)
+        if fake and SEGMENT_S[0] <= t / 25 < SEGMENT_S[1]:
+            frame[: SIZE_PX // 2] = 230
+        frames_bgr.append(frame)
+    tone_S = 6000 * np.sin(2 * np.pi * 330 * times_S)
+    forged_S = fake & (times_S >= SEGMENT_S[0]) & (times_S < SEGMENT_S[1])
+    samples = np.where(forged_S, 12000 * np.sin(2 * np.pi * 1400 * times_S), tone_S).astype(np.int16)
+    media = {
+        "mp4": encode_mp4(frames_bgr, replace(make_recipe().defaults.clip, size_px=SIZE_PX)),
+        "flac": encode_flac(samples),
+    }
+    checks = (Check(stage=scenes.STAGE, reason="too_short", score=FRAMES / 25, operator=">=", threshold=1.5),)
+    clip = EncodedClip(media=media, window_px=300.0, size_px=SIZE_PX, shift_frames=0)
+    outcome = SpanOutcome(candidate=Candidate(span=Span(0, FRAMES), checks=checks), clips=(clip,))
+    return VideoOutcomes(video=video, outcomes=(outcome,), sha256=input_digest(root / video.path, None))
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> LabelledShards:
+    rows = [
+        {"label": label, "subject": f"p{person}", "original": f"p{person}/{talk}"}
+        for person in range(6)
+        for talk in range(2)
+        for label in ("real", "fake")
+    ]
+    folder = make_labelled_shards(tmp_path_factory.mktemp("forged"), {"lab": rows}, _curate)
+    return LabelledShards([folder], StorageConfig())
+
+
+def _recipe(**changes: Any) -> FinetuneRecipe:
+    recipe = load_finetune_recipe("finetune", "deepfakes_nano", ["workers=0", "log_every=1", "validation_share=0.3"])
+    return replace(recipe, batch=4, micro_batch=4, steps=2, epochs=1, **changes)
+
+
+def _task(shards: LabelledShards, recipe: FinetuneRecipe) -> Task:
+    return fold_task(LAB, shards, 1, recipe.modalities, recipe.validation_share)
+
+
+def test_a_short_run_tests_files_by_windows_and_chooses_how_to_pool(shards: LabelledShards, tmp_path: Path) -> None:
+    recipe = _recipe(score_test=False, evaluate_every=10)
+    task = _task(shards, recipe)
+    result = json.loads(train_stage(recipe, task, None, tmp_path / "run").read_text())
+    assert result["selection_metric"] == "AUC"
+    entry = result["protocols"]["last"]
+    assert set(entry["pooling"]["validation"]) == {"mean", "max", "top2", "noisy_or"}
+    assert {"AUC", "AP", "EER", "TPR_at_1", "TPR_at_5", "ECE", "Brier", "UAR"} <= entry["scores"].keys()
+    saved = Classifier.from_pretrained(tmp_path / "run" / "model")
+    assert saved.output_spec.pool == entry["pooling"]["chosen"]
+    assert saved.head_kind == "detector"
+    predictions = read_predictions(tmp_path / "run" / "predictions" / "last.json")
+    assert len(predictions.keys) == 12
+    assert all(key.endswith(".mp4") for key in predictions.keys)  # files, not clips
+    # 6 s: windows at 0, 1.28, 2.56 and the last at 3.36.
+    assert {tuple(each.start_s for each in windows) for windows in predictions.windows.values()} == {
+        (0.0, 1.28, 2.56, 3.36)
+    }
+    again = reevaluate_run(tmp_path / "run", shards, "last", None, "cpu")
+    assert again["same"] is True
+    with pytest.raises(UserError, match=r"from windows 1.28 s apart; leave --segments out"):
+        reevaluate_run(tmp_path / "run", shards, "last", 3, "cpu")
+
+
+@pytest.mark.slow
+def test_a_detector_finds_a_short_forgery_of_people_it_has_never_seen(shards: LabelledShards, tmp_path: Path) -> None:
+    recipe = replace(_recipe(), steps=150, evaluate_every=4)
+    result = json.loads(train_stage(recipe, _task(shards, recipe), None, tmp_path / "run").read_text())
+    assert result["protocols"]["last"]["scores"]["AUC"]["value"] > 0.95
+    windows = read_predictions(tmp_path / "run" / "predictions" / "last.json").windows
+    fakes = {clip.key for clip in shards.clips() if clip.labels and clip.labels.values["label"] == "fake"}
+    # In a fake the windows on the segment are told from the one before it.
+    before, on = zip(*((rows[0].score, rows[-1].score) for key, rows in windows.items() if key in fakes), strict=True)
+    assert np.mean(on) > np.mean(before) + 0.5
+
+
+def test_the_pool_with_the_best_auc_is_chosen(shards: LabelledShards) -> None:
+    task = _task(shards, _recipe())
+    keys = {clip.key: clip for clip in shards.clips()}
+    # A fake has one high window among low ones; the mean of a real is higher.
+    scores = {key: (0.9, 0.0, 0.0) if task.truth[key] else (0.5, 0.5, 0.5) for key in keys}
+    windows = {
+        key: tuple(TimedScore(start_s=1.28 * number, score=score) for number, score in enumerate(row))
+        for key, row in scores.items()
+    }
+    files = FileWindows(task=replace(task, group_of={}), windows=windows, unreadable=())
+    assert files.score_pools() == {"mean": 0.0, "max": 1.0, "top2": 0.0, "noisy_or": 1.0}
+    assert files.best_pool() == "max"
+
+
+def test_settings_that_do_not_fit_are_refused_in_words(shards: LabelledShards, tmp_path: Path) -> None:
+    recipe = _recipe()
+    task = _task(shards, recipe)
+    without = replace(task, validation=())
+    with pytest.raises(UserError, match="no validation clips to choose how windows are pooled"):
+        train_stage(recipe, without, None, tmp_path / "run")
+    with pytest.raises(UserError, match="calibrate is for a probability of each clip"):
+        train_stage(replace(recipe, calibrate=True), task, None, tmp_path / "run")
+    emotion = replace(task, data=replace(LAB, task="emotion"))
+    with pytest.raises(UserError, match="pool is for detection of fakes"):
+        train_stage(replace(recipe, pool="max"), emotion, None, tmp_path / "run")
+    with pytest.raises(ValueError, match="head detector joins sound and video, and modalities are v"):
+        _recipe(modalities="v")
+    with pytest.raises(ValueError, match="hop_s 0 must be above 0"):
+        _recipe(hop_s=0.0)
+    assert not (tmp_path / "run").exists()
+
+
+def test_mixup_never_makes_a_forgery(shards: LabelledShards) -> None:
+    recipe = load_finetune_recipe("finetune", "avfmaepp_b")
+    assert recipe.mix.any
+    assert not recipe.mixing(LAB).any
