@@ -59,6 +59,7 @@ FOLDERS = {
     ("avf-curate", "hybrid", "--out"): "a folder of shards or an empty one",
     ("avf-curate", "review", "--out"): "a new or empty folder",
     ("avf-curate", "fetch", "--out"): "a file is published under a free name, and a list of others is refused",
+    ("avf-curate", "forge", "--out"): "an empty folder, or one of the same call",
     ("avf-curate", "export", "--fiftyone"): "a new or empty folder",
     ("avf-shards", "pack", "--out"): "a folder of shards or an empty one",
     ("avf-shards", "pull", "--out"): "a new folder",

@@ -10,6 +10,7 @@ from avf_curation.cli import (
     explain,
     export,
     fetch,
+    forge,
     gates,
     gc,
     hybrid,
@@ -48,6 +49,7 @@ COMMANDS = (
     data_card,
     sources,
     fetch,
+    forge,
     weights,
     recipe,
 )

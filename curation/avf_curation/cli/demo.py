@@ -40,13 +40,22 @@ def add(commands: Any) -> None:
         help="make videos and face pictures of people with labels of every frame instead, for the frame-by-frame "
         "commands of avf-train",
     )
+    kinds.add_argument(
+        "--forged",
+        action="store_true",
+        help="make real and forged videos of drawn people instead, with the truth of every moment, for deepfake "
+        "detection",
+    )
 
 
 def _run(options: argparse.Namespace) -> int:
     from avf_shards.system.arrow_start import keep_pandas_out
 
     keep_pandas_out()
-    from avf_curation.demo.demo import frames_demo, labelled_demo, run_demo, unlabelled_demo
+    from avf_curation.demo.demo import forged_demo, frames_demo, labelled_demo, run_demo, unlabelled_demo
 
-    demo = labelled_demo() if options.labelled else frames_demo() if options.frames else unlabelled_demo()
+    if options.forged:
+        demo = forged_demo()
+    else:
+        demo = labelled_demo() if options.labelled else frames_demo() if options.frames else unlabelled_demo()
     return run_demo(options.out, options.engine, options.workers or os.cpu_count() or 1, demo)

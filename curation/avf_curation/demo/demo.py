@@ -1,7 +1,7 @@
 """`avf-curate demo`: make a corpus, curate, pack and verify it, write the audit report, and print the paths.
 
 `--labelled` does the same with two labelled corpora, for `avf-train study it_learns`, and `--frames` with people whose
-every frame has labels.
+every frame has labels, and `--forged` with people whose videos are real or forged.
 """
 
 import logging
@@ -25,6 +25,7 @@ from avf_curation.console.progress_bar import ProgressBar
 from avf_curation.console.terminal import make_console
 from avf_curation.demo.corpus import RECIPE, SOURCES, VALIDATION_SOURCE, write_corpus
 from avf_curation.demo.expressions import ACTORS, CROWD, Cast, dataset_row, write_cast
+from avf_curation.demo.forged_corpus import FORGED, ForgedCorpus, write_forged_corpus
 from avf_curation.demo.frame_corpus import DRAWN_PEOPLE, FrameCorpus, write_frame_corpus
 from avf_curation.detectors.detector_set import resolve_backends
 from avf_curation.execution.cluster import ClusterConfig
@@ -115,6 +116,18 @@ def frames_demo(people: FrameCorpus = DRAWN_PEOPLE) -> Demo:
             "avf-train pretrain-images {out}/pictures --recipe image_mae_tiny --out {out}/mae",
         ),
         results={"picture shards": "pictures", "labels of frames": "corpus/videos/labels.csv"},
+    )
+
+
+def forged_demo(corpus: ForgedCorpus = ForgedCorpus()) -> Demo:  # noqa: B008  a frozen dataclass
+    """Return the demo of drawn people whose videos are real or forged, with the truth of every moment."""
+    return Demo(
+        about=f"videos of {corpus.people} people, real and forged",
+        write_corpora=partial(write_forged_corpus, corpus),
+        runs=(DemoRun(sources=(FORGED,), recipe="deepfakes", shards={"shards": Selection(clips_per_shard=32)}),),
+        files={},
+        next_steps=("avf-shards ls {out}/shards --keys", "avf-train datasets --new {out}/shards"),
+        results={"labels and segments": "corpus/forged/labels.csv"},
     )
 
 

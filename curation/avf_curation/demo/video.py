@@ -5,23 +5,21 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import av
 import cv2
 import numpy as np
-from avf_shards.timeline import FRAMES_PER_SECOND, SAMPLE_RATE_HZ, SAMPLES_PER_FRAME
+from avf_shards.timeline import SAMPLES_PER_FRAME
 
 from avf_curation.demo.backgrounds import draw_background, make_hum
 from avf_curation.demo.face_renderer import Pose, draw_speaker, make_speaker
 from avf_curation.demo.speech import speak
+from avf_curation.forging.film_file import Shot, mux_film
 from avf_curation.media.types import Bytes
 
-Shot = tuple[Iterator[Bytes], np.ndarray]  # its frames, and its samples
 WIDTH, HEIGHT = 480, 360
-_AAC_FRAME = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +136,7 @@ def encode_shots(
         path = Path(folder, "video.mp4")  # on disk, because +faststart reads the file back
         options = {"fflags": "+bitexact"} | ({"movflags": "+faststart"} if moov_first else {})
         with av.open(str(path), "w", format="mp4", options=options) as container:
-            _mux(container, shots, sound, size)
+            mux_film(container, shots, sound, size)
         return path.read_bytes()
 
 
@@ -160,38 +158,3 @@ def write_files(folder: Path, files: Mapping[str, Callable[[], bytes]], processe
 
 def _write_file(path: Path, content: Callable[[], bytes]) -> None:
     path.write_bytes(content())
-
-
-def _mux(container: Any, shots: Sequence[Shot], sound: bool, size: tuple[int, int]) -> None:
-    """Encode frames and audio interleaved, so that a truncated file loses both from the same time on."""
-    video = container.add_stream(
-        "libx264",
-        rate=FRAMES_PER_SECOND,
-        options={"preset": "veryfast", "crf": "20", "x264-params": "threads=1:cpu-independent=1:keyint=25"},
-    )
-    video.width, video.height, video.pix_fmt = *size, "yuv420p"
-    audio = container.add_stream("aac", rate=SAMPLE_RATE_HZ, layout="mono") if sound else None
-    samples = np.concatenate([audio for _, audio in shots]).astype(np.float32)[None]
-    frame_count = sample_count = 0
-    for images, _ in shots:
-        for image in images:
-            frame = av.VideoFrame.from_ndarray(image, format="bgr24")
-            frame.pts, frame.time_base = frame_count, Fraction(1, FRAMES_PER_SECOND)
-            container.mux(video.encode(frame))
-            frame_count += 1
-            while audio is not None and sample_count + _AAC_FRAME <= frame_count * SAMPLES_PER_FRAME:
-                container.mux(
-                    audio.encode(_audio_frame(samples[:, sample_count : sample_count + _AAC_FRAME], sample_count))
-                )
-                sample_count += _AAC_FRAME
-    container.mux(video.encode(None))
-    if audio is not None:
-        if sample_count < samples.shape[1]:
-            container.mux(audio.encode(_audio_frame(samples[:, sample_count:], sample_count)))
-        container.mux(audio.encode(None))
-
-
-def _audio_frame(samples: np.ndarray, first_sample: int) -> "av.AudioFrame":
-    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout="mono")
-    frame.sample_rate, frame.pts, frame.time_base = SAMPLE_RATE_HZ, first_sample, Fraction(1, SAMPLE_RATE_HZ)
-    return frame

@@ -5,7 +5,8 @@
 
 `file` is relative to the folder. The columns `subject`, `session`, `fold` (the test set that a file is in, from 1 on),
 `speaker` and `language` are optional; every other column is a label. A column `frame_labels` names, for each file, the
-table of the labels of its single frames (frame_table.py); `set` (train, validation or test) goes with it.
+table of the labels of its single frames (frame_table.py); `set` (train, validation or test) goes with it. A column
+`fake` says that the files are real or forged (forgery_labels.py).
 """
 
 import re
@@ -15,12 +16,14 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from avf_shards.errors import UserError
+from avf_shards.schema.forgery import Forgery
 from avf_shards.schema.frame_labels import FrameLabels
 from avf_shards.schema.labels import Labels
 
 from avf_curation.recipe import PlanConfig
-from avf_curation.sources.file_table import TABLE, FileRow, read_file_table
+from avf_curation.sources.file_table import TABLE, FileRow, FileTable, read_file_table
 from avf_curation.sources.folder import list_folder_videos
+from avf_curation.sources.forgery_labels import parse_cells, truth_labels
 from avf_curation.sources.frame_annotations import SETS, TASKS
 from avf_curation.sources.frame_table import find_frame_line, read_frame_table
 from avf_curation.sources.listing import LabelFile, Listing
@@ -29,6 +32,7 @@ from avf_curation.sources.types import Video, utf8_name
 
 FRAME_TABLES = "frame_labels"  # the column that names tables of frames
 _OTHER_COLUMNS = ("file", "subject", "session", "fold", "speaker", "language")
+_COLUMNS_OF_FORGERIES = ("fake", "original", "forged", "method", "segments", "split")
 _FOLD = re.compile(r"[0-9]{1,6}")
 TASK_NAMES = tuple(task.name for task in TASKS)
 _COLUMNS_OF_FRAMES = (FRAME_TABLES, "set")  # `set` is a label as any other where no tables of frames are named
@@ -71,22 +75,38 @@ def list_labelled_videos(listing: Listing, config: PlanConfig) -> Iterator[Video
         if labels is not None:
             speaker = row.cells.get("speaker") or labels.subject
             _note_label_file(listing, video, row, labels)
+            if labels.forgery is not None:
+                _note_lone_fake(listing, row, labels.forgery, table)
+                video = replace(video, group_id=labels.forgery.original)
             yield replace(video, speaker=speaker, language=row.cells.get("language") or None, labels=labels)
     table.note_absent(listing, list(rows), "file")
 
 
 def _parse_labels(listing: Listing, row: FileRow) -> Labels | None:
-    """Return the labels of a row, or None where its fold is no number."""
+    """Return the labels of a row, or None, which is noted, where its fold is no number or its forgery is not right."""
     cells, fold = row.cells, row.cells.get("fold", "")
     if fold and not _FOLD.fullmatch(fold):
         listing.skip("bad_row", row.where, f"fold {fold[:40]!r} of {cells['file']} is no number")
         return None
     others = _OTHER_COLUMNS + (_COLUMNS_OF_FRAMES if FRAME_TABLES in cells else ())
+    others += _COLUMNS_OF_FORGERIES if "fake" in cells else ()
     values = {name: value for name, value in cells.items() if name not in others and value}
     folds = {"own": int(fold)} if fold else {}
-    return Labels(
-        values=values, subject=cells.get("subject") or None, session=cells.get("session") or None, folds=folds
-    )
+    subject, session = cells.get("subject") or None, cells.get("session") or None
+    if "fake" not in cells:
+        return Labels(values=values, subject=subject, session=session, folds=folds)
+    forgery = parse_cells(cells)
+    if isinstance(forgery, str):
+        listing.skip("bad_row", row.where, f"{cells['file']}: {forgery}")
+        return None
+    labels = truth_labels(forgery, split=cells.get("split") or None, subject=subject, owners=values)
+    return replace(labels, session=session or labels.session, folds=folds)
+
+
+def _note_lone_fake(listing: Listing, row: FileRow, forgery: Forgery, table: FileTable) -> None:
+    """Note a fake whose original has no row; it stays an input."""
+    if forgery.is_fake and str(PurePosixPath(forgery.original)) not in table.rows:
+        listing.skip("missing", row.where, f"{TABLE} has no row for {forgery.original}, the original of this fake")
 
 
 def _note_label_file(listing: Listing, video: Video, row: FileRow, labels: Labels) -> None:
