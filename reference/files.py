@@ -306,6 +306,7 @@ CONTENTS: dict[FileKind, Contents] = {
             "kind": "class of the model",
             "model": "fields of the preset (see Training recipes)",
             "outputs": "number of outputs of a classifier",
+            "origin": "of `avf-train weights pull`: name, where it came from, SHA-256 of the checkpoint, licence",
         },
     ),
     "selection": Contents(

@@ -36,6 +36,7 @@ from avf_training.cli import (
     tracks,
     train_frames,
     train_speech,
+    weights,
 )
 
 COMMANDS = (
@@ -69,6 +70,7 @@ COMMANDS = (
     export,
     push,
     pull,
+    weights,
     describe,
     recipe,
     parity,

@@ -45,20 +45,9 @@ def add(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     require_files(options.source, *([options.config] if options.config else []))
     # After what is refused quickly: this loads torch.
-    from avf_training.conversion.convert import (
-        convert_state_dict,
-        convert_to_authors,
-        read_authors_checkpoint,
-        read_model_config,
-    )
-    from avf_training.framewise.models.image_files import (
-        is_image_model,
-        is_of_mae,
-        read_image_model,
-        recognize_image_model,
-        save_image_model,
-        write_mae_checkpoint,
-    )
+    from avf_training.cli.checkpoint_files import convert_checkpoint
+    from avf_training.conversion.convert import convert_to_authors, read_model_config
+    from avf_training.framewise.models.image_files import is_image_model, read_image_model, write_mae_checkpoint
     from avf_training.models.presets import preset
 
     if options.source.is_dir():
@@ -69,15 +58,6 @@ def _run(options: argparse.Namespace) -> int:
         count = convert_to_authors(options.source, options.out)
         print(f"{options.out}: {count} tensors under the authors' names")
         return 0
-    tensors = read_authors_checkpoint(options.source)
-    if is_of_mae(tensors):
-        image = recognize_image_model(tensors, options.source)
-        save_image_model(options.out, image.kind, image.config, image.tensors)
-        print(f"{options.out}: {image.kind} of width {image.config.width}, {len(image.tensors)} tensors")
-        return 0
     config = preset(options.preset) if options.preset else read_model_config(options.config) if options.config else None
-    model = convert_state_dict(tensors, config)
-    model.save(options.out)
-    outputs = f", {model.outputs} outputs" if model.outputs else ""
-    print(f"{options.out}: {model.kind} {model.config.name}{outputs}, {len(model.tensors)} tensors")
+    print(f"{options.out}: {convert_checkpoint(options.source, options.out, config)}")
     return 0

@@ -3,6 +3,7 @@
 Their files are pickles. They are read with `weights_only`, which runs no code from them.
 """
 
+import _codecs
 import argparse
 import warnings
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import numpy as np
 import torch
 from avf_shards.errors import UNREADABLE_TORCH_FILE, UserError
 from avf_shards.schema.versions import stamp
@@ -34,6 +36,14 @@ from avf_training.models.pretrained import (
 _CONTAINERS = ("model", "module", "state_dict")
 _PREFIXES = ("module.", "_orig_mod.")
 ENCODERS = "encoders"
+#: What their files hold beside tensors: arguments, and single numbers of NumPy, which 1 and 2 pickle under two names.
+_BESIDE_TENSORS: list[Any] = [
+    argparse.Namespace,
+    np.dtype,
+    *(type(np.dtype(name)) for name in ("f4", "f8", "i4", "i8", "b1")),
+    *((np.float64().__reduce__()[0], f"numpy.{module}.multiarray.scalar") for module in ("core", "_core")),
+    _codecs.encode,  # of the bytes of such a number
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +55,15 @@ class Converted:
     outputs: int | None  # of a classifier
     tensors: dict[str, Tensor]  # by our names
 
-    def save(self, folder: Path) -> None:
-        """Write the model as a folder of config.json and model.safetensors."""
-        outputs = {} if self.outputs is None else {"outputs": self.outputs}
-        values = stamp({"kind": self.kind, **outputs, "model": asdict(self.config)}, "saved model")
+    def save(self, folder: Path, origin: Mapping[str, str] | None = None) -> None:
+        """Write the model as a folder of config.json and model.safetensors.
+
+        origin: where the checkpoint was published, for config.json.
+        """
+        values: dict[str, Any] = {"kind": self.kind, "model": asdict(self.config)}
+        values |= {} if self.outputs is None else {"outputs": self.outputs}
+        values |= {} if origin is None else {"origin": dict(origin)}
+        values = stamp(values, "saved model")
         save_model_folder(folder, values, self.tensors)
 
 
@@ -69,8 +84,8 @@ def read_authors_checkpoint(path: Path) -> dict[str, Tensor]:
     Raises UserError.
     """
     try:
-        # Their files carry their arguments. The warning is about the pickle protocol of a file that is not torch's.
-        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+        # The warning is about the pickle protocol of a file that is not torch's.
+        with torch.serialization.safe_globals(_BESIDE_TENSORS), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:

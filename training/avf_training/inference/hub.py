@@ -20,6 +20,7 @@ from avf_training.conversion.convert import convert_state_dict, read_authors_che
 from avf_training.models.classifier import Classifier
 from avf_training.models.mae import MaskedAutoencoder
 from avf_training.models.pretrained import Pretrained
+from avf_training.models.published import PUBLISHED, require_fetchable
 from avf_training.models.saved_config import CONFIG, TITLES, WEIGHTS, read_saved_config, refuse_image_model
 from avf_training.trainer.run_folder import RESULT
 from avf_training.trainer.saved_model import start_model
@@ -27,6 +28,8 @@ from avf_training.trainer.saved_model import start_model
 
 def from_pretrained(name: Path | str, file: str | None = None) -> Pretrained:
     """Return a model by name, in eval mode: a folder, a run, or `organization/name[@REVISION]` on the Hub.
+
+    A name of `avf-train weights ls`, such as `avfmaepp_h`, is the checkpoint that its authors publish on the Hub.
 
     What was fetched stays in the client's cache and serves without a network (HF_HUB_OFFLINE=1). Only tensors and a
     JSON config are read, never code.
@@ -39,6 +42,11 @@ def from_pretrained(name: Path | str, file: str | None = None) -> Pretrained:
     if file is not None:
         return _convert(parse_repository(str(name), "model"), file)
     path = Path(name)
+    if str(name) in PUBLISHED and not path.exists():
+        checkpoint = require_fetchable(str(name))
+        if not checkpoint.repository:
+            raise UserError(f"{name}: is not on the Hub; fetch it with avf-train weights pull {name} --out MODEL")
+        return _convert(parse_repository(checkpoint.repository, "model"), checkpoint.file)
     folder = start_model(path) if path.exists() else fetch_model(parse_repository(str(name), "model"))
     values = read_saved_config(folder)
     refuse_image_model(values, name)
