@@ -1,12 +1,13 @@
 """Recipes: YAML files that fill frozen dataclasses. `default.yaml` has every value, other recipes what differs."""
 
 import dataclasses
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from avf_shards.errors import UserError
 from avf_shards.format.content import Content
@@ -17,6 +18,9 @@ from avf_shards.settings.yaml_settings import YamlSettings, read_settings
 
 from avf_curation.media.clip_config import ClipConfig
 from avf_curation.media.types import MediaConfig
+from avf_curation.stages.added_settings import drop_stages, extend_settings, list_added_stages
+from avf_curation.stages.added_stages import AddedStage, is_usable, list_stage_names, load_stage
+from avf_curation.stages.checks import ALL_STAGES, STAGES_OF, order_stages
 from avf_curation.stages.faces import FacesConfig
 from avf_curation.stages.gates import GatesConfig
 from avf_curation.stages.picture import PictureConfig
@@ -35,6 +39,7 @@ _BACKENDS = (
     ("speaker", "backend"),
     ("sync", "backend"),
 )
+log = logging.getLogger(__name__)
 PROJECT = "avf-foundry"
 DEFAULT = Path(__file__).parent / "recipes" / "default.yaml"
 PICTURES = DEFAULT.with_name("pictures.yaml")
@@ -86,7 +91,12 @@ class RunConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceSettings:
-    """The settings that can differ between sources."""
+    """The settings that can differ between sources.
+
+    Of a recipe that names stages of installed packages, they are of a subclass that has their tables and gates too.
+    """
+
+    added_stages: ClassVar[tuple[AddedStage, ...]] = ()  # of packages, sorted by name
 
     plan: PlanConfig  # how inputs are grouped
     media: MediaConfig  # limits on one input
@@ -133,6 +143,13 @@ class Recipe:
     def settings_for(self, source: str) -> SourceSettings:
         """Return the settings of one source."""
         return self.sources.get(source, self.defaults)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickle a recipe with stages of packages as its tables: their types exist in this process alone."""
+        if not self.defaults.added_stages:
+            return super().__reduce_ex__(protocol)
+        tables = self.values if self.hybrid is None else {**self.values, "hybrid": dataclasses.asdict(self.hybrid)}
+        return make_recipe, (tables,)
 
 
 def load_recipe(
@@ -191,10 +208,11 @@ def read_run_recipe(identity: RunIdentity) -> Recipe:
 
     Raises UserError for a run of other code, whose settings have other names or other values.
     """
+    settings = _without_missing_stages(identity)
     with suppress(UserError):
-        return make_recipe(identity.settings)
+        return make_recipe(settings)
     try:
-        return make_recipe(merge(read_settings(DEFAULT, DEFAULT.name).values, identity.settings))
+        return make_recipe(merge(read_settings(DEFAULT, DEFAULT.name).values, settings))
     except UserError as error:
         import importlib.metadata  # imported here: commands that answer from files start without it
 
@@ -209,19 +227,39 @@ def read_run_recipe(identity: RunIdentity) -> Recipe:
         ) from None
 
 
+def _without_missing_stages(identity: RunIdentity) -> dict[str, Any]:
+    """Return the settings of a run without those of stages whose package is not installed now, or cannot be used.
+
+    A finished run is read without the package: its ledger has the scores. It is not continued without it.
+    """
+    settings = identity.settings
+    missing = [name for name in stages_of_run(identity) if name not in ALL_STAGES and not is_usable(name)]
+    if not missing:
+        return settings
+    for name in missing:
+        package = identity.backends.get(name, "a package")
+        log.warning("stage %s: %s is not installed or cannot be used here; its settings are not read", name, package)
+    sources = settings.get("sources") or {}
+    tables = {name: drop_stages(table, missing) for name, table in sources.items()}
+    return {**drop_stages(settings, missing), **({"sources": tables} if sources else {})}
+
+
+def stages_of_run(identity: RunIdentity) -> tuple[str, ...]:
+    """Return the names of a run's stages in their order, those of packages among them, installed or not."""
+    tables = {item.name for item in dataclasses.fields(SourceSettings)} | {"run", "sources"}
+    return order_stages(list_added_stages(identity.settings, tables), STAGES_OF[identity.content])
+
+
 def _bind_recipe(settings: YamlSettings, check: Callable[[YamlSettings, Faults], None] | None = None) -> Recipe:
     faults = settings.start_faults()
     values = {key: value for key, value in settings.values.items() if key != "hybrid"}
     selection = settings.values.get("hybrid")
     hybrid = None if selection is None else bind_collecting(Selection, selection, "hybrid", faults)
     stages = {key: value for key, value in values.items() if key not in ("run", "sources")}
-    known = [item.name for item in dataclasses.fields(SourceSettings)]
-    for key in stages.keys() - set(known):
-        faults.add(key, describe_unknown_key(key, key, [*known, "run", "sources", "hybrid"]))
-        del stages[key]
-    defaults = bind_collecting(SourceSettings, stages, "", faults)
+    kind = _settings_type(stages, faults)
+    defaults = bind_collecting(kind, stages, "", faults)
     run = bind_collecting(RunConfig, values.get("run", {}), "run", faults)
-    sources = _bind_sources(settings, stages, faults)
+    sources = _bind_sources(settings, stages, kind, faults)
     if check is not None:
         check(settings, faults)
     faults.raise_all()
@@ -232,7 +270,36 @@ def _bind_recipe(settings: YamlSettings, check: Callable[[YamlSettings, Faults],
     )
 
 
-def _bind_sources(settings: YamlSettings, stages: Mapping[str, Any], faults: Faults) -> dict[str, SourceSettings]:
+def _settings_type(stages: dict[str, Any], faults: Faults) -> type[SourceSettings]:
+    """Return the class of a source's settings, with the stages of packages that the tables name.
+
+    What is neither is added to the faults, and its table is taken out of `stages`.
+    """
+    tables = {item.name for item in dataclasses.fields(SourceSettings)}
+    added = []
+    for name in list_added_stages(stages, tables):
+        try:
+            stage = load_stage(name)
+        except UserError as error:
+            faults.add(name if name in stages else f"gates.{name}", str(error))
+            stages.pop(name, None)
+            continue
+        if stage is not None:
+            added.append(stage)
+        elif name in stages:
+            known = [*tables, "run", "sources", "hybrid", *list_stage_names()]
+            message = describe_unknown_key(name, name, known)
+            faults.add(name, f"{message} No installed package adds a stage of this name.")
+            del stages[name]
+    if added and stages.get("picture") is not None:
+        name = added[0].stage.name
+        faults.add(name, f"{name}: a stage of a package measures clips, and the recipe is one of pictures; remove it")
+    return extend_settings(SourceSettings, tuple(added))
+
+
+def _bind_sources(
+    settings: YamlSettings, stages: Mapping[str, Any], kind: type[SourceSettings], faults: Faults
+) -> dict[str, SourceSettings]:
     """Return source name -> its settings: those of all sources, changed by those under `sources`."""
     per_source = settings.values.get("sources") or {}
     if not isinstance(per_source, Mapping):
@@ -244,6 +311,7 @@ def _bind_sources(settings: YamlSettings, stages: Mapping[str, Any], faults: Fau
         if not isinstance(table, Mapping):
             faults.add(key, f"{key}: expected a table of stages, got {table!r}")
             continue
+        table = _without_unnamed_stages(table, key, kind, faults)
         for stage, backend in _BACKENDS:
             if isinstance(table.get(stage), Mapping) and backend in table[stage]:
                 setting = f"{key}.{stage}.{backend}"
@@ -251,10 +319,33 @@ def _bind_sources(settings: YamlSettings, stages: Mapping[str, Any], faults: Fau
         # Values that the source shares with all others stand where those stand.
         shared = {f"{key}.{setting}": position for setting, position in settings.positions.items() if setting}
         own = Faults({**shared, **settings.positions})
-        bound = bind_collecting(SourceSettings, merge(stages, table), key, own)
+        bound = bind_collecting(kind, merge(stages, table), key, own)
         # A fault in a shared value is reported once, not again for each source.
         own.messages = [message for message in own.messages if message.replace(f"{key}.", "") not in faults.messages]
         faults.messages += own.messages
         if bound is not None:
             sources[str(name)] = bound
     return sources
+
+
+def _without_unnamed_stages(
+    table: Mapping[str, Any], key: str, kind: type[SourceSettings], faults: Faults
+) -> Mapping[str, Any]:
+    """Return a source's table without packages' stages that the recipe names for this source alone, which are faults.
+
+    Args:
+        table: of the source.
+        key: dotted name of the table.
+        kind: class of the settings of all sources.
+        faults: gets a sentence for each.
+    """
+    fields = {item.name for item in dataclasses.fields(kind)}
+    others = [name for name in table if name not in fields]
+    unnamed = set(others) & set(list_stage_names()) if others else set()
+    for name in sorted(unnamed):
+        faults.add(
+            f"{key}.{name}",
+            f"{key}.{name}: this stage of a package runs only where the recipe names it for all sources too; add "
+            f"`{name}: {{}}`, and `gates: {{{name}: skip}}` under each source that is to be without it",
+        )
+    return {name: value for name, value in table.items() if name not in unnamed}

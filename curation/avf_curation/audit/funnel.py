@@ -14,8 +14,8 @@ from avf_shards.schema.ledger import SCHEMA, TAKEDOWN
 from avf_shards.text import describe_unreadable
 
 from avf_curation.audit.undecided import GateCount, count_gates
-from avf_curation.recipe import read_run_recipe
-from avf_curation.stages.checks import STAGES_OF
+from avf_curation.recipe import read_run_recipe, stages_of_run
+from avf_curation.stages.checks import STAGES
 
 _COLUMNS = (
     *("source", "video_id", "start_frame", "stop_frame", "status", "stage", "reason"),
@@ -50,6 +50,7 @@ class LedgerSummary:
     #: Names of videos whose spans leave a gap or overlap, at most twenty: some of their frames have no verdict or two.
     accounting_errors: tuple[str, ...]
     content: Content = "clips"  # what the run is of
+    stages: tuple[str, ...] = STAGES  # of the run, in their order
     unreadable: int = 0  # folders or files that could not be read when the run was planned; it lacks their videos
     plan: PlanSummary | None = None  # name, date and inputs of the run; None for a ledger without a run
     gates: dict[str, dict[str, str]] = field(default_factory=dict)  # source -> stage -> "measure" or "skip"
@@ -150,12 +151,13 @@ def _summarize(table: pa.Table, identity: RunIdentity, finished: bool) -> Ledger
         accounting_errors=accounting_errors,
         gates=gates,
         content=identity.content,
+        stages=stages_of_run(identity),
     )
 
 
 def _non_deciding_gates(identity: RunIdentity, sources: list[str]) -> dict[str, dict[str, str]]:
     """Return source -> stage -> gate, for the stages that the recipe only lets measure or skip."""
-    recipe, stages = read_run_recipe(identity), STAGES_OF[identity.content]
+    recipe, stages = read_run_recipe(identity), stages_of_run(identity)
     gates = {name: recipe.settings_for(name).gates.non_deciding for name in sources}
     own = {name: {stage: gate for stage, gate in each.items() if stage in stages} for name, each in gates.items()}
     return {name: each for name, each in own.items() if each}
@@ -198,11 +200,13 @@ def _count_duplicate_inputs(table: pa.Table, new_video: pa.BooleanArray) -> int:
     return len(digests) - int(pc.count_distinct(digests).as_py()) if len(digests) else 0
 
 
-def funnel_steps(source: SourceSummary, content: Content = "clips") -> list[tuple[str, int]]:
-    """Return (stage, frames that remain after the stage), from the input to the kept frames."""
+def funnel_steps(source: SourceSummary, stages: tuple[str, ...] = STAGES) -> list[tuple[str, int]]:
+    """Return (stage, frames that remain after the stage), from the input to the kept frames.
+
+    stages: of the run, in their order.
+    """
     alive = source.input_frames
     steps = [("input", alive)]
-    stages = STAGES_OF[content]
     failed_to_open = sum(entry["frames"] for name, entry in source.errors.items() if name.split("/")[0] not in stages)
     alive -= failed_to_open
     for stage in stages:

@@ -6,6 +6,8 @@ from avf_shards.settings.origins import SettingOrigin, list_settings
 from avf_shards.settings.yaml_settings import read_settings
 
 from avf_curation.recipe import DEFAULT, Recipe, RunConfig, SourceSettings
+from avf_curation.stages.added_settings import extend_settings
+from avf_curation.stages.added_stages import is_usable, list_stage_names, load_stage
 
 
 def list_recipe_settings(recipe: Recipe) -> list[SettingOrigin]:
@@ -26,10 +28,15 @@ def list_recipe_settings(recipe: Recipe) -> list[SettingOrigin]:
 
 
 def recipe_schema() -> Schema:
-    """Return the JSON Schema of a recipe: any of the default recipe's settings, for all sources or for one of them."""
+    """Return the JSON Schema of a recipe: any of the default recipe's settings, for all sources or for one of them.
+
+    Stages of installed packages are among them; one that cannot be used is left out.
+    """
     defaults = read_settings(DEFAULT).values
-    schema = table_schema(SourceSettings, defaults)
-    source = table_schema(SourceSettings)
+    added = (load_stage(name) for name in list_stage_names() if is_usable(name))
+    settings = extend_settings(SourceSettings, tuple(stage for stage in added if stage is not None))
+    schema = table_schema(settings, defaults)
+    source = table_schema(settings)
     schema["properties"] |= {
         "run": table_schema(RunConfig, defaults["run"]) | {"description": "settings that all sources share"},
         "sources": {

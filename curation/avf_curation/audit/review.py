@@ -23,7 +23,8 @@ from avf_shards.text import load_json
 
 from avf_curation.audit.confidence import effective_size, wilson_interval
 from avf_curation.audit.sampling import sample_rows
-from avf_curation.stages.checks import STAGES
+from avf_curation.recipe import stages_of_run
+from avf_curation.stages.checks import STAGES, order_stages
 
 _LOG = logging.getLogger(__name__)
 
@@ -179,7 +180,7 @@ def check_verdicts(path: Path, values: Any, run: RunFolder) -> ReviewAnswers:
             f"{path}: holds answers about a run of other inputs: {inputs_sha256[:16]}, but {run.root} has "
             f"{review.inputs_sha256[:16]}"
         )
-    known = {item.id: item for item in review.items}
+    known, stages = {item.id: item for item in review.items}, order_stages(stages_of_run(run.identity()), STAGES)
     verdicts = {}
     for name, value in answers.items():
         span = value.get("span") if isinstance(value, dict) else None
@@ -190,8 +191,8 @@ def check_verdicts(path: Path, values: Any, run: RunFolder) -> ReviewAnswers:
         answer, stage = value.get("answer"), value.get("stage")
         if answer not in ANSWERS:
             raise UserError(f"{path}: {name}: {answer!r} is not right, wrong or unsure")
-        if stage is not None and stage not in STAGES:
-            raise UserError(f"{path}: {name}: {stage!r} is not one of {', '.join(STAGES)}")
+        if stage is not None and stage not in stages:
+            raise UserError(f"{path}: {name}: {stage!r} is not one of {', '.join(stages)}")
         verdicts[name] = Verdict(answer=answer, stage=stage)
     return ReviewAnswers(review=review, reviewer=reviewer, verdicts=verdicts)
 
@@ -223,7 +224,7 @@ def score_review(review: Review, verdicts: Mapping[str, Verdict]) -> list[StageR
                 other_spans=sum(rejected.values()),
             )
         )
-        for stage in STAGES:
+        for stage in order_stages((stratum.partition("/")[0] for stratum in rejected), STAGES):
             sizes = {stratum: size for stratum, size in rejected.items() if stratum.startswith(f"{stage}/")}
             if sizes:
                 judged = _JudgedStrata(sizes, answers)

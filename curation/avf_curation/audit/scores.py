@@ -11,7 +11,7 @@ from avf_shards.schema.check_columns import CheckColumns, Floats, flatten_checks
 from avf_shards.schema.estimate import Estimate
 
 from avf_curation.audit.confidence import wilson_interval
-from avf_curation.stages.checks import ALL_STAGES
+from avf_curation.stages.checks import order_stages
 
 LANGUAGE_COLUMNS = ("source", "language", "stage", "checks")
 
@@ -19,10 +19,11 @@ LANGUAGE_COLUMNS = ("source", "language", "stage", "checks")
 def select_reached_checks(table: pa.Table | pa.RecordBatch, stage: str | None = None) -> CheckColumns:
     """Return the checks of a ledger or of one stage, without the checks made after a rejection (gates.score_all)."""
     checks = flatten_checks(table)
-    rank_C = checks.stage_rank(ALL_STAGES)
-    last_R = pc.index_in(table["stage"], pa.array(ALL_STAGES)).fill_null(len(ALL_STAGES)).to_numpy()
+    stages = order_stages(checks.stages)
+    rank_C = checks.stage_rank(stages)
+    last_R = pc.index_in(table["stage"], pa.array(stages)).fill_null(len(stages)).to_numpy()
     reached_C = rank_C <= last_R[checks.row_C]
-    return checks.where(reached_C if stage is None else reached_C & (rank_C == ALL_STAGES.index(stage)))
+    return checks.where(reached_C if stage is None else reached_C & (rank_C == stages.index(stage)))
 
 
 @dataclass(frozen=True, kw_only=True)

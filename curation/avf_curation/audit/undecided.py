@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from avf_shards.schema.check_columns import Bools, CheckColumns, Integers, flatten_checks
 
-from avf_curation.stages.checks import ALL_STAGES
+from avf_curation.stages.checks import order_stages
 from avf_curation.stages.undecided import POOLED, WATERMARK
 
 
@@ -48,7 +48,7 @@ def count_gates(batches: Iterable[pa.RecordBatch]) -> dict[str, dict[str, GateCo
             for stage, count in counts.items():
                 stages[stage] = stages[stage].plus(count) if stage in stages else count
     return {
-        source: {stage: totals[source][stage] for stage in ALL_STAGES if stage in totals[source]}
+        source: {stage: totals[source][stage] for stage in order_stages(totals[source]) if stage in totals[source]}
         for source in sorted(totals)
     }
 
@@ -61,9 +61,10 @@ def _count_batch(table: pa.RecordBatch) -> dict[str, dict[str, GateCount]]:
     names, source_R = sources.dictionary.to_pylist(), sources.indices.to_numpy()
     checks = flatten_checks(kept_spans)
     open_C = find_undecided(checks, kept_spans.num_rows)
-    rank_C = checks.stage_rank(ALL_STAGES)
+    stages = order_stages(checks.stages)
+    rank_C = checks.stage_rank(stages)
     counts: dict[str, dict[str, GateCount]] = {name: {} for name in sorted(names)}
-    for rank, stage in enumerate(ALL_STAGES):
+    for rank, stage in enumerate(stages):
         decided_S = _rows_per_source(checks.row_C[rank_C == rank], source_R, len(names))
         open_S = _rows_per_source(checks.row_C[open_C & (rank_C == rank)], source_R, len(names))
         reasons = {

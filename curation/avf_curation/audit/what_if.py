@@ -24,7 +24,7 @@ from avf_shards.settings.yaml_settings import YamlSettings
 from avf_curation.audit.undecided import find_undecided
 from avf_curation.audit.unused_settings import explain_unused
 from avf_curation.recipe import Recipe, make_recipe, read_run_recipe
-from avf_curation.stages.checks import ALL_STAGES, PICTURE_STAGES, THRESHOLD_SETTINGS, decides_spans
+from avf_curation.stages.checks import PICTURE_STAGES, THRESHOLD_SETTINGS, decides_spans, order_stages
 from avf_curation.stages.sync import tells_offset
 from avf_curation.stages.undecided import UNDECIDED
 
@@ -80,6 +80,7 @@ class WhatIfRequest:
 
     thresholds: dict[str, dict[str, float]]  # source ("": every source) -> setting -> threshold
     notes: dict[str, str]  # requested setting that this run does not use -> why it changes nothing
+    added_thresholds: frozenset[str] = frozenset()  # settings of packages' stages that are thresholds
 
 
 def parse_request(settings: Sequence[str], identity: RunIdentity) -> WhatIfRequest:
@@ -119,7 +120,9 @@ def parse_request(settings: Sequence[str], identity: RunIdentity) -> WhatIfReque
             notes[name] = reasons[0]
         else:
             requested.setdefault(source, {})[setting] = float(value)
-    return WhatIfRequest(thresholds=requested, notes=notes)
+    added = (each.stage for each in recipe.defaults.added_stages)
+    added_thresholds = frozenset(f"{stage.name}.{name}" for stage in added for name in stage.thresholds)
+    return WhatIfRequest(thresholds=requested, notes=notes, added_thresholds=added_thresholds)
 
 
 def _explain_no_change(setting: str, recipe: Recipe, source: str, identity: RunIdentity) -> str | None:
@@ -158,14 +161,14 @@ def what_if_batches(batches: Iterator[pa.RecordBatch], request: WhatIfRequest) -
             totals.setdefault(name, _Total()).add(rows, limits)
     notes = dict(request.notes)
     return WhatIf(
-        thresholds=_name_checks(thresholds, totals.values(), notes),
+        thresholds=_name_checks(request, totals.values(), notes),
         notes=notes,
         sources={name: totals[name].summary() for name in sorted(totals)},
     )
 
 
 def _name_checks(
-    thresholds: Mapping[str, Mapping[str, float]], totals: Iterable["_Total"], notes: dict[str, str]
+    request: WhatIfRequest, totals: Iterable["_Total"], notes: dict[str, str]
 ) -> dict[str, dict[str, float | str]]:
     """Return source -> check -> threshold, and add a note on each threshold that no check of the ledger has.
 
@@ -176,9 +179,10 @@ def _name_checks(
         for setting, names in total.checks.items():
             checks.setdefault(setting, {}).update(names)
     requested: dict[str, dict[str, float | str]] = {}
-    for source, limits in thresholds.items():
+    known_thresholds = {*THRESHOLD_SETTINGS, *_OFFSET_OF, *request.added_thresholds}
+    for source, limits in request.thresholds.items():
         for setting, limit in limits.items():
-            is_threshold = setting in (*THRESHOLD_SETTINGS, *_OFFSET_OF) or setting.startswith(_UNDECIDED)
+            is_threshold = setting in known_thresholds or setting.startswith(_UNDECIDED)
             if setting not in checks and is_threshold:
                 notes[setting] = "no span of this run reached a check that uses it"
                 continue
@@ -318,8 +322,9 @@ def _is_measured_past_rejection(
 ) -> npt.NDArray[np.bool_]:
     """Return whether each row passes up to the stage that rejected it and was still measured by later stages."""
     row_C = checks.row_C
-    stage_R = pc.index_in(rows.column("stage"), pa.array(ALL_STAGES)).fill_null(-1).to_numpy(zero_copy_only=False)
-    later_C = checks.stage_rank(ALL_STAGES) > stage_R[row_C]
+    stages = order_stages(checks.stages)
+    stage_R = pc.index_in(rows.column("stage"), pa.array(stages)).fill_null(-1).to_numpy(zero_copy_only=False)
+    later_C = checks.stage_rank(stages) > stage_R[row_C]
     stopped_R, later_R = np.zeros(rows.num_rows, bool), np.zeros(rows.num_rows, bool)
     stopped_R[row_C[fails_C & ~later_C]] = True
     later_R[row_C[later_C]] = True

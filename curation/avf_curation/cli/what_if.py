@@ -27,9 +27,10 @@ def _run(options: argparse.Namespace) -> int:
     from avf_curation.audit.what_if import parse_request, what_if_run
     from avf_curation.console.terminal import make_console
     from avf_curation.console.threshold_tables import print_what_if
+    from avf_curation.recipe import stages_of_run
 
     run = open_run(options)
     result = what_if_run(run, parse_request(options.set, run.identity()))
     if not write_answer(options, result.as_json()):
-        print_what_if(make_console(), result, run.identity().content)
+        print_what_if(make_console(), result, run.identity().content, stages_of_run(run.identity()))
     return 0

@@ -8,11 +8,14 @@ from avf_curation.audit.calibrate import Calibration
 from avf_curation.audit.confidence import wilson_interval
 from avf_curation.audit.what_if import WhatIf
 from avf_curation.console.tables import plain_text
-from avf_curation.stages.checks import STAGES_OF
+from avf_curation.stages.checks import STAGES
 
 
-def print_what_if(out: Console, what_if: WhatIf, content: Content = "clips") -> None:
-    """Print per source what is kept before and after, what changes, and what only a new run can tell."""
+def print_what_if(out: Console, what_if: WhatIf, content: Content = "clips", stages: tuple[str, ...] = STAGES) -> None:
+    """Print per source what is kept before and after, what changes, and what only a new run can tell.
+
+    stages: of the run, in their order.
+    """
     for name, limits in sorted(what_if.thresholds.items()):
         requested = ", ".join(
             f"{check} at {limit if isinstance(limit, str) else format(limit, 'g')}" for check, limit in limits.items()
@@ -33,7 +36,6 @@ def print_what_if(out: Console, what_if: WhatIf, content: Content = "clips") -> 
             unknown[stage] = unknown.get(stage, 0) + count
     out.print(table)
     for stage, count in sorted(unknown.items()):
-        stages = STAGES_OF[content]
         later = ", ".join(stages[stages.index(stage) + 1 :]) or "the pooled watermark"
         out.print(
             f"unknown: {format_amount(count, content)} would pass {stage}, but {later} never measured them; "

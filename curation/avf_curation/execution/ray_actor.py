@@ -4,7 +4,6 @@ Ray imports this module in a worker process before anything else of the project.
 some libraries run programs that set the terminal, and by then the process must have left the terminal.
 """
 
-import pickle
 from typing import TYPE_CHECKING
 
 import ray
@@ -26,7 +25,7 @@ class UnitActor:
         from avf_shards.system.arrow_start import keep_pandas_out
 
         from avf_curation.execution.ray_metrics import UnitMetrics
-        from avf_curation.execution.worker import UnitWorker
+        from avf_curation.execution.worker import UnitWorker, load_setup
         from avf_curation.pipeline.failures import OtherWeightsError
 
         setup_worker_logging()
@@ -34,7 +33,7 @@ class UnitActor:
         self._metrics = UnitMetrics()
         self._refusal: OtherWeightsError | None = None
         try:
-            self._worker = UnitWorker(pickle.loads(setup))
+            self._worker = UnitWorker(load_setup(setup))
         except OtherWeightsError as error:
             # Of an error in a constructor, Ray gives on the text alone, and the actor would be started once more.
             self._refusal = error

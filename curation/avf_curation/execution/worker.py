@@ -1,6 +1,7 @@
 """The work of one worker, the same for every engine: load the detectors once, then curate unit after unit."""
 
 import logging
+import pickle
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from avf_shards.errors import UserError
 from avf_shards.format.denylist import NOTHING_DENIED, Denylist
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.format.run_identity import RunIdentity
@@ -17,8 +19,9 @@ from avf_shards.system.mirror_registry import bring, evict
 
 from avf_curation.detectors.detector_set import BackendSelection, Detectors
 from avf_curation.execution.active_units import ActiveUnitFile
+from avf_curation.pipeline.added_stages import check_same_code
 from avf_curation.pipeline.denials import denied_outcomes, deny_input, deny_spans
-from avf_curation.pipeline.failures import StorageError, unreadable_failure
+from avf_curation.pipeline.failures import OtherCodeError, StorageError, unreadable_failure
 from avf_curation.pipeline.input_check import check_source_is_there, input_paths, read_all_bytes
 from avf_curation.pipeline.outcomes import ScreenedVideo, SpanOutcome, VideoOutcomes, fail_video
 from avf_curation.pipeline.self_test import check_tools, load_detectors
@@ -73,17 +76,28 @@ class ScreenedUnit:
     video_seconds: dict[str, float]  # "source/video id" -> wall-clock seconds of screening
 
 
+def load_setup(data: bytes) -> WorkerSetup:
+    """Unpickle a setup. Raises OtherCodeError where this machine lacks a package whose stage the run has."""
+    try:
+        setup = pickle.loads(data)
+    except UserError as error:
+        raise OtherCodeError(f"a worker cannot read the recipe of the run: {error}") from error
+    assert isinstance(setup, WorkerSetup)
+    return setup
+
+
 class UnitWorker:
     """Curates units with detectors that stay loaded from one unit to the next."""
 
     def __init__(self, setup: WorkerSetup, *, tests_itself: bool = True) -> None:
-        """Load the detectors. Raises InfrastructureError for other weights than the run's, or a failed self-test.
+        """Load the detectors. Raises InfrastructureError for other weights or stages than the run's, or a failed test.
 
         Args:
             tests_itself: try the libraries on a tiny clip first, which takes a tenth of a second.
         """
         self.setup = setup
         attach_missing_mirrors(setup.mirrors)
+        check_same_code(setup.recipe, setup.identity)
         started_s = time.perf_counter()
         self.detectors = load_detectors(setup.backends, setup.device, setup.identity.weights)
         log.debug("loaded the detectors in %.1f s", time.perf_counter() - started_s)

@@ -1,4 +1,4 @@
-"""Refine one span: track the face, ask whether it speaks, score sync and quality, and encode clips of what passes."""
+"""Refine one span: track the face, ask whether it speaks, score sync, what packages add, and quality, and encode clips."""
 
 import logging
 from collections.abc import Collection
@@ -8,6 +8,7 @@ from avf_curation.detectors.detector_set import Detectors
 from avf_curation.media.decode import MediaFile
 from avf_curation.media.types import AudioTrack, Bytes
 from avf_curation.pipeline import refining, speakers
+from avf_curation.pipeline.added_stages import measure_added, view_face
 from avf_curation.pipeline.audio_fingerprint import compute_fingerprint
 from avf_curation.pipeline.failures import classify_failure
 from avf_curation.pipeline.outcomes import EncodedClip, SpanOutcome
@@ -77,6 +78,10 @@ class SpanRefiner:
             return SpanOutcome(candidate=self._candidate)
 
         shift_frames = self._score_sync(crops, first)
+        if self._stops:
+            return SpanOutcome(candidate=self._candidate)
+
+        self._measure_added_stages(crops, first)
         if self._stops:
             return SpanOutcome(candidate=self._candidate)
 
@@ -203,6 +208,22 @@ class SpanRefiner:
         if self._scored_faces is not None:
             return replace(crops, embeddings_TV=self._scored_faces.scores[self._face].embeddings_TD)
         return replace(crops, embeddings_TV=self._context.detectors.lr_asd.embed_span(crops.speaker_THW))
+
+    def _measure_added_stages(self, crops: refining.FaceCrops, track: tracking.Track) -> None:
+        """Measure the stages of packages, one after another up to the first that rejects the span."""
+        context, settings = self._context, self._context.settings
+        for added in settings.added_stages:
+            self._stage = name = added.stage.name
+            gate = getattr(settings.gates, name)
+            if gate == "skip":
+                continue
+            face = view_face(crops, track, context.audio.cut(self._candidate.span))
+            with context.detectors.clock.stage(name):
+                measured, checks = measure_added(added, face, getattr(settings, name))
+            checks += settings.gates.undecided_checks(name, checks)
+            self._candidate = self._candidate.with_stage(name, measured, checks, gate)
+            if self._stops:
+                return
 
     def _score_quality(
         self, frames: refining.DetectorFrames, crops: refining.FaceCrops, track: tracking.Track

@@ -1,6 +1,7 @@
 """The audit report, one self-contained HTML page: funnels, reasons, histograms, contact sheets, versions."""
 
 import logging
+from collections.abc import Mapping
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -25,8 +26,8 @@ from avf_curation.reports.score_histograms import HISTOGRAM_COLUMNS, ScoreHistog
 from avf_curation.runs.frozen_plan import read_plan
 from avf_curation.runs.identity import remembered_roots
 from avf_curation.runs.unit_log import read_unit_log
-from avf_curation.stages.checks import STAGES_OF
-from avf_curation.stages.reasons import REASONS
+from avf_curation.stages.added_stages import reasons_with
+from avf_curation.stages.reasons import Reason
 
 _LOG = logging.getLogger(__name__)
 
@@ -51,7 +52,8 @@ def write_audit_report(
         excerpts: most spans of each source and verdict on the contact sheets.
         roots: source -> folder of its videos; None: where the run read them.
     """
-    histograms = count_scores(lambda: run.ledger_batches(HISTOGRAM_COLUMNS))
+    reasons = reasons_with(summary.stages)
+    histograms = count_scores(lambda: run.ledger_batches(HISTOGRAM_COLUMNS), reasons)
     sheets = make_contact_sheets(run, roots or remembered_roots(run), excerpts, seed)
     skipped = (skip for attempt in run.attempts() for skip in read_plan(run, attempt).skipped_inputs)
     identity = run.identity()
@@ -60,18 +62,18 @@ def write_audit_report(
         "report.html",
         audit=summary,
         totals=summary.totals,
-        stages=STAGES_OF[summary.content],
+        stages=summary.stages,
         noun=input_noun(summary.content),
         stored="clip" if summary.content == "clips" else "picture",
         unit="span" if summary.content == "clips" else "picture",
         amount=partial(format_amount, content=summary.content),
-        funnels={name: funnel_steps(source, summary.content) for name, source in summary.sources.items()},
+        funnels={name: funnel_steps(source, summary.stages) for name, source in summary.sources.items()},
         panels=[(each, make_score_chart(each) if each.measured else None, _describe(each)) for each in histograms],
         languages=_score_languages(run),
         sheets=sheets,
         media_megabytes=MEDIA_BUDGET_BYTES // 1_000_000,
-        filters=_filter_choices(summary, histograms),
-        reasons=REASONS,
+        filters=_filter_choices(summary, histograms, reasons),
+        reasons=reasons,
         errors=FAILURE_SENTENCES,
         failures=_list_failures(run),
         slowest=_sum_stage_seconds(run),
@@ -105,12 +107,14 @@ def _describe(histogram: ScoreHistogram) -> str:
     )
 
 
-def _filter_choices(summary: LedgerSummary, histograms: list[ScoreHistogram]) -> dict[str, list[str]]:
+def _filter_choices(
+    summary: LedgerSummary, histograms: list[ScoreHistogram], reasons: Mapping[str, Reason]
+) -> dict[str, list[str]]:
     """Return what the page can be filtered by: name of the filter -> values, in the order of the stages."""
     used = {each.check for each in histograms}
     for source in summary.sources.values():
         used |= {*source.reasons, *source.errors}
-    names = [*(name for name in REASONS if name in used), *sorted(used - REASONS.keys())]
+    names = [*(name for name in reasons if name in used), *sorted(used - reasons.keys())]
     stages = list(dict.fromkeys(name.partition("/")[0] for name in names))
     return {"source": list(summary.sources), "stage": ["kept", *stages], "reason": names}
 

@@ -24,7 +24,7 @@ from avf_shards.system.own_files import OwnFile, bytes_with, read_json_value, re
 from avf_shards.text import count_noun
 
 from avf_curation.reports import croissant
-from avf_curation.stages.checks import ALL_STAGES, STAGES_OF
+from avf_curation.stages.checks import STAGES_OF, order_stages
 from avf_curation.stages.undecided import undecided_reasons
 
 CARD, CROISSANT = "DATA_CARD.md", "croissant.json"
@@ -226,7 +226,8 @@ def _count_list(counts: Counter[str]) -> str:
 
 def _gate_table(card: DataCard) -> list[str]:
     lines = ["| gate | source | passed | not measured | not judged |", "|---|---|---|---|---|"]
-    for stage in STAGES_OF[card.content]:
+    named = {stage for source in card.sources.values() for stage in source.gates}
+    for stage in order_stages(named, STAGES_OF[card.content]):
         for name, source in sorted(card.sources.items()):
             counts = source.gates.get(stage, Counter())
             passed, not_measured = counts[PASSED], counts[NOT_MEASURED]
@@ -242,7 +243,8 @@ def count_checks(card: DataCard) -> list[dict[str, Any]]:
         for name, source in card.sources.items()
         for check, counts in source.checks.items()
     ]
-    order = {stage: rank for rank, stage in enumerate(ALL_STAGES)}
+    stages = order_stages({stage for source in card.sources.values() for stage in source.gates})
+    order = {stage: rank for rank, stage in enumerate(stages)}
     return sorted(rows, key=lambda row: (order[row["check"].partition("/")[0]], row["check"], row["source"]))
 
 

@@ -4,7 +4,7 @@ Formats: https://labelstud.io/guide/task_format and https://labelstud.io/tags/ch
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,7 +18,6 @@ from avf_shards.text import load_json
 from avf_curation.audit.agreement import answers_as_json
 from avf_curation.audit.review import ANSWERS, check_verdicts
 from avf_curation.reports.output_folder import fill_new_folder
-from avf_curation.stages.checks import STAGES
 
 TASKS, LABELING_CONFIG = "label_studio_tasks.json", "label_studio_config.xml"
 IDENTITY = ("fingerprint", "inputs_sha256", "n", "seed")
@@ -55,7 +54,7 @@ def write_label_studio(out: Path, sheet: Mapping[str, Any], final_name: str) -> 
         if "clip" in item
     ]
     durable_io.write(out / TASKS, (json.dumps(tasks, indent=1) + "\n").encode())
-    durable_io.write(out / LABELING_CONFIG, _labeling_config().encode())
+    durable_io.write(out / LABELING_CONFIG, _labeling_config(sheet["stages"]).encode())
 
 
 def _facts(item: Mapping[str, Any]) -> str:
@@ -71,11 +70,11 @@ def question(stratum: str) -> str:
     return f"Rejected by {stratum.replace('/', ': ').replace('_', ' ')}. Is this verdict right?"
 
 
-def _labeling_config() -> str:
+def _labeling_config(stage_names: Iterable[str]) -> str:
     answers = "".join(
         f'\n    <Choice value="{answer}" hotkey="{key}"/>' for answer, key in zip(ANSWERS, "jkl", strict=True)
     )
-    stages = "".join(f'\n      <Choice value="{stage}"/>' for stage in STAGES)
+    stages = "".join(f'\n      <Choice value="{stage}"/>' for stage in stage_names)
     return f"""<View>
   <Header value="$question"/>
   <Text name="facts" value="$facts"/>

@@ -1,6 +1,6 @@
 """The review sheet: a folder with one HTML page and its clips, which a browser opens without a network."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ from avf_curation.audit.review import Review, ReviewItem, span_name
 from avf_curation.detectors.preview_marks import MarkFinder
 from avf_curation.media import preview
 from avf_curation.media.types import MediaError
-from avf_curation.recipe import SourceSettings, read_run_recipe
+from avf_curation.recipe import SourceSettings, read_run_recipe, stages_of_run
 from avf_curation.reports.contact_sheets import SpanPreviews
 from avf_curation.reports.html import TEMPLATES, render_page
 from avf_curation.reports.label_studio import question, write_label_studio
 from avf_curation.reports.output_folder import fill_new_folder
-from avf_curation.stages.checks import STAGES
-from avf_curation.stages.reasons import REASONS
+from avf_curation.stages.added_stages import reasons_with
+from avf_curation.stages.checks import STAGES, order_stages
+from avf_curation.stages.reasons import Reason
 
 PAGE = "review.html"
 
@@ -38,17 +39,20 @@ def write_review_sheet(
     with fill_new_folder(out) as folder:
         durable_io.make_folder(folder / "clips")
         recipe, finder = read_run_recipe(run.identity()), MarkFinder()
-        entries = []
+        entries, stages = [], order_stages(stages_of_run(run.identity()), STAGES)
+        reasons = reasons_with(stages)
         with SpanPreviews(run, roots, {item.decision.video_id for item in review.items}) as previews:
             for number, item in enumerate(review.items):
-                entries.append(_make_entry(folder, item, previews, recipe.settings_for(item.decision.source), finder))
+                settings = recipe.settings_for(item.decision.source)
+                entry = _make_entry(folder, item, previews, settings, finder)
+                entries.append(entry | {"meaning": _explain(item, reasons)})
                 on_item(number + 1)
         sheet = {
             "fingerprint": review.fingerprint,
             "inputs_sha256": review.inputs_sha256,
             "n": review.n,
             "seed": review.seed,
-            "stages": STAGES,
+            "stages": stages,
             "items": entries,
         }
         html = render_page(PAGE, sheet=sheet, script=(TEMPLATES / "review.js").read_text("utf-8"))
@@ -72,7 +76,6 @@ def _make_entry(
         "where": f"{decision.span.start_s:.2f} to {decision.span.stop_s:.2f} s",
         "stratum": item.stratum,
         "question": question(item.stratum),
-        "meaning": REASONS[item.stratum].sentence if item.stratum in REASONS else "",
         "score": _format_score(item),
         "cut": decision.span.seconds + before_s > config.max_s,
     }
@@ -93,6 +96,11 @@ def _make_entry(
         "logo_known": marks.logo_known,
         "cuts": [round(cut, 2) for cut in cuts],
     }
+
+
+def _explain(item: ReviewItem, reasons: Mapping[str, Reason]) -> str:
+    """Return why the span was rejected, or an empty text."""
+    return reasons[item.stratum].sentence if item.stratum in reasons else ""
 
 
 def _format_score(item: ReviewItem) -> str:

@@ -1,7 +1,7 @@
 """Histograms of every score of a run, per source and check, from a ledger that is read a batch at a time."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from avf_shards.schema.check_columns import Bools, Floats, Integers, flatten_checks
 
-from avf_curation.stages.reasons import REASONS
+from avf_curation.stages.reasons import REASONS, Reason
 
 HISTOGRAM_COLUMNS = ("source", "status", "checks")
 _BINS = 30  # at most; the last bin holds what lies beyond the axis
@@ -102,13 +102,14 @@ class _Group:
     at_most_S: Bools  # operator "<=", otherwise ">="
 
 
-def count_scores(batches: Batches) -> list[ScoreHistogram]:
+def count_scores(batches: Batches, reasons: Mapping[str, Reason] = REASONS) -> list[ScoreHistogram]:
     """Return a histogram of each source and check, by source and in the order of the stages.
 
     Args:
         batches: reads the ledger, with HISTOGRAM_COLUMNS; it is read twice, for the axes and for the bins.
+        reasons: of the run's stages.
     """
-    axes = _choose_axes(batches())
+    axes = _choose_axes(batches(), reasons)
     counts: dict[tuple[str, str], _Counts] = {}
     thresholds: dict[tuple[str, str], set[tuple[str, float]]] = {}
     for group in _groups(batches()):
@@ -119,7 +120,7 @@ def count_scores(batches: Batches) -> list[ScoreHistogram]:
         operators = thresholds.setdefault(key, set())
         for operator, chosen_S in (("<=", group.at_most_S), (">=", ~group.at_most_S)):
             operators.update((operator, limit) for limit in _distinct(group.threshold_S[chosen_S]))
-    order = {name: position for position, name in enumerate(REASONS)}
+    order = {name: position for position, name in enumerate(reasons)}
     histograms = [
         ScoreHistogram(
             source=source,
@@ -170,7 +171,7 @@ def _distinct(values: Floats) -> list[float]:
     return distinct
 
 
-def _choose_axes(batches: Iterable[pa.RecordBatch]) -> dict[str, ScoreAxis]:
+def _choose_axes(batches: Iterable[pa.RecordBatch], reasons: Mapping[str, Reason]) -> dict[str, ScoreAxis]:
     """Return the axis of each check, from an evenly spread part of its scores and all its thresholds."""
     samples: dict[str, list[Floats]] = {}
     limits: dict[str, set[float]] = {}
@@ -178,16 +179,16 @@ def _choose_axes(batches: Iterable[pa.RecordBatch]) -> dict[str, ScoreAxis]:
         scores = group.score_S[~np.isnan(group.score_S)]
         samples.setdefault(group.check, []).append(scores[:: max(1, len(scores) // _SAMPLED)])
         limits.setdefault(group.check, set()).update(_distinct(group.threshold_S))
-    return {name: choose_axis(name, np.concatenate(parts), limits[name]) for name, parts in samples.items()}
+    return {name: choose_axis(name, np.concatenate(parts), limits[name], reasons) for name, parts in samples.items()}
 
 
-def choose_axis(check: str, scores: Floats, limits: set[float]) -> ScoreAxis:
+def choose_axis(check: str, scores: Floats, limits: set[float], reasons: Mapping[str, Reason] = REASONS) -> ScoreAxis:
     """Return the bins of a check: shares from 0 to 1, other scores from 0 unless one is negative.
 
     The axis reaches to the 99th percentile and past every threshold. Its ends are round numbers. Where a threshold
     would stand in the first twentieth, the scale is logarithmic.
     """
-    if check in REASONS and REASONS[check].is_share:
+    if check in reasons and reasons[check].is_share:
         return ScoreAxis(edges=np.linspace(0, 1, 26), symlog=None)
     tail = float(np.percentile(scores, _TAIL)) if len(scores) else 1.0
     high = max([tail, *(1.15 * limit for limit in limits)])

@@ -48,13 +48,16 @@ def run_identity(recipe: Recipe, backends: BackendSelection, sources: list[str],
     """Return the identity of a run with these settings."""
     packages = [*PACKAGES, *(PICTURE_PACKAGES if recipe.content == "pictures" else ())]
     packages += TORCH_PACKAGES if _TORCH_NETWORKS & backends.weights.keys() else ()
+    added = recipe.defaults.added_stages
     values: dict[str, Any] = {
         "settings": recipe.values,
-        "backends": backends.names(),
+        "backends": backends.names() | {each.stage.name: each.package for each in added},
         "device": device,
         "weights": backends.weight_digests(),
         "versions": {name: importlib.metadata.version(name) for name in packages} | code_digests(recipe.content),
     }
+    for each in added:
+        values["versions"] |= each.versions
     digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
     return RunIdentity(**values, fingerprint=digest, sources=tuple(sorted(sources)))
 

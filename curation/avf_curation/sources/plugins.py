@@ -8,16 +8,17 @@ rights of the user, as that of any installed package does.
 import functools
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 
 from avf_shards.errors import UserError
 from avf_shards.schema.clip_key import check_source_name
+from avf_shards.system.installed_packages import find_addition, list_additions, load_addition, unusable
 
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.types import Video
 
 GROUP = "avf_foundry.sources"
+_KIND = "corpus"
 #: What a source module states: name, types, and the types in words.
 _STATED: tuple[tuple[str, tuple[type, ...], str], ...] = (
     ("NAME", (str,), "text"),
@@ -91,41 +92,31 @@ def _check_videos(module: ModuleType, package: str) -> Callable[[Listing], Itera
     return list_videos
 
 
-@functools.cache
-def _entry_points() -> dict[str, EntryPoint]:
-    """Return the corpora that installed packages add, by name, without importing them."""
-    return {entry.name: entry for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.value)}
-
-
 def plugin_names() -> list[str]:
     """Return the names of the corpora that installed packages add, sorted."""
-    return sorted(_entry_points())
+    return sorted(list_additions(GROUP))
 
 
 @functools.cache
 def plugin_reader(name: str) -> CorpusReader | None:
     """Return the reader of a corpus that an installed package adds, or None where none adds it.
 
-    Raises UserError for a package whose module cannot be imported, or is no source module. Its corpus is not read as a
-    plain folder instead, which would take what is no input.
+    Raises UserError for a package whose module cannot be imported, or is no source module, and where two packages add
+    the corpus. It is not read as a plain folder instead, which would take what is no input.
     """
-    entry = _entry_points().get(name)
-    if entry is None:
+    where = f"--source {name}=..."
+    addition = find_addition(GROUP, name, where, _KIND)
+    if addition is None:
         return None
-    package = f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
+    module = load_addition(addition, where, _KIND, check_source_name)
     try:
-        check_source_name(name)
-        reader = make_corpus_reader(entry.load(), package)
-    except Exception as error:  # whatever a strange module raises as it is imported
-        raise UserError(
-            f"--source {name}=...: the package {package} adds this corpus and cannot be used ({error}); upgrade or "
-            "uninstall it, or tell its owners"
-        ) from error
-    if reader.name != name:
-        raise UserError(
-            f"--source {name}=...: the package {package} adds this corpus, and its module calls itself "
-            f"{reader.name!r}; tell its owners"
-        )
+        if not isinstance(module, ModuleType):
+            raise TypeError(f"{addition.entry.value} is {type(module).__name__}, not a module")
+        reader = make_corpus_reader(module, addition.package)
+        if reader.name != name:
+            raise TypeError(f"its module calls itself {reader.name!r}")
+    except TypeError as error:
+        raise UserError(unusable(addition, where, _KIND, error)) from error
     return reader
 
 

@@ -1,30 +1,32 @@
-"""The names of the stages in the order in which they run."""
+"""The names of the stages in the order in which they run, and which settings are thresholds of their checks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from avf_shards.format.content import Content
+from avf_shards.schema.ledger import TAKEDOWN
 
-STAGES = ("scenes", "faces", "silence", "track", "speaker", "sync", "quality")
-PICTURE_STAGES = ("picture", "faces", "track", "quality")
-ALL_STAGES = ("picture", *STAGES)
+from avf_curation.stages.own_stages import OWN_STAGES
+
+STAGES_OF: Mapping[Content, tuple[str, ...]] = {
+    "clips": tuple(stage.name for stage in OWN_STAGES if "clips" in stage.content),
+    "pictures": tuple(stage.name for stage in OWN_STAGES if "pictures" in stage.content),
+}
+STAGES, PICTURE_STAGES = STAGES_OF["clips"], STAGES_OF["pictures"]
+ALL_STAGES = tuple(stage.name for stage in OWN_STAGES)
 """The stages of videos and of pictures in an order that is that of either."""
-STAGES_OF: Mapping[Content, tuple[str, ...]] = {"clips": STAGES, "pictures": PICTURE_STAGES}
+_ADDED_BEFORE = "quality"  # whose watermark is searched for once more over the spans of a group, after all stages
 
 _SPAN_STAGES = ("scenes", "silence")
 
-_THRESHOLDS = {
-    "picture": "min_side_px min_owners_score max_owners_second_score",
-    "silence": "min_speech_share",
-    "faces": "max_turned_share max_no_face_share max_several_share min_face_px max_size_ratio min_inside min_aspect "
-    "max_aspect",
-    "track": "max_lost_share max_rival_share max_step max_blend max_identity_jump min_face_px max_padding",
-    "speaker": "min_share max_other_share",
-    "sync": "min_confidence max_offset_frames envelope_min_motion envelope_max_offset_frames learned_max_offset_frames",
-    "quality": "min_sharpness max_frozen_s max_black_share max_bars max_subtitle_px max_ticker_share max_overlay_px "
-    "max_still_letters",
-}
 #: Settings that checks of the other stages have as their threshold. A ledger that has no such check reached none.
-THRESHOLD_SETTINGS = frozenset(f"{stage}.{name}" for stage, names in _THRESHOLDS.items() for name in names.split())
+THRESHOLD_SETTINGS = frozenset(f"{stage.name}.{name}" for stage in OWN_STAGES for name in stage.thresholds)
+
+
+def order_stages(names: Iterable[str], own: tuple[str, ...] = ALL_STAGES) -> tuple[str, ...]:
+    """Return our own stages in their order, with those among `names` that installed packages add, sorted by name."""
+    added = sorted(set(names) - {*ALL_STAGES, TAKEDOWN})
+    position = own.index(_ADDED_BEFORE)
+    return own[:position] + tuple(added) + own[position:]
 
 
 def decides_spans(setting: str) -> bool:

@@ -25,6 +25,11 @@ class CheckColumns:
     threshold_C: Floats  # limit that the score was compared with
     at_most_C: Bools  # operator "<=", otherwise ">="
 
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The distinct stages of the checks, in order of first appearance."""
+        return tuple(dict.fromkeys(name.partition("/")[0] for name in self.names))
+
     def fails(self, limit_C: Floats | float | None = None) -> Bools:
         """Return which checks fail, (C,), under their own threshold or under `limit_C`.
 

@@ -4,7 +4,7 @@ A stage that the recipe skipped has no table. A number is None where the stage c
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from avf_shards.errors import FaultError
@@ -133,15 +133,19 @@ class Measurements:
     speaker: SpeakerMeasurements | None = None  # whether the face speaks
     sync: SyncMeasurements | None = None  # lips against sound
     quality: QualityMeasurements | None = None  # sharpness, frozen and black frames, bars, watermark, text
+    #: Stages that installed packages added to the run -> name -> number, text, True, False, None, or a list of them.
+    added: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def from_stages(cls, stages: Mapping[str, Mapping[str, Any]]) -> "Measurements":
         """Return the measurements that the pipeline collected, stage -> name -> value.
 
-        Raises KeyError for a stage and TypeError for a name that this schema does not have: add it here first.
+        Raises TypeError for a name of one of our stages that this schema does not have: add it here first.
         """
-        tables: dict[str, Any] = {stage: _KINDS[stage](**_with_tuple(table)) for stage, table in stages.items()}
-        return cls(**tables)
+        tables: dict[str, Any] = {
+            stage: _KINDS[stage](**_with_tuple(table)) for stage, table in stages.items() if stage in _KINDS
+        }
+        return cls(**tables, added={stage: dict(table) for stage, table in stages.items() if stage not in _KINDS})
 
     @classmethod
     def from_json(cls, values: Fields) -> "Measurements":
@@ -149,11 +153,13 @@ class Measurements:
         tables: dict[str, Any] = {
             stage: _read(_KINDS[stage], values.table(stage)) for stage in values.values if stage in _KINDS
         }
-        return cls(**tables)
+        others = {stage: table for stage, table in values.values.items() if stage not in _KINDS}
+        added = {stage: _plain_values(table) for stage, table in others.items() if isinstance(table, Mapping)}
+        return cls(**tables, added=added)
 
     def to_json(self) -> dict[str, dict[str, Any]]:
         """Return stage -> name -> value for the record; a stage that was skipped is left out."""
-        tables = {}
+        tables: dict[str, dict[str, Any]] = {}
         for stage in _KINDS:
             measured = getattr(self, stage)
             if measured is not None:
@@ -161,7 +167,7 @@ class Measurements:
                 for name in _TUPLES & tables[stage].keys():
                     if not tables[stage][name]:
                         del tables[stage][name]
-        return tables
+        return tables | {stage: dict(table) for stage, table in sorted(self.added.items())}
 
 
 _KINDS: Mapping[str, type[StageMeasurements]] = {
@@ -201,6 +207,18 @@ def _read(kind: type[StageMeasurements], values: Fields) -> StageMeasurements:
         else:
             table[name] = values.optional_number(name) if name in _OPTIONAL[kind] else values.number(name)
     return kind(**table)
+
+
+def _plain_values(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the plain values of the table of a stage that this program does not know: a package's, or a later one."""
+    return {
+        str(name): value
+        for name, value in table.items()
+        if all(
+            item is None or isinstance(item, bool | int | float | str)
+            for item in (value if isinstance(value, list) else (value,))
+        )
+    }
 
 
 def _flag(values: Fields, name: str) -> bool:

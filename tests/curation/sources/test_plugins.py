@@ -4,42 +4,31 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from avf_curation.cli.main import main
-from avf_curation.sources import crema_d, plugins
-from avf_curation.sources.plugins import make_corpus_reader, plugin_reader
+from avf_curation.sources import crema_d
+from avf_curation.sources.plugins import make_corpus_reader
 from avf_curation.sources.registry import corpus_reader
 from avf_shards.errors import UserError
+from support import plugin_packages
+from support.plugin_packages import installed_packages
 
 ROOT = Path(__file__).parents[3]
 TEMPLATE = ROOT / "docs/plugin-template"
 
 
 @pytest.fixture(name="site")
-def _site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder on the path of modules, as an environment's, into which `install` writes packages."""
-    folder = tmp_path / "site"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(str(folder))
-    for cached in (plugins._entry_points, plugin_reader):
-        cached.cache_clear()
-    monkeypatch.setattr(plugins, "_entry_points", plugins._entry_points.__wrapped__)
-    monkeypatch.setattr(plugins, "plugin_reader", plugin_reader.__wrapped__)
-    monkeypatch.setattr("avf_curation.sources.registry.plugin_reader", plugin_reader.__wrapped__)
-    return folder
+def _site(tmp_path: Path) -> Iterator[Path]:
+    with installed_packages(tmp_path / "site") as folder:
+        yield folder
 
 
 def install(site: Path, name: str, text: str) -> None:
     """Write a package of one module, with the entry point `name`."""
-    module = f"plugin_{name}"
-    sys.modules.pop(module, None)  # of another test
-    (site / f"{module}.py").write_text(text)
-    information = site / f"{module}-1.5.dist-info"
-    information.mkdir()
-    (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.5\n")
-    (information / "entry_points.txt").write_text(f"[avf_foundry.sources]\n{name} = {module}\n")
+    plugin_packages.install(site, name, text, "avf_foundry.sources", entry="")
 
 
 def source_text(name: str, body: str = "    return iter(())") -> str:
@@ -61,7 +50,7 @@ def test_the_template_is_a_package_whose_own_tests_pass(tmp_path: Path) -> None:
     shutil.copytree(TEMPLATE / "tests", tmp_path / "tests")
     tests = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", tmp_path / "tests"]
     done = subprocess.run(tests, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert "2 passed" in done.stdout, done.stdout + done.stderr
+    assert " passed" in done.stdout and done.returncode == 0, done.stdout + done.stderr
     list_sources = [sys.executable, "-m", "avf_curation.cli.main", "sources", "ls"]
     listed = subprocess.run(list_sources, env=environment, capture_output=True, text=True)
     assert "(avf-interviews 0.1.0)" in listed.stdout
@@ -71,9 +60,9 @@ def test_a_corpus_of_a_package_is_read_and_named(site: Path, capsys: pytest.Capt
     install(site, "talks", source_text("talks"))
     reader = corpus_reader("talks")
     assert reader is not None
-    assert reader.package == "plugin_talks 1.5"
+    assert reader.package == "plugin-talks 1.5"
     assert main(["sources", "ls"]) == 0
-    assert "talks             x.mp4 (plugin_talks 1.5)" in capsys.readouterr().out
+    assert "talks             x.mp4 (plugin-talks 1.5)" in capsys.readouterr().out
     with pytest.raises(UserError, match="did you mean talks"):
         corpus_reader("talks_2")
 
@@ -94,7 +83,7 @@ def test_a_package_that_cannot_be_used_is_named_and_no_plain_folder_read_instead
     assert main(["sources", "check", f"talks={site}"]) == 2
     error = capsys.readouterr().err
     assert fault in error
-    assert "plugin_talks 1.5" in error
+    assert "plugin-talks 1.5" in error
     assert main(["sources", "ls"]) == 0
     listed = capsys.readouterr()
     assert fault in listed.err
@@ -108,7 +97,14 @@ def test_what_a_package_yields_is_looked_at(site: Path, tmp_path: Path, capsys: 
         assert main(["sources", "check", f"{name}={tmp_path}"]) == 2
         error = capsys.readouterr().err
         assert fault in error
-        assert f"plugin_{name} 1.5" in error
+        assert f"plugin-{name} 1.5" in error
+
+
+def test_two_packages_with_one_corpus_are_both_named(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for project in ("first", "second"):
+        plugin_packages.install(site, "talks", source_text("talks"), "avf_foundry.sources", project=project, entry="")
+    assert main(["sources", "check", f"talks={site}"]) == 2
+    assert "first 1.5 and second 1.5 each add a corpus of this name" in capsys.readouterr().err
 
 
 def test_our_names_stay_ours(site: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -140,7 +140,7 @@ def test_the_json_has_what_the_stages_measured() -> None:
 def test_names_of_a_later_version_are_ignored() -> None:
     values = json.loads(RECORD.to_json())
     values["measurements"]["silence"]["colour"] = 1
-    values["measurements"]["smell"] = {}
+    values["measurements"]["smell"] = 3
     values["mood"] = "good"
     assert ClipRecord.from_json(json.dumps(values).encode(), "x") == RECORD
 
@@ -206,3 +206,13 @@ def test_a_record_without_a_version_is_refused() -> None:
     record = {"key": KEY, "video": "a.mp4", "parent": "a.mp4", "measures": {}}
     with pytest.raises(UserError, match="x: is not the clip record file of avf-foundry"):
         ClipRecord.from_json(json.dumps(record).encode(), "x")
+
+
+def test_the_stage_of_a_package_has_its_plain_values_in_the_record() -> None:
+    added = {"glasses": {"bridge": 1.5, "rims": None, "sides": ["left", "right"]}}
+    record = replace(RECORD, measurements=Measurements.from_stages(STAGES | added))
+    assert json.loads(record.to_json())["measurements"] == STAGES | added
+    assert ClipRecord.from_json(record.to_json(), "x") == record
+    values = json.loads(record.to_json())
+    values["measurements"]["glasses"]["shape"] = {"round": 1}
+    assert ClipRecord.from_json(json.dumps(values).encode(), "x") == record
