@@ -10,7 +10,7 @@ from avf_curation.sources.plugins import plugin_reader
 from avf_curation.stages.added_stages import load_stage
 from avf_shards.system.installed_packages import list_additions
 
-STAGE_TEXT = '''
+STAGE_TEXT = """
 from dataclasses import dataclass
 from avf_curation.stages.definition import Stage
 from avf_curation.stages.reasons import Reason
@@ -37,10 +37,12 @@ def decide(scores, config):
 STAGE = Stage(name="NAME", about="How light it is.", config=Config, measure=measure, decide=decide,
               reasons={"bright": Reason(sentence="The face is too bright.", score="grey levels")},
               thresholds=("max_light",))
-'''
+"""
 
 
-def install(site: Path, name: str, text: str, group: str = "avf_foundry.stages", *, project: str = "", entry: str = "STAGE") -> Path:
+def install(
+    site: Path, name: str, text: str, group: str = "avf_foundry.stages", *, project: str = "", entry: str = "STAGE"
+) -> Path:
     """Write a package of one module with the entry point `name`, and return the module's file.
 
     Args:
@@ -89,6 +91,8 @@ def installed_packages(folder: Path) -> Iterator[Path]:
         yield folder
     finally:
         sys.path.remove(str(folder))
-        for name in [name for name, module in sys.modules.items() if str(folder) in str(getattr(module, "__file__", ""))]:
+        for name in [
+            name for name, module in sys.modules.items() if str(folder) in str(getattr(module, "__file__", ""))
+        ]:
             del sys.modules[name]
         forget_packages()

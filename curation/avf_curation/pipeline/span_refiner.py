@@ -1,4 +1,4 @@
-"""Refine one span: track the face, ask whether it speaks, score sync, what packages add, and quality, and encode clips."""
+"""Refine one span: track the face, ask whether it speaks, score sync and quality, run added stages, encode clips."""
 
 import logging
 from collections.abc import Collection

@@ -17,7 +17,7 @@ from avf_shards.system.installed_packages import find_addition, list_additions, 
 from avf_curation.sources.listing import Listing
 from avf_curation.sources.types import Video
 
-GROUP = "avf_foundry.sources"
+SOURCES = "avf_foundry.sources"
 _KIND = "corpus"
 #: What a source module states: name, types, and the types in words.
 _STATED: tuple[tuple[str, tuple[type, ...], str], ...] = (
@@ -94,7 +94,7 @@ def _check_videos(module: ModuleType, package: str) -> Callable[[Listing], Itera
 
 def plugin_names() -> list[str]:
     """Return the names of the corpora that installed packages add, sorted."""
-    return sorted(list_additions(GROUP))
+    return sorted(list_additions(SOURCES))
 
 
 @functools.cache
@@ -105,7 +105,7 @@ def plugin_reader(name: str) -> CorpusReader | None:
     the corpus. It is not read as a plain folder instead, which would take what is no input.
     """
     where = f"--source {name}=..."
-    addition = find_addition(GROUP, name, where, _KIND)
+    addition = find_addition(SOURCES, name, where, _KIND)
     if addition is None:
         return None
     module = load_addition(addition, where, _KIND, check_source_name)

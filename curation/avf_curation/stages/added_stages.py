@@ -26,7 +26,7 @@ from avf_curation.stages.own_stages import OWN_STAGES
 from avf_curation.stages.reasons import REASONS, Reason
 from avf_curation.stages.undecided import UNDECIDED
 
-GROUP = "avf_foundry.stages"
+ADDED_STAGES = "avf_foundry.stages"
 _KIND = "stage"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 #: Names that a stage cannot have: ours, the other tables of a recipe, and what a ledger has beside stages.
@@ -48,7 +48,7 @@ class AddedStage:
 
 def list_stage_names() -> list[str]:
     """Return the names of the stages that installed packages add, sorted, without importing them."""
-    return sorted(list_additions(GROUP))
+    return sorted(list_additions(ADDED_STAGES))
 
 
 @functools.cache
@@ -57,7 +57,7 @@ def load_stage(name: str) -> AddedStage | None:
 
     Raises UserError where two packages add it, or the package cannot be used.
     """
-    addition = find_addition(GROUP, name, name, _KIND)
+    addition = find_addition(ADDED_STAGES, name, name, _KIND)
     if addition is None:
         return None
     stage = load_addition(addition, name, _KIND, _check_name)

@@ -18,7 +18,7 @@ from avf_curation.stages.tracking import Floats
 GateMode = Literal["decide", "measure", "skip"]
 
 
-class Scores(Protocol):
+class StageScores(Protocol):
     """What a stage measured on a span."""
 
     def record(self) -> dict[str, Any]:
@@ -52,4 +52,4 @@ class Stage:
     gates: tuple[GateMode, ...] = ("decide", "measure", "skip")  # modes that a recipe may give it
     content: tuple[Content, ...] = ("clips",)  # of the runs that have it
     #: Measures a finished span with the settings; None: the pipeline itself measures this stage, one of ours.
-    measure: Callable[[FaceSpan, Any], Scores] | None = None
+    measure: Callable[[FaceSpan, Any], StageScores] | None = None

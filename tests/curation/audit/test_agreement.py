@@ -11,6 +11,7 @@ from avf_curation.audit.agreement import cohen_kappa
 from avf_curation.audit.review import ANSWERS, read_verdicts, sample_review, span_name
 from avf_curation.cli.main import main
 from avf_curation.reports.label_studio import write_label_studio
+from avf_curation.stages.checks import STAGES
 from avf_shards.format.run_folder import RunFolder
 from sklearn.metrics import cohen_kappa_score
 from support.runs import make_run
@@ -110,7 +111,13 @@ def sheet_of(run: RunFolder) -> dict[str, Any]:
         for item in review.items
     ]
     shown = [item | {"clip": f"clips/{item['id']}.mp4"} for item in items[:-1]]
-    identity = {"fingerprint": review.fingerprint, "inputs_sha256": review.inputs_sha256, "n": 9, "seed": 0}
+    identity = {
+        "fingerprint": review.fingerprint,
+        "inputs_sha256": review.inputs_sha256,
+        "n": 9,
+        "seed": 0,
+        "stages": STAGES,
+    }
     return {**identity, "items": [*shown, items[-1]]}
 
 

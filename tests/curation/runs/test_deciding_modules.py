@@ -41,6 +41,7 @@ WITHOUT_INFLUENCE = {
     "avf_shards/stores/transfers.py",
     "avf_shards/system/child_process.py",
     "avf_shards/system/durable_io.py",
+    "avf_shards/system/installed_packages.py",
     "avf_shards/system/mirror_registry.py",
     "avf_shards/system/named_writes.py",
     "avf_shards/system/run_lock.py",

@@ -50,7 +50,7 @@ def test_the_template_is_a_package_whose_own_tests_pass(tmp_path: Path) -> None:
     shutil.copytree(TEMPLATE / "tests", tmp_path / "tests")
     tests = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", tmp_path / "tests"]
     done = subprocess.run(tests, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert " passed" in done.stdout and done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     list_sources = [sys.executable, "-m", "avf_curation.cli.main", "sources", "ls"]
     listed = subprocess.run(list_sources, env=environment, capture_output=True, text=True)
     assert "(avf-interviews 0.1.0)" in listed.stdout

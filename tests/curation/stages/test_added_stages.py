@@ -71,12 +71,14 @@ def test_pictures_have_no_stages_of_packages(site: Path) -> None:
         load_recipe(Path("pictures"), ["light.every=2"])
 
 
-def test_the_schema_of_recipes_has_the_stages_that_are_installed(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_schema_of_recipes_has_the_stages_that_are_installed(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     install(site, "light", STAGE_TEXT)
     install(site, "broken", "import no_such_package")
     validator = Draft202012Validator(recipe_schema())
     assert validator.is_valid({"light": {"every": 2}, "gates": {"light": "measure", "undecided": {"light": "reject"}}})
-    assert not validator.is_valid({"light": {"evry": 2}})
+    assert not validator.is_valid({"light": {"evvery": 2}})
     assert not validator.is_valid({"gates": {"light": "never"}})
     described = recipe_schema()["properties"]["light"]["properties"]["max_light"]
     assert described["description"] == "grey levels of the brightest frame"
@@ -107,7 +109,9 @@ def test_a_stage_that_cannot_be_used_names_its_package(site: Path, old: str, new
     assert fault in str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["sync", "gates", "sources", "takedown", "Light", "li ght", "l" * 41, "_light", "../x"])
+@pytest.mark.parametrize(
+    "name", ["sync", "gates", "sources", "takedown", "Light", "li ght", "l" * 41, "_light", "../x"]
+)
 def test_names_that_a_stage_cannot_have_are_refused_before_an_import(site: Path, name: str) -> None:
     install(site, name, "raise AssertionError('imported')", project="plugin-light")
     with pytest.raises(UserError, match=r"plugin-light 1\.5") as refused:

@@ -8,6 +8,7 @@ from avf_curation.stages.gates import GatesConfig
 from avf_curation.stages.own_stages import OWN_STAGES
 from avf_curation.stages.reasons import REASONS
 from avf_shards.schema.ledger import TAKEDOWN
+
 from reference.verdicts import default_checks
 
 

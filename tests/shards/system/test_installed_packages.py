@@ -46,7 +46,7 @@ def test_a_package_is_listed_without_an_import_and_loaded_by_name(site: Path) ->
 )
 def test_what_cannot_be_loaded_names_the_package_and_the_fix(site: Path, name: str, text: str, fault: str) -> None:
     install(site, name, text, GROUP, project="plugin-gadget", entry="VALUE")
-    with pytest.raises(UserError, match="plugin-gadget 1.5") as refused:
+    with pytest.raises(UserError, match=r"plugin-gadget 1\.5") as refused:
         load(name)
     assert fault in str(refused.value)
     assert "imported" not in str(refused.value)
