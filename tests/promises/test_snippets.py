@@ -33,6 +33,7 @@ from avf_training.tasks.catalog import find_dataset
 from support.docs_blocks import PAGES, ROOT, CodeBlock, blocks
 from support.hub_server import HubServer, serve_hub
 from support.labelled import make_label_rows, make_labelled_shards
+from support.plugin_packages import install_template, installed_packages
 
 PARSERS = {"avf-curate": build_curate_parser, "avf-shards": build_shards_parser, "avf-train": build_train_parser}
 MAINS = {"avf-curate": curate_main, "avf-shards": shards_main, "avf-train": train_main}
@@ -120,7 +121,9 @@ def test_settings_load(block: CodeBlock, tmp_path: Path) -> None:
     elif "members" in yaml.safe_load(block.text):
         assert load_plan(path).members
     else:
-        assert load_recipe(path) != load_recipe()
+        with installed_packages(tmp_path / "site") as site:
+            install_template(site)
+            assert load_recipe(path).values != load_recipe().values
 
 
 @pytest.fixture(scope="module")
