@@ -1,7 +1,9 @@
 """Packages that add something by entry points, written into a folder as pip would install them."""
 
 import importlib
+import shutil
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +12,7 @@ from avf_curation.sources.plugins import plugin_reader
 from avf_curation.stages.added_stages import load_stage
 from avf_shards.system.installed_packages import list_additions
 
+TEMPLATE = Path(__file__).parents[2] / "docs/plugin-template"
 STAGE_TEXT = """
 from dataclasses import dataclass
 from avf_curation.stages.definition import Stage
@@ -65,6 +68,19 @@ def install(
     (information / "entry_points.txt").write_text(f"[{group}]\n{name} = {value}\n")
     forget_packages()
     return file
+
+
+def install_template(site: Path) -> None:
+    """Install the template package of the docs, as pip would without building it."""
+    project = tomllib.loads((TEMPLATE / "pyproject.toml").read_text())["project"]
+    shutil.copytree(TEMPLATE / "src", site, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    information = site / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    information.mkdir()
+    set_version(site, project["name"], project["version"])
+    groups = project["entry-points"].items()
+    lines = [f"[{group}]\n{name} = {value}" for group, entries in groups for name, value in entries.items()]
+    (information / "entry_points.txt").write_text("\n".join(lines))
+    forget_packages()
 
 
 def set_version(site: Path, project: str, version: str) -> None:
