@@ -35,6 +35,7 @@ KINDS = {
     },
     ("avf-train", "frame-folds", "--scenes"): {".csv": "video,scene,reason\n"},
     ("avf-train", "submission", "--out"): {".txt": SUBMISSION},
+    ("avf-train", "score-files", "--out"): {".txt": "a/real.mp4;0.250000\n"},
     ("avf-train", "predict", "--out"): {
         ".png": None,
         ".csv": "source,video,person,start_s,stop_s,best\n",

@@ -17,6 +17,7 @@ from avf_shards.errors import UserError
 from avf_shards.schema.forgery import ForgedSegment, Forgery
 from avf_shards.schema.ledger import Check
 from avf_shards.timeline import Span
+from avf_training.cli.main import main
 from avf_training.config.finetune import FinetuneRecipe, load_finetune_recipe
 from avf_training.data.storage import StorageConfig
 from avf_training.evaluation.file_windows import FileWindows
@@ -24,7 +25,8 @@ from avf_training.evaluation.results import read_predictions
 from avf_training.evaluation.scoring import TimedScore
 from avf_training.finetuning.finetune import train_stage
 from avf_training.finetuning.reevaluate import reevaluate_run
-from avf_training.models.classifier import Classifier
+from avf_training.models.classifier import Classifier, OutputSpec
+from avf_training.models.presets import preset
 from avf_training.tasks.catalog import Dataset
 from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.tasks.task import Task, fold_task
@@ -164,3 +166,48 @@ def test_mixup_never_makes_a_forgery(shards: LabelledShards) -> None:
     recipe = load_finetune_recipe("finetune", "avfmaepp_b")
     assert recipe.mix.any
     assert not recipe.mixing(LAB).any
+
+
+@pytest.fixture(scope="module")
+def one_fake(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return shards with a fake and its real, and a detector that has learned nothing."""
+    rows = [{"label": label, "subject": "p", "original": "p"} for label in ("real", "fake")]
+    folder = tmp_path_factory.mktemp("two")
+    shards = make_labelled_shards(folder, {"lab": rows}, _curate)
+    spec = OutputSpec(names=("real", "fake"), pool="max")
+    Classifier(preset("nano"), 2, output_spec=spec, head="detector").save_pretrained(folder / "model")
+    return shards, folder / "model"
+
+
+def test_predict_says_how_likely_a_fake_is_over_time_and_what_is_true(
+    one_fake: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shards, model = map(str, one_fake)
+    out = tmp_path / "p.json"
+    assert main(["predict", shards, "--model", model, "--out", str(out), "--out", str(tmp_path / "p.png")]) == 0
+    assert "p(fake)" in capsys.readouterr().out
+    rows = {row["video_id"]: row for row in json.loads(out.read_text())}
+    assert rows["000.mp4"]["forged_s"] == []
+    assert rows["001.mp4"]["forged_s"] == [list(SEGMENT_S)]
+    for row in rows.values():
+        assert row["pool"] == "max"
+        assert row["fake"] == max(window["scores"][1] for window in row["windows"])
+    assert (tmp_path / "p.png").stat().st_size > 10_000
+
+
+def test_a_submission_answers_every_listed_file(
+    one_fake: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shards, model = map(str, one_fake)
+    (tmp_path / "list.txt").write_text("test/001.mp4\ntest/gone.mp4\n000.mp4\n")
+    argv = ["score-files", shards, "--model", model, "--list", str(tmp_path / "list.txt")]
+    out = tmp_path / "answers.txt"
+    assert main([*argv, "--out", str(out)]) == 2
+    assert "test/gone.mp4 and 0 more of 3 listed files have no prediction" in capsys.readouterr().err
+    assert not out.exists()
+    assert main([*argv, "--out", str(out), "--absent", "0.5"]) == 0
+    assert "test/gone.mp4: no prediction" in capsys.readouterr().out
+    names, scores = zip(*(line.split(";") for line in out.read_text().splitlines()), strict=True)
+    assert names == ("test/001.mp4", "test/gone.mp4", "000.mp4")
+    assert scores[1] == "0.500000"
+    assert all(0 < float(score) < 1 for score in scores)

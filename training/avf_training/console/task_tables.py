@@ -15,6 +15,7 @@ from avf_training.tasks.label_alignment import ALIGNED, HYBRID_LABELS, MICRO_DAT
 if TYPE_CHECKING:  # imports torch, and most of these tables do not need it
     from avf_training.inference.person_prediction import PersonPrediction
 
+_MAX_TIMES = 5  # stretches of a video that are listed
 _DATASETS_COLUMNS = 130  # that the list of data sets needs for a line each
 _MAX_PEOPLE = 20  # rows of the summary of predictions
 
@@ -210,6 +211,15 @@ def _percent(score: Mapping[str, Any], digits: int) -> str:
     return f"undefined: {score['undefined']}" if score["value"] is None else f"{100 * score['value']:.{digits}f} %"
 
 
+def _fake_times(person: "PersonPrediction") -> list[str]:
+    """Return the stretches of a video in which a fake is the likelier class, as "1.3 to 4.5 s"."""
+    from avf_training.inference.timeline import label_segments
+
+    fakes = [segment for segment in label_segments(person) if segment.best == 1]
+    more = [f"and {len(fakes) - _MAX_TIMES} more"] if len(fakes) > _MAX_TIMES else []
+    return [f"{each.start_s:.1f} to {each.stop_s:.1f} s" for each in fakes[:_MAX_TIMES]] + more
+
+
 def print_predictions(predictions: Sequence["PersonPrediction"]) -> None:
     """Print a table with a row for each person of each video: the shares of the labels, or the dimensions' values."""
     from avf_training.inference.timeline import label_shares, score_segments  # loads torch
@@ -219,10 +229,14 @@ def print_predictions(predictions: Sequence["PersonPrediction"]) -> None:
     table.add_column("video")
     table.add_column("person", justify="right")
     table.add_column("seconds", justify="right")
-    table.add_column("share of the person's time with each label" if classes else "mean value (lowest to highest)")
+    detects = predictions[0].detects
+    column = "share of the person's time with each label" if classes else "mean value (lowest to highest)"
+    table.add_column("p(fake), and the times above 0.5" if detects else column)
     for person in predictions[:_MAX_PEOPLE]:
         segments = score_segments(person)
-        if classes:
+        if detects:
+            texts = [f"{person.fake:.2f}", *_fake_times(person)]
+        elif classes:
             shares = list(label_shares(person).items())
             texts = [f"{name} {share:.0%}".replace("%", " %") for name, share in shares]
         else:

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+from avf_shards.schema.forgery import FAKE, REAL
+
+from avf_training.models.pooling import Pool, pool_windows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,9 @@ class PersonPrediction:
     classes: bool  # False: dimensions
     windows: tuple[WindowPrediction, ...]  # ordered by time
     models: tuple[str, ...] = ()  # paths of the models that were averaged; empty for a single model
+    pool: Pool = "mean"  # of a detector: how the probabilities of windows become that of the person
+    # Forged seconds of the file, where the records of the clips know them; None: they say nothing.
+    forged_s: tuple[tuple[float, float], ...] | None = None
 
     @property
     def mean(self) -> tuple[float, ...]:
@@ -46,6 +52,16 @@ class PersonPrediction:
     def best(self) -> str | None:
         """Name of the class with the highest mean probability; None for dimensions."""
         return self.names[int(np.argmax(self.mean))] if self.classes else None
+
+    @property
+    def detects(self) -> bool:
+        """Return whether the classes are real and fake."""
+        return self.classes and self.names == (REAL, FAKE)
+
+    @property
+    def fake(self) -> float | None:
+        """Probability of a fake, pooled over the windows; None where the model has learned other classes."""
+        return pool_windows([window.scores[1] for window in self.windows], self.pool) if self.detects else None
 
     @property
     def keys(self) -> tuple[str, ...]:

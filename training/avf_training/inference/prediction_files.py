@@ -27,17 +27,25 @@ _FORMULA_STARTS = ("=", "+", "@", "\t")  # of a cell, in spreadsheets (OWASP, CS
 
 
 def predictions_as_values(predictions: Sequence[PersonPrediction], *, each_model: bool = False) -> list[dict[str, Any]]:
-    """Return predictions as JSON values, each with its mean scores and its best class.
+    """Return predictions as JSON values, each with its mean scores and its best class, or its probability of a fake.
 
     Args:
         each_model: with the names of the models, and what each of them predicts for a window.
     """
-    values = [asdict(each) | {"mean": each.mean, "best": each.best} for each in predictions]
+    values = [_as_values(each) for each in predictions]
     if not each_model:
         for person in values:
             del person["models"]
             for window in person["windows"]:
                 del window["each_model"]
+    return values
+
+
+def _as_values(prediction: PersonPrediction) -> dict[str, Any]:
+    values = asdict(prediction) | {"mean": prediction.mean, "best": prediction.best, "fake": prediction.fake}
+    if not prediction.detects:  # what only a detector of fakes has
+        for name in ("pool", "forged_s", "fake"):
+            del values[name]
     return values
 
 

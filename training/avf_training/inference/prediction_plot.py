@@ -23,6 +23,12 @@ _RangeS = tuple[float, float]  # start and end, in seconds of the video
 
 MAX_PEOPLE = 12  # of one figure
 _THUMBNAILS = 6
+_POOL_WORDS = {
+    "mean": "mean of the windows",
+    "max": "highest window",
+    "top2": "mean of the two highest windows",
+    "noisy_or": "at least one window",
+}
 _MAX_NAMED = len(PALETTE.series)  # classes with a colour of their own; the others are one area
 
 
@@ -79,6 +85,8 @@ def _draw_frames(
     axis.set_xlim(range_s)
     axis.set_axis_off()
     best = f": {prediction.best} on average" if prediction.best else ""
+    if prediction.fake is not None:
+        best = f": p(fake) {prediction.fake:.2f}, {_POOL_WORDS[prediction.pool]}"
     axis.set_title(f"{_shorten(prediction.video_id)}, person {prediction.person + 1}{best}")
 
 
@@ -89,6 +97,10 @@ def _shorten(name: str, length: int = 28) -> str:
 
 def _draw_scores(axis: Any, prediction: PersonPrediction, range_s: _RangeS) -> None:
     segments = score_segments(prediction)
+    if prediction.detects:
+        _draw_fakes(axis, prediction, segments)
+        _finish_axis(axis, range_s)
+        return
     names, columns = _named_columns(prediction)
     colours = [
         PALETTE.unmeasured if len(column) > 1 else PALETTE.series[number % len(PALETTE.series)]
@@ -107,10 +119,29 @@ def _draw_scores(axis: Any, prediction: PersonPrediction, range_s: _RangeS) -> N
     if prediction.classes:
         axis.set_ylim(0, 1)
         axis.set_ylabel("probability")
+    _finish_axis(axis, range_s)
+
+
+def _finish_axis(axis: Any, range_s: _RangeS) -> None:
     axis.set_xlim(range_s)
     axis.set_xlabel("seconds of the video")
     use_few_ticks(axis)
     put_legend_below(axis, 3)
+
+
+def _draw_fakes(axis: Any, prediction: PersonPrediction, segments: Sequence[TimelineSegment]) -> None:
+    """Draw the probability of a fake as a line, over the stretches that are forged in truth, where they are known."""
+    for number, (start_s, stop_s) in enumerate(prediction.forged_s or ()):
+        label = "forged in truth" if number == 0 else "_forged"
+        axis.axvspan(start_s, stop_s, color=PALETTE.unmeasured, alpha=0.5, linewidth=0, label=label)
+    for number, stretch in enumerate(_stretches(segments)):
+        edges_s = [stretch[0].start_s, *(segment.stop_s for segment in stretch)]
+        fakes = [segment.scores[1] for segment in stretch]
+        label = "p(fake)" if number == 0 else "_p(fake)"
+        axis.step(edges_s, [*fakes, fakes[-1]], where="post", linewidth=2, label=label, color=PALETTE.series[0])
+    axis.axhline(0.5, linewidth=1, linestyle=":", color=PALETTE.unmeasured, zorder=0)
+    axis.set_ylim(0, 1)
+    axis.set_ylabel("p(fake)")
 
 
 def _named_columns(prediction: PersonPrediction) -> tuple[list[str], list[list[int]]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from avf_shards.errors import UserError
+from avf_shards.schema.clip_record import ClipRecord
 
 from avf_training.data.storage import StorageConfig
 from avf_training.data.window_length import HOP_S, check_hop
@@ -92,7 +93,7 @@ def predict_shards(
     The scores of a window are the mean of those of all models.
 
     Args:
-        models: of `load_fine_tuned`.
+        models: of `load_fine_tuned`; detectors pool windows as the first of them says.
         videos: the input that the clips are of, whose files tell when their first picture is shown; None: at 0.
         on_clip: called before each clip with its video, its number from 1, and the number of clips.
     """
@@ -100,13 +101,18 @@ def predict_shards(
     names = _names(first)
     windows_of: dict[tuple[str, str, int], list[WindowPrediction]] = {}
     path_of: dict[tuple[str, str], str] = {}
+    forged_of: dict[tuple[str, str, int], list[tuple[float, float]] | None] = {}
     clips = LabelledShards([shards], StorageConfig())
     person_of, clock = number_people(clips), VideoClock(videos)
     for number, (record, files) in enumerate(read_clips(clips), 1):
         on_clip(record.video_id, number, len(clips))
         path_of[record.source, record.video_id] = record.path
-        windows = windows_of.setdefault((record.source, record.video_id, person_of[record.key]), [])
+        person = record.source, record.video_id, person_of[record.key]
+        windows = windows_of.setdefault(person, [])
         start_s = clock.clip_start_s(record)
+        forged = forged_seconds(record, start_s)
+        known = forged_of.setdefault(person, [])
+        forged_of[person] = None if forged is None or known is None else [*known, *forged]
         windows += _average_models(
             [_predict_clip(record.key, model, start_s, files, hop_s) for model in models.values()]
         )
@@ -121,9 +127,25 @@ def predict_shards(
             classes=first.is_classifier,
             windows=tuple(sorted(windows, key=lambda window: window.start_s)),
             models=tuple(models) if len(models) > 1 else (),
+            pool=first.model.output_spec.pool,
+            forged_s=None if (forged := forged_of[source, video_id, person]) is None else tuple(forged),
         )
         for (source, video_id, person), windows in sorted(windows_of.items())
     ]
+
+
+def forged_seconds(record: ClipRecord, clip_start_s: float) -> list[tuple[float, float]] | None:
+    """Return the forged stretches of a clip in seconds of its file; None where its record does not say.
+
+    Args:
+        clip_start_s: of the clip in its file.
+    """
+    forgery = record.labels.forgery if record.labels else None
+    if forgery is None:
+        return None
+    if forgery.is_fake and forgery.segments is None:  # the times are not published: from start to end
+        return [(clip_start_s, clip_start_s + record.span.seconds)]
+    return [(clip_start_s + each.start_s, clip_start_s + each.stop_s) for each in forgery.segments or ()]
 
 
 def _predict_clip(
