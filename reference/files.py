@@ -48,6 +48,7 @@ from avf_training.framewise.tracks.feature_track import track_schema
 from avf_training.inference.embeddings import features_schema
 from avf_training.inference.feature_kinds import KINDS, LAYER_KINDS
 from avf_training.tasks.learned_clips import LEARNED_SCHEMA
+from avf_training.timed_features.frame_file import FrameHeader
 
 from reference.markdown import code, escape, table
 
@@ -189,6 +190,13 @@ CONTENTS: dict[FileKind, Contents] = {
         "scores of the videos that are new to the members.",
         rows=EnsembleRecord,
         parts=(MemberRecord, VideoRecord, FittingRecord),
+    ),
+    "frame features": Contents(
+        about="What a model hears or sees at each frame of an input, as safetensors: `times_s` (N,), the centre of each "
+        "frame in seconds from the input's start, `audio` and `video` (N, L, D), where asked for. The text "
+        "`frame_features` in the metadata is this object.",
+        rows=FrameHeader,
+        keys={"sha256": "of the other keys and of all tensors, in hexadecimal digits"},
     ),
     "frame folds": Contents(about="Which labelled videos are in which fold.", rows=FoldTable, parts=(FoldRow,)),
     "frame report": Contents(

@@ -71,6 +71,7 @@ FOLDERS = {
     ("avf-train", "study", "--out"): "each file is known by its content, before the first run",
     ("avf-train", "report-frames", "--out"): "each file is known by its content",
     ("avf-train", "extract", "--out"): "a track is written once",
+    ("avf-train", "frames", "--out"): "a file of others is refused, before the first input is read",
     ("avf-train", "frame-labels", "--out"): "a label track is written once",
     ("avf-train", "predict-frames", "--out"): "a track is written once",
     ("avf-train", "ensemble-frames", "--out"): "a track is written once",
@@ -79,7 +80,10 @@ FOLDERS = {
         for stage in ("pretrain", "posttrain", "finetune", "pretrain-images", "finetune-images", "train-frames",
                       "train-speech")
     },
-    **{("avf-train", name, "--keep-clips"): "as clip" for name in ("predict", "embed", "reconstruct", "extract")},
+    **{
+        ("avf-train", name, "--keep-clips"): "as clip"
+        for name in ("predict", "embed", "frames", "reconstruct", "extract")
+    },
 }  # fmt: skip
 CARD = DataCard(
     name="c", digest="d", sources={"s": SourceCard()}, backends={}, fingerprints=(), shards=(("s.tar", "a", 1),),

@@ -30,6 +30,7 @@ FileKind = Literal[
     "features",
     "fold results",
     "frame ensemble",
+    "frame features",
     "frame folds",
     "frame report",
     "frame result",
@@ -78,6 +79,7 @@ VERSIONS: Mapping[FileKind, int] = {
     "features": 1,  # Parquet file of avf-train embed
     "fold results": 1,  # OUT/folds.json of avf-train finetune --fold all
     "frame ensemble": 1,  # OUT/NAME/ensemble.json of avf-train ensemble-frames
+    "frame features": 1,  # NAME.safetensors of avf-train frames
     "frame folds": 1,  # JSON file of avf-train frame-folds
     "frame report": 1,  # OUT/TASK.json of avf-train report-frames
     "frame result": 1,  # RUN/result.json of avf-train train-frames

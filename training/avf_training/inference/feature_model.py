@@ -22,8 +22,8 @@ from avf_training.data.windows import hop_starts, window_frames
 from avf_training.distributed.device_choice import resolve_device
 from avf_training.evaluation.multi_view import ViewParams, view_input
 from avf_training.finetuning.initialization import load_start
+from avf_training.inference.encoder_tokens import local_tokens
 from avf_training.models.classifier import Classifier, weighted_layers
-from avf_training.models.detector_head import time_tokens
 from avf_training.models.encoder import Encoder
 from avf_training.models.pretrained import load_model_folder, parse_saved_config
 from avf_training.models.saved_config import refuse_image_model
@@ -151,13 +151,10 @@ class FeatureModel:
 
 def frame_tokens(encoder: Encoder, video_BCTHW: Tensor) -> Tensor:
     """Return the mean of the last layer's local tokens of each pair of frames, (B, U, C)."""
-    # For the time of this call an LGI encoder returns its local tokens too.
-    gives, encoder.output_tokens = encoder.output_tokens, "both" if encoder.regions else encoder.output_tokens
-    try:
-        local_BNC = encoder(video_BCTHW, None, (len(encoder.blocks) - 1,)).layers[-1]
-    finally:
-        encoder.output_tokens = gives
-    return time_tokens(local_BNC, encoder.order_N, encoder.geometry.video_grid[0])
+    (local_BNC,) = local_tokens(encoder, video_BCTHW, (len(encoder.blocks) - 1,))
+    tubes, height, width = encoder.geometry.video_grid
+    tube_tokens_BUSC: Tensor = local_BNC.unflatten(1, (tubes, height * width))
+    return tube_tokens_BUSC.mean(2)
 
 
 def _batch(clips: Sequence[Clip[ViewParams]], sound_frames: int) -> Batch:

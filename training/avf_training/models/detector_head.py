@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from avf_training.models.attention import BlockConfig, CrossAttention, ViTBlock
 from avf_training.models.batch_norm import UnitBatchNorm
 from avf_training.models.config import ModelConfig
+from avf_training.models.encoder import in_raster_order
 
 _INTERACTIONS = 2
 _BLOCKS = 2
@@ -102,6 +103,4 @@ def time_tokens(local_BNC: Tensor, order_N: Tensor, times: int) -> Tensor:
         order_N: the encoder's order, as raster indices with the time first.
         times: T.
     """
-    in_time_BNC = torch.empty_like(local_BNC)
-    in_time_BNC[:, order_N] = local_BNC
-    return in_time_BNC.unflatten(1, (times, -1)).mean(2)
+    return in_raster_order(local_BNC, order_N).unflatten(1, (times, -1)).mean(2)

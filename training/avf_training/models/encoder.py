@@ -27,6 +27,13 @@ Name = Literal["video", "audio"]
 OutputTokens = Literal["local", "region", "both"]
 
 
+def in_raster_order(local_BNC: Tensor, order_N: Tensor) -> Tensor:
+    """Return local tokens (B, N, C), given in the order `order_N`, by time, then by place in a picture or by pitch."""
+    in_time_BNC = torch.empty_like(local_BNC)
+    in_time_BNC[:, order_N] = local_BNC
+    return in_time_BNC
+
+
 class EncoderOutputs(NamedTuple):
     """Features of an encoder, after its final norm."""
 

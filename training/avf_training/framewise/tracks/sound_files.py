@@ -55,7 +55,7 @@ def list_sound_files(folder: Path, on_fault: Callable[[str], None]) -> dict[str,
     Raises UserError where there is none. Of two files of one video `on_fault` gets a sentence, and the first counts.
     """
     by_video: dict[str, Path] = {}
-    for file in _sound_files(folder):
+    for file in find_sound_files(folder):
         other = by_video.setdefault(file.stem, file)
         if other != file:
             on_fault(f"{file}: is the video {file.stem}, as {other} is; leave one of them")
@@ -68,7 +68,7 @@ def name_sound_files(folder: Path, on_fault: Callable[[str], None]) -> dict[str,
     That is the path below the folder, as `anna/talk.mp4`, and, where no other folder has it too, the name without
     ending. Raises UserError where there is no file; `on_fault` as of `list_sound_files`, of files in one folder.
     """
-    names = {file.relative_to(folder).as_posix(): file for file in _sound_files(folder)}
+    names = {file.relative_to(folder).as_posix(): file for file in find_sound_files(folder)}
     folders: dict[str, set[Path]] = {}
     for file in names.values():
         folders.setdefault(file.stem, set()).add(file.parent)
@@ -81,7 +81,8 @@ def name_sound_files(folder: Path, on_fault: Callable[[str], None]) -> dict[str,
     return names
 
 
-def _sound_files(folder: Path) -> list[Path]:
+def find_sound_files(folder: Path) -> list[Path]:
+    """Return the files with sound in `folder` and below, sorted. Raises UserError where there is none."""
     files = sorted(each for each in folder.rglob("*") if each.suffix.lower() in _ENDINGS and each.is_file())
     if not files:
         raise UserError(f"{folder}: holds no file of video or sound ({', '.join(sorted(_ENDINGS))})")
