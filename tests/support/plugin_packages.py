@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from avf_curation.sources.plugins import plugin_reader
-from avf_curation.stages.added_stages import load_stage
-from avf_shards.system.installed_packages import list_additions
-
+_CACHES = {
+    "avf_shards.system.installed_packages": "list_additions",
+    "avf_curation.sources.plugins": "plugin_reader",
+    "avf_curation.stages.added_stages": "load_stage",
+    "avf_training.tasks.catalog": "_find_added",
+    "avf_training.framewise.tracks.added_extractors": "find_added_extractor",
+}  # module -> function that remembers what it read of packages
 TEMPLATE = Path(__file__).parents[2] / "docs/plugin-template"
 STAGE_TEXT = """
 from dataclasses import dataclass
@@ -92,8 +95,9 @@ def set_version(site: Path, project: str, version: str) -> None:
 
 def forget_packages() -> None:
     """Forget what was read of packages, as a new process would."""
-    for cached in (list_additions, load_stage, plugin_reader):
-        cached.cache_clear()
+    for module, name in _CACHES.items():
+        if module in sys.modules:  # a test of curation does not load torch for them
+            getattr(sys.modules[module], name).cache_clear()
     importlib.invalidate_caches()
 
 

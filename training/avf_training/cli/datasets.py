@@ -1,14 +1,19 @@
 """avf-train datasets: the labelled data sets that can be trained on."""
 
 import argparse
+import logging
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from avf_shards.cli.common import add_command, add_json_option, set_completer, write_answer
 from avf_shards.errors import UserError
 
 from avf_training.cli.options import dataset_names, labelled_shards
 
+if TYPE_CHECKING:
+    from avf_training.tasks.catalog import Dataset
+
+log = logging.getLogger(__name__)
 EXAMPLES = """\
 examples:
   avf-train datasets --new SHARDS > mine.yaml
@@ -53,7 +58,7 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from avf_training.console.task_tables import print_alignment, print_datasets
-    from avf_training.tasks.catalog import DATASETS, find_dataset
+    from avf_training.tasks.catalog import DATASETS, find_dataset, list_added_names
     from avf_training.tasks.label_alignment import ALIGNED
 
     if options.alignment:
@@ -62,12 +67,25 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     if options.new:
         return _print_new_dataset(options)
-    datasets = [find_dataset(name) for name in options.names] or list(DATASETS)
+    datasets = [find_dataset(name) for name in options.names] or [*DATASETS, *_added_datasets(list_added_names())]
     if options.shards:
         return _count_clips(options, datasets)
     if not write_answer(options, [asdict(dataset) for dataset in datasets]):
         print_datasets(datasets)
     return 0
+
+
+def _added_datasets(names: list[str]) -> "list[Dataset]":
+    """Return the data sets of installed packages; one that cannot be used is named in a warning."""
+    from avf_training.tasks.catalog import find_dataset
+
+    datasets = []
+    for name in names:
+        try:
+            datasets.append(find_dataset(name))
+        except UserError as error:
+            log.warning("%s", error)
+    return datasets
 
 
 def _print_new_dataset(options: argparse.Namespace) -> int:

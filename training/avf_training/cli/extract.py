@@ -140,9 +140,10 @@ def _track_name(text: str) -> str:
 
 
 def _extractor_names() -> list[str]:
+    from avf_training.framewise.tracks.added_extractors import list_extractor_names
     from avf_training.framewise.tracks.extractor_names import EXTRACTORS
 
-    return list(EXTRACTORS)
+    return [*EXTRACTORS, *list_extractor_names(EXTRACTORS)]
 
 
 def _list_extractors() -> str:

@@ -45,9 +45,9 @@ def _recipe_fields(folder: Path) -> list[str]:
 
 def dataset_names() -> list[str]:
     """Return the names that --dataset takes, for a shell's completion."""
-    from avf_training.tasks.catalog import DATASETS
+    from avf_training.tasks.catalog import DATASETS, list_added_names
 
-    return [dataset.name for dataset in DATASETS]
+    return [*(dataset.name for dataset in DATASETS), *list_added_names()]
 
 
 def add_device_option(parser: argparse.ArgumentParser) -> None:

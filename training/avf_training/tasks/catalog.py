@@ -1,10 +1,12 @@
-"""Catalog of the labelled data sets: datasets.yaml, one row each.
+"""Catalog of the labelled data sets: datasets.yaml, one row each, and the rows that installed packages add.
 
 A row says which labels are asked of which clips, in which folds, by which metrics. Counts are those that the papers and
 owners publish; the counts of a corpus are reported beside them. Reading the owners' layout is the work of avf_curation,
 and `source` is the name used there.
 """
 
+import functools
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +16,7 @@ from avf_shards.errors import UserError
 from avf_shards.schema.forgery import FAKE, REAL
 from avf_shards.settings.config import describe_unknown_key, refuse
 from avf_shards.settings.yaml_settings import YamlSettings, read_settings
+from avf_shards.system.installed_packages import find_addition, list_additions, load_addition, unusable
 
 TaskKind = Literal["emotion", "dimensions", "micro_expression", "detection"]
 Split = Literal[
@@ -22,6 +25,8 @@ Split = Literal[
 # Those of which more is better: an epoch is chosen by one, and runs are compared by it.
 Metric = Literal["UAR", "WAR", "weighted_F1", "macro_F1", "UF1", "PCC", "CCC", "AUC", "AP", "TPR_at_1", "TPR_at_5"]
 
+ADDED_DATASETS = "avf_foundry.datasets"
+"""Group of the entry points by which installed packages add data sets; each is a `Dataset`."""
 _FILE = Path(__file__).parent / "datasets.yaml"
 LABELS_CSV_SCHEME = "own"  # name of the folds in the column `fold` of a user's labels.csv
 DEFAULT_METRICS: Mapping[TaskKind, tuple[Metric, ...]] = {
@@ -130,8 +135,38 @@ def find_dataset(name: str) -> Dataset:
     for data in DATASETS:
         if data.name == name:
             return data
+    if (added := _find_added(name)) is not None:
+        return added
     for path in (Path(f"{name}.yaml"), Path(f"{name}.yml")):
         if path.is_file():
             raise UserError(f"{name}: unknown data set; did you mean the file {path}?")
-    known = [data.name for data in DATASETS]
+    known = [*(data.name for data in DATASETS), *list_added_names()]
     raise UserError(describe_unknown_key(name, name, known, "data set"))
+
+
+def list_added_names() -> list[str]:
+    """Return the names of data sets that installed packages add, sorted, without importing them; ours stay ours."""
+    return sorted(set(list_additions(ADDED_DATASETS)) - {data.name for data in DATASETS})
+
+
+@functools.cache
+def _find_added(name: str) -> Dataset | None:
+    """Return a data set that an installed package adds, or None where none adds it. Raises UserError as `find_dataset`.
+
+    A run's identity has all its values, so the package's version is no part of it.
+    """
+    where, kind = f"data set {name}", "data set"
+    addition = find_addition(ADDED_DATASETS, name, where, kind)
+    if addition is None:
+        return None
+    value = load_addition(addition, where, kind, _check_name)
+    if not isinstance(value, Dataset):
+        raise UserError(unusable(addition, where, kind, f"its entry point is {type(value).__name__}, not a Dataset"))
+    if value.name != name:
+        raise UserError(unusable(addition, where, kind, f"it calls itself {value.name!r}"))
+    return value
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name):
+        raise ValueError(f"{name!r} is no name: use 1 to 40 lower-case letters, digits and '_', a letter first")

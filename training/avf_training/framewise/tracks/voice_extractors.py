@@ -128,3 +128,13 @@ def open_frames(track: FeatureTrack, frames: int) -> npt.NDArray[np.bool_]:
     inside_R = track.frames_N <= frames
     open_N[track.frames_N[inside_R] - 1] = is_open_R[inside_R]
     return open_N
+
+
+def load_mouth(name: str, weights: Path, device: torch.device) -> MouthExtractor:
+    """Return the extractor of the mouth, which runs on the processor. Raises UserError for a file that does not fit."""
+    return MouthExtractor(weights)
+
+
+def load_speech(name: str, weights: None, device: torch.device) -> SpeechProbabilityExtractor:
+    """Return the extractor of speech, which has no weights of the user and runs on the processor."""
+    return SpeechProbabilityExtractor()
