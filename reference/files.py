@@ -34,6 +34,7 @@ from avf_shards.schema.forgery import ForgedSegment, Forgery
 from avf_shards.schema.labels import Labels, Origin
 from avf_shards.schema.versions import VERSIONS, FileKind
 from avf_shards.settings.field_comments import field_notes
+from avf_training.evaluation.detection_metrics import FakeBin, KindScores
 from avf_training.expert.prompt_set import PromptedClip, PromptPicture, PromptSet
 from avf_training.finetuning.model_selection import EpochScores
 from avf_training.framewise.combination.record import EnsembleRecord, FittingRecord, MemberRecord, VideoRecord
@@ -47,6 +48,7 @@ from avf_training.framewise.report.tables import ProtocolLine, ReportedOutput, R
 from avf_training.framewise.tracks.feature_track import track_schema
 from avf_training.inference.embeddings import features_schema
 from avf_training.inference.feature_kinds import KINDS, LAYER_KINDS
+from avf_training.study.detection_numbers import DetectionReport, DetectionScore, FileLine
 from avf_training.tasks.learned_clips import LEARNED_SCHEMA
 from avf_training.timed_features.frame_file import FrameHeader
 
@@ -199,6 +201,11 @@ CONTENTS: dict[FileKind, Contents] = {
         keys={"sha256": "of the other keys and of all tensors, in hexadecimal digits"},
     ),
     "frame folds": Contents(about="Which labelled videos are in which fold.", rows=FoldTable, parts=(FoldRow,)),
+    "detection report": Contents(
+        about="The numbers of the page of a detector of fakes.",
+        rows=DetectionReport,
+        parts=(DetectionScore, KindScores, FakeBin, FileLine),
+    ),
     "frame report": Contents(
         about="The numbers of the page of a frame-level task.",
         rows=FrameReport,
@@ -295,6 +302,7 @@ CONTENTS: dict[FileKind, Contents] = {
             "truth": "label or values of each clip",
             "scores": "of each clip, one number for each output",
             "unreadable": "keys of clips that could not be read",
+            "windows": "of detection: of each clip by key, start in seconds of the clip and probability of a fake",
         },
     ),
     "replay snapshot": Contents(

@@ -70,6 +70,7 @@ FOLDERS = {
     ("avf-train", "parity", "--page"): "sections of a page are filled, and the rest stays",
     ("avf-train", "study", "--out"): "each file is known by its content, before the first run",
     ("avf-train", "report-frames", "--out"): "each file is known by its content",
+    ("avf-train", "report-detection", "--out"): "each file is known by its content",
     ("avf-train", "extract", "--out"): "a track is written once",
     ("avf-train", "frames", "--out"): "a file of others is refused, before the first input is read",
     ("avf-train", "frame-labels", "--out"): "a label track is written once",
@@ -82,7 +83,7 @@ FOLDERS = {
     },
     **{
         ("avf-train", name, "--keep-clips"): "as clip"
-        for name in ("predict", "embed", "frames", "reconstruct", "extract")
+        for name in ("predict", "score-files", "embed", "frames", "reconstruct", "extract")
     },
 }  # fmt: skip
 CARD = DataCard(

@@ -25,6 +25,7 @@ FileKind = Literal[
     "denylist",
     "evaluation scores",
     "event",
+    "detection report",
     "expert prompts",
     "feature track",
     "features",
@@ -74,6 +75,7 @@ VERSIONS: Mapping[FileKind, int] = {
     "denylist": 1,  # RUN/denylist-DIGEST.json, SHARDS/denylist-DIGEST.json
     "evaluation scores": 1,  # rows of RUN/evaluation.jsonl
     "event": 1,  # lines of RUN/log/events.jsonl
+    "detection report": 1,  # OUT/detection.json of avf-train report-detection
     "expert prompts": 1,  # OUT/prompt_set.json of avf-train expert prompts
     "feature track": 1,  # EXTRACTOR/SOURCE/VIDEO.parquet of avf-train extract
     "features": 1,  # Parquet file of avf-train embed

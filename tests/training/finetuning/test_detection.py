@@ -1,6 +1,7 @@
 """A detector is trained on windows, tested on files, and resumes exactly; what it cannot do is refused."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from avf_training.finetuning.finetune import train_stage
 from avf_training.finetuning.reevaluate import reevaluate_run
 from avf_training.models.classifier import Classifier, OutputSpec
 from avf_training.models.presets import preset
+from avf_training.study.detection_numbers import propose_segments
 from avf_training.tasks.catalog import Dataset
 from avf_training.tasks.labelled_shards import LabelledShards
 from avf_training.tasks.task import Task, fold_task
@@ -94,28 +96,82 @@ def _task(shards: LabelledShards, recipe: FinetuneRecipe) -> Task:
     return fold_task(LAB, shards, 1, recipe.modalities, recipe.validation_share)
 
 
-def test_a_short_run_tests_files_by_windows_and_chooses_how_to_pool(shards: LabelledShards, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def run(shards: LabelledShards, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a run of two steps."""
     recipe = _recipe(score_test=False, evaluate_every=10)
-    task = _task(shards, recipe)
-    result = json.loads(train_stage(recipe, task, None, tmp_path / "run").read_text())
+    folder = tmp_path_factory.mktemp("run") / "run"
+    train_stage(recipe, _task(shards, recipe), None, folder)
+    return folder
+
+
+def test_a_short_run_tests_files_by_windows_and_chooses_how_to_pool(shards: LabelledShards, run: Path) -> None:
+    result = json.loads((run / "result.json").read_text())
     assert result["selection_metric"] == "AUC"
     entry = result["protocols"]["last"]
     assert set(entry["pooling"]["validation"]) == {"mean", "max", "top2", "noisy_or"}
     assert {"AUC", "AP", "EER", "TPR_at_1", "TPR_at_5", "ECE", "Brier", "UAR"} <= entry["scores"].keys()
-    saved = Classifier.from_pretrained(tmp_path / "run" / "model")
+    saved = Classifier.from_pretrained(run / "model")
     assert saved.output_spec.pool == entry["pooling"]["chosen"]
     assert saved.head_kind == "detector"
-    predictions = read_predictions(tmp_path / "run" / "predictions" / "last.json")
+    predictions = read_predictions(run / "predictions" / "last.json")
     assert len(predictions.keys) == 12
     assert all(key.endswith(".mp4") for key in predictions.keys)  # files, not clips
     # 6 s: windows at 0, 1.28, 2.56 and the last at 3.36.
-    assert {tuple(each.start_s for each in windows) for windows in predictions.windows.values()} == {
-        (0.0, 1.28, 2.56, 3.36)
-    }
-    again = reevaluate_run(tmp_path / "run", shards, "last", None, "cpu")
-    assert again["same"] is True
+    starts_s = {tuple(each.start_s for each in windows) for windows in predictions.windows.values()}
+    assert starts_s == {(0.0, 1.28, 2.56, 3.36)}
+    assert reevaluate_run(run, shards, "last", None, "cpu")["same"] is True
     with pytest.raises(UserError, match=r"from windows 1.28 s apart; leave --segments out"):
-        reevaluate_run(tmp_path / "run", shards, "last", 3, "cpu")
+        reevaluate_run(run, shards, "last", 3, "cpu")
+
+
+def test_the_page_of_a_detector_has_its_numbers_and_those_of_the_paper_as_data(
+    shards: LabelledShards, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["report-detection", "--model", str(run), "--shards", str(shards.shards[0]), "--out", str(tmp_path / "R")]
+    assert main([*argv, "--protocol", "last"]) == 0
+    printed = capsys.readouterr().out
+    assert "6 fakes and 6 reals of 6 originals" in printed
+    numbers = json.loads((tmp_path / "R" / "detection.json").read_text())
+    scores = {score["name"]: score for score in numbers["scores"]}
+    tested = json.loads((run / "result.json").read_text())["protocols"]["last"]["scores"]
+    assert scores["AUC"]["value"] == tested["AUC"]["value"]
+    assert scores["AUC"]["low"] <= scores["AUC"]["value"] <= scores["AUC"]["high"]
+    assert [(kind["name"], kind["fakes"], kind["reals"]) for kind in numbers["kinds"]] == [("both", 6, 6)]
+    assert [method["name"] for method in numbers["methods"]] == ["corner"]
+    assert set(numbers["segments"]) == {"AP at 0.5", "AP at 0.75", "AP at 0.9", "AP at 0.95", "AR of 50"}
+    page = (tmp_path / "R" / "detection.html").read_text()
+    assert "They are no targets" in page
+    assert "contradict themselves" in page
+    assert "98.72" in page
+    assert '"start":3.0,"stop":4.2' in page  # a true segment of a timeline
+    assert main([*argv, "--protocol", "last"]) == 0  # a page of its own is replaced
+    (tmp_path / "R" / "detection.html").write_text("mine")
+    assert main([*argv, "--protocol", "last"]) == 2
+    assert "is there already and is not a page of this program" in capsys.readouterr().err
+
+
+def test_a_page_needs_a_detector_with_reals_and_fakes(
+    shards: LabelledShards, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    path = copy / "predictions" / "last.json"
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps(values | {"truth": [1.0] * len(values["truth"])}))
+    argv = ["report-detection", "--shards", str(shards.shards[0]), "--out", str(tmp_path / "R"), "--protocol", "last"]
+    assert main([*argv, "--model", str(copy)]) == 2
+    assert "there is no real file among its test clips" in capsys.readouterr().err
+    assert main([*argv, "--model", str(tmp_path)]) == 2
+    assert "holds no run" in capsys.readouterr().err
+    assert not (tmp_path / "R").exists()
+
+
+def test_runs_of_windows_are_proposed_as_segments() -> None:
+    windows = [TimedScore(start_s=1.28 * number, score=score) for number, score in enumerate([0.05, 0.9, 0.85, 0.2])]
+    best, *others = propose_segments(windows, 2.56)
+    assert best == (0.9, pytest.approx(1.92), pytest.approx(3.2))  # above 0.9; a window stands for its middle
+    assert (pytest.approx(0.875), pytest.approx(1.92), pytest.approx(4.48)) in others
+    assert others[-1][0] == pytest.approx((0.9 + 0.85 + 0.2) / 3)
 
 
 @pytest.mark.slow
