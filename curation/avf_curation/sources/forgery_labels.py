@@ -22,6 +22,7 @@ def truth_labels(
     *,
     split: str | None = None,
     subject: str | None = None,
+    session: str | None = None,
     owners: Mapping[str, str | None] | None = None,
 ) -> Labels:
     """Return the labels of a real or forged video.
@@ -29,6 +30,7 @@ def truth_labels(
     Args:
         split: of the owners, as train; None: not published.
         subject: the person on the screen; None: not published.
+        session: what may not be torn apart; None: the original and its fakes.
         owners: further columns of the owners, which are left out where they have no value.
     """
     forged = forgery.kind if forgery.is_fake else "none"
@@ -42,7 +44,7 @@ def truth_labels(
     return Labels(
         values={name: value for name, value in values.items() if value},
         subject=subject,
-        session=forgery.original,
+        session=session or forgery.original,
         forgery=forgery,
     )
 

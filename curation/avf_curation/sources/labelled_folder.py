@@ -99,8 +99,9 @@ def _parse_labels(listing: Listing, row: FileRow) -> Labels | None:
     if isinstance(forgery, str):
         listing.skip("bad_row", row.where, f"{cells['file']}: {forgery}")
         return None
-    labels = truth_labels(forgery, split=cells.get("split") or None, subject=subject, owners=values)
-    return replace(labels, session=session or labels.session, folds=folds)
+    split = cells.get("split") or None
+    labels = truth_labels(forgery, split=split, subject=subject, session=session, owners=values)
+    return replace(labels, folds=folds)
 
 
 def _note_lone_fake(listing: Listing, row: FileRow, forgery: Forgery, table: FileTable) -> None:

@@ -21,6 +21,7 @@ from avf_curation.recipe import PlanConfig, Recipe, has_pictures, load_recipe
 from avf_curation.sources import (
     aff_wild2,
     aff_wild2_aligned,
+    av_deepfake1m,
     avcaffe,
     avspeech,
     bp4d,
@@ -29,10 +30,14 @@ from avf_curation.sources import (
     celebvhq,
     cncvs,
     crema_d,
+    dfdc,
     dfew,
     dfme,
+    fakeavceleb,
+    ffpp,
     iemocap,
     labelled_folder,
+    lav_df,
     mafw,
     mer2024_labelled,
     mer2024_unlabelled,
@@ -61,6 +66,7 @@ _MODULES = (
     *(mafw, dfew, mer_multi, mer2024_labelled, iemocap, crema_d, ravdess, msp_improv, werewolf_xl, avcaffe),
     *(samm, casme2, smic, casme3, mmew, dfme),
     *(aff_wild2, aff_wild2_aligned, bp4d),
+    *(av_deepfake1m, lav_df, fakeavceleb, dfdc, ffpp),
 )
 #: Unlabelled corpora first. Every other source name is a plain folder, labelled where it holds a labels.csv.
 CORPORA = tuple(make_corpus_reader(module) for module in _MODULES)

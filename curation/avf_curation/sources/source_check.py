@@ -18,6 +18,7 @@ from avf_curation.sources.types import SkippedInput, Video, utf8_name
 
 # A header may state the duration alone, and frames at the end may not decode: so many labels more are no fault.
 _ROUNDING_SHARE, _ROUNDING_FRAMES = 0.001, 1
+_ROUNDING_S = 0.1  # by which forged segments may end behind the last frame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +47,9 @@ class SourceCheck:
     skipped_inputs: tuple[SkippedInput, ...]  # in the order in which they were noted
     frame_labels: dict[str, FrameLabelCounts]  # task -> counts; empty where single frames have no labels
     bad_tracks: dict[str, str]  # path of an owners' face track that cannot be read -> reason
-    uncounted: dict[str, str]  # path of a film with labels of frames, whose frames cannot be counted -> reason
+    uncounted: dict[
+        str, str
+    ]  # path of a film with labels of frames or segments, whose frames cannot be counted -> reason
 
     @property
     def kinds(self) -> dict[str, int]:
@@ -69,6 +72,8 @@ def check_source(source: str, root: Path, config: PlanConfig, *, follow_symlinks
     uncounted: dict[str, str] = {}
     counts = _count_frame_labels(videos, _read_rates(videos, root, uncounted), listing)
     corpus = corpus_reader(source)
+    if corpus is None:  # lists of corpora say how long their videos are, and are compared as they are read
+        _note_late_segments(videos, listing, uncounted)
     bad_tracks = {}
     for video in videos:
         if video.boxes_path is not None and video.origin is not None:
@@ -90,6 +95,23 @@ def check_source(source: str, root: Path, config: PlanConfig, *, follow_symlinks
         bad_tracks=bad_tracks,
         uncounted=uncounted,
     )
+
+
+def _note_late_segments(videos: Iterable[Video], listing: Listing, uncounted: dict[str, str]) -> None:
+    """Note each video with a forged segment that ends behind its last frame, as its header says."""
+    for video in videos:
+        segments = video.labels.forgery.segments if video.labels and video.labels.forgery else None
+        if not segments:
+            continue
+        name = utf8_name(video.path)
+        try:
+            rate = read_frame_rate(listing.root / video.path)
+        except MediaError as error:
+            uncounted[name] = str(error)
+            continue
+        last, seconds = max(segment.stop_s for segment in segments), rate.frames / rate.fps
+        if last > seconds + _ROUNDING_S:
+            listing.skip("bad_row", name, f"a forged segment ends at {last:g} s, and the video at {seconds:.2f} s")
 
 
 def _read_rates(videos: Iterable[Video], root: Path, uncounted: dict[str, str]) -> dict[str, FrameRate]:

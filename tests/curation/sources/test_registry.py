@@ -193,7 +193,7 @@ def test_a_corpus_keeps_its_name_when_its_module_is_renamed(tmp_path: Path) -> N
 
 
 def test_corpus_names_are_unique() -> None:
-    assert len({corpus.name for corpus in CORPORA}) == len(CORPORA) == 24
+    assert len({corpus.name for corpus in CORPORA}) == len(CORPORA) == 29
     assert all(corpus.about and corpus.layout for corpus in CORPORA)
     assert all(corpus_reader(corpus.name) is corpus for corpus in CORPORA)
 

@@ -49,3 +49,16 @@ def test_labels_of_one_frame_more_than_the_header_has_are_no_fault(tmp_path: Pat
             videos=1, frames=labels, invalid=0, behind=labels == 28, unlabelled=0
         )
     assert f"6th_ABAW_Annotations/{ANNOTATIONS}/film.txt:29" in {skipped.path for skipped in check.skipped_inputs}
+
+
+def test_forged_segments_behind_the_end_of_a_video_are_named(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        write_file(tmp_path, f"{name}.mp4", make_video(25))
+    write_file(tmp_path, "d.mp4", "no film")
+    rows = ["a.mp4,0,,,", "b.mp4,1,a.mp4,audio,0.2-1", "c.mp4,1,a.mp4,audio,0.2-0.4;0.5-1.5", "d.mp4,1,a.mp4,audio,0-1"]
+    write_file(tmp_path, "labels.csv", "\n".join(["file,fake,original,forged,segments", *rows]))
+    check = check_source("mine", tmp_path, PLAN)
+    assert [(each.kind, each.path, each.reason) for each in check.skipped_inputs] == [
+        ("bad_row", "c.mp4", "a forged segment ends at 1.5 s, and the video at 1.00 s")
+    ]
+    assert set(check.uncounted) == {"d.mp4"}
