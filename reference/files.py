@@ -170,11 +170,24 @@ CONTENTS: dict[FileKind, Contents] = {
         keys={"step": "from 0", "score": "name of the score -> value, as mse/mean patch and R@1/chance"},
     ),
     "event": Contents(about="What happened in a run, one JSON object a line.", rows=Event, keys={"time": "Unix time"}),
+    "expert projector": Contents(
+        about="The weights that make embeddings of a language model from an encoder's tokens, in the metadata "
+        "`expert_projector`.",
+        keys={"width": "of the encoder's tokens", "hidden": "of the language model's embeddings"},
+    ),
     "expert prompts": Contents(
         about="A set of prompts for multimodal language models, with what scoring needs.",
         rows=PromptSet,
         keys={"digest": "SHA-256 of everything that an answer depends on; each line of prompts.jsonl has it"},
         parts=(PromptedClip, PromptPicture),
+    ),
+    "expert tokens": Contents(
+        about="The tokens of each clip under its key, (K, C), and in the metadata `expert_tokens` where they are from.",
+        keys={
+            "dataset": "name of the data set",
+            "protocol": "by which the epochs of the runs were selected",
+            "kind": "regions, or frames",
+        },
     ),
     "feature track": Contents(
         about="A row for each frame of a person of a video, by one extractor. Its metadata say source, video_id, person, "

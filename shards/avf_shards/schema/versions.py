@@ -26,7 +26,9 @@ FileKind = Literal[
     "evaluation scores",
     "event",
     "detection report",
+    "expert projector",
     "expert prompts",
+    "expert tokens",
     "feature track",
     "features",
     "fold results",
@@ -76,7 +78,9 @@ VERSIONS: Mapping[FileKind, int] = {
     "evaluation scores": 1,  # rows of RUN/evaluation.jsonl
     "event": 1,  # lines of RUN/log/events.jsonl
     "detection report": 1,  # OUT/detection.json of avf-train report-detection
+    "expert projector": 1,  # metadata of the .safetensors file of a projector
     "expert prompts": 1,  # OUT/prompt_set.json of avf-train expert prompts
+    "expert tokens": 1,  # metadata of the .safetensors file of avf-train expert tokens
     "feature track": 1,  # EXTRACTOR/SOURCE/VIDEO.parquet of avf-train extract
     "features": 1,  # Parquet file of avf-train embed
     "fold results": 1,  # OUT/folds.json of avf-train finetune --fold all

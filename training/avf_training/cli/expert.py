@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from avf_shards.cli.common import add_command, add_command_group, add_json_option, print_answer
+from avf_shards.cli.logging_setup import progress_line
 from avf_shards.cli.paths import local_path, output_folder, own_file
 from avf_shards.errors import UserError
 from avf_shards.system.own_files import OwnFile, text_with
 from avf_shards.text import count_noun
 
-from avf_training.cli.options import add_labelled_shards_option, labelled_shards
+from avf_training.cli.options import add_device_option, add_labelled_shards_option, labelled_shards
+from avf_training.distributed.device_choice import resolve_device
 
 _PROMPTS_DETAILS = """\
 For each clip there are three prompts with its pictures: with the expert's answer as text, without it, and with its
@@ -30,7 +32,7 @@ _CONVERSATIONS = text_with("conversations of avf-train expert export", '{"messag
 
 
 def add(commands: Any) -> None:
-    """Add `expert` with `prompts`, `score` and `export`."""
+    """Add `expert` with `prompts`, `score`, `export` and `tokens`."""
     group = add_command_group(
         commands,
         "expert",
@@ -39,6 +41,7 @@ def add(commands: Any) -> None:
     _add_prompts(group)
     _add_score(group)
     _add_export(group)
+    _add_tokens(group)
 
 
 def _add_prompts(group: Any) -> None:
@@ -50,6 +53,17 @@ def _add_prompts(group: Any) -> None:
         details=_PROMPTS_DETAILS,
         epilog="example:\n  avf-train expert prompts FOLDS --shards CASME2 --out PROMPTS",
     )
+    _add_runs(parser)
+    parser.add_argument("--out", metavar="DIR", type=output_folder, required=True, help="new folder for the prompts")
+    parser.add_argument(
+        "--frames", metavar="N", type=int, default=3, help="pictures of each clip (default: %(default)s)"
+    )
+    parser.add_argument("--question", metavar="TEXT", help="question to ask (default: that of the kind of task)")
+    add_json_option(parser)
+
+
+def _add_runs(parser: argparse.ArgumentParser) -> None:
+    """Add the runs of the expert, the shards, and which runs and epochs count."""
     parser.add_argument(
         "runs",
         metavar="RUN|FOLDS|STUDY",
@@ -59,18 +73,12 @@ def _add_prompts(group: Any) -> None:
     )
     add_labelled_shards_option(parser)
     parser.add_argument("--dataset", metavar="NAME", help="data set whose runs are taken, where the folder has several")
-    parser.add_argument("--out", metavar="DIR", type=output_folder, required=True, help="new folder for the prompts")
     parser.add_argument(
         "--protocol",
         choices=("validation", "test_best", "last"),
         default="validation",
         help="protocol that chose the epoch of the expert (default: %(default)s)",
     )
-    parser.add_argument(
-        "--frames", metavar="N", type=int, default=3, help="pictures of each clip (default: %(default)s)"
-    )
-    parser.add_argument("--question", metavar="TEXT", help="question to ask (default: that of the kind of task)")
-    add_json_option(parser)
 
 
 def _add_score(group: Any) -> None:
@@ -126,10 +134,38 @@ def _add_export(group: Any) -> None:
     add_json_option(parser)
 
 
+def _add_tokens(group: Any) -> None:
+    parser = add_command(
+        group,
+        "tokens",
+        _run_tokens,
+        help="Write tokens of each clip for a projector, from the model of the fold that never saw the clip.",
+        epilog="example:\n  avf-train expert tokens FOLDS --shards CASME2 --out tokens.safetensors",
+    )
+    _add_runs(parser)
+    parser.add_argument(
+        "--kind",
+        choices=("regions", "frames"),
+        default="regions",
+        help="region tokens of the last video layer, or one for each pair of frames (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out", metavar="FILE", type=own_file(_tokens_file), required=True, help=".safetensors file to write"
+    )
+    add_device_option(parser)
+    add_json_option(parser)
+
+
 def _add_set_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "prompts", metavar="PROMPTS", type=local_path, help="folder that avf-train expert prompts has written"
     )
+
+
+def _tokens_file() -> OwnFile:
+    from avf_training.expert.clip_tokens import TOKENS_FILE
+
+    return TOKENS_FILE
 
 
 def _conversations() -> OwnFile:
@@ -192,4 +228,27 @@ def _run_export(options: argparse.Namespace) -> int:
     count = text.count("\n")
     values = {"out": str(options.out), "conversations": count, "digest": prompts.digest()}
     print_answer(options, values, f"{options.out}: {count_noun(count, 'conversation')}")
+    return 0
+
+
+def _run_tokens(options: argparse.Namespace) -> int:
+    from avf_training.expert.clip_tokens import fold_tokens, write_tokens
+    from avf_training.expert.fold_answers import list_fold_runs, read_expert_answers
+
+    shards = labelled_shards(options)
+    answers = read_expert_answers(list_fold_runs(options.runs, options.dataset), shards, options.protocol)
+    total = len(answers.of_clip)
+    with progress_line() as show:
+        tokens = fold_tokens(
+            answers,
+            shards,
+            options.protocol,
+            options.kind,
+            device=resolve_device(options.device),
+            on_clip=lambda done: show(f"clip {done + 1} of {total}"),
+        )
+    write_tokens(options.out, tokens, answers.data.name, options.protocol, options.kind)
+    count, width = next(iter(tokens.values())).shape
+    values = {"out": str(options.out), "clips": total, "tokens": count, "width": width}
+    print_answer(options, values, f"{options.out}: {count} tokens of {width} values of {count_noun(total, 'clip')}")
     return 0

@@ -38,6 +38,7 @@ class ExpertAnswer:
     fold: int  # number of the fold that tests the clip
     truth: int  # index of the clip's class
     scores: tuple[float, ...]  # probability of each class
+    run: Path  # folder of the run of that fold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +122,7 @@ def read_expert_answers(runs: Sequence[Path], shards: LabelledShards, protocol: 
                     f"{run}: tests {key}, as {run_of[key]} does; name the runs of a single row and seed, each once"
                 )
             scores = tuple(float(score) for score in predictions.scores_NJ[row])
-            of_clip[key] = ExpertAnswer(fold=fold, truth=int(predictions.truth[row]), scores=scores)
+            of_clip[key] = ExpertAnswer(fold=fold, truth=int(predictions.truth[row]), scores=scores, run=run)
             run_of[key] = run
         trained |= {*values["train"], *values["validation"]}
     lacking = len(trained - of_clip.keys())
