@@ -8,14 +8,14 @@ import pytest
 from avf_shards.errors import UserError
 from avf_training.cli.main import main
 from avf_training.tasks.catalog import DATASETS, find_dataset
-from avf_training.tasks.folds import FoldClip, make_folds
+from avf_training.tasks.folds import FoldClip, has_values, make_folds
 from avf_training.tasks.label_alignment import ALIGNED, HYBRID_LABELS, micro_expression_class
 
 
 def test_the_catalog_has_seventeen_consistent_data_sets() -> None:
     assert len({data.name for data in DATASETS}) == len(DATASETS)
-    assert sum(data.task != "detection" for data in DATASETS) == 20, (
-        "seventeen sets, AVCAffe's two axes, two ways to split MER24 and Werewolf-XL"
+    assert sum(data.task != "detection" for data in DATASETS) == 22, (
+        "seventeen sets, AVCAffe's two axes, two ways to split MER24 and Werewolf-XL, DFME's two test parts"
     )
     for data in DATASETS:
         assert len(set(data.labels)) == len(data.labels)
@@ -59,6 +59,15 @@ def test_folds_by_blocks_of_actors_are_those_of_the_authors() -> None:
     assert last.test == folds[4].test
     people = [FoldClip(key=f"r-{a:02d}", label="sad", subject=str(a)) for a in range(1, 25)]
     assert [fold.test for fold in make_folds(find_dataset("ravdess"), people)][1] == ("r-05", "r-06", "r-07", "r-08")
+
+
+def test_each_test_part_of_dfme_is_in_no_fold_of_the_other() -> None:
+    splits = ("training", "test_a", "test_b")
+    clips = [FoldClip(key=f"k-{split}", label="fear", subject=split, values={"split": split}) for split in splits]
+    for name, tested in (("dfme_a", "test_a"), ("dfme_b", "test_b")):
+        data = find_dataset(name)
+        (fold,) = make_folds(data, [clip for clip in clips if has_values(clip, data.only)])
+        assert (fold.train, fold.test) == (("k-training",), (f"k-{tested}",))
 
 
 def test_folds_follow_each_split_rule() -> None:
