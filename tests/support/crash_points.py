@@ -8,7 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pytest
 from avf_shards.system import durable_io
+
+#: Gives a test the argument `stride`: it looks at each fifth file operation, and in the slow tests at each.
+by_strides = pytest.mark.parametrize(
+    "stride", [pytest.param(5, id="each fifth"), pytest.param(1, id="each", marks=pytest.mark.slow)]
+)
 
 
 class SimulatedCrashError(Exception):

@@ -22,7 +22,7 @@ from avf_shards.packing.verify import verify_shards
 from avf_shards.schema.clip_key import make_clip_key, make_video_prefix
 from avf_shards.timeline import Span
 from support.clips import make_flashing_shards
-from support.crash_points import crash_after_operation
+from support.crash_points import by_strides, crash_after_operation
 from support.records import make_clip_record
 from support.shard_folders import read_clips, write_manifest
 from support.streams import make_stream_loader, pretraining_sampler
@@ -123,7 +123,10 @@ def test_a_complete_source_is_deleted(shards: Path) -> None:
     assert verify_shards(shards) == []
 
 
-def test_a_deletion_killed_after_any_file_operation_can_be_repeated(packed_shards: Path, tmp_path: Path) -> None:
+@by_strides
+def test_a_deletion_killed_after_any_file_operation_can_be_repeated(
+    stride: int, packed_shards: Path, tmp_path: Path
+) -> None:
     undisturbed = Path(shutil.copytree(packed_shards, tmp_path / "whole"))
     request = deletion_request(["a/003.mp4", "b/001.mp4"])
     delete_clips(undisturbed, request)
@@ -137,7 +140,7 @@ def test_a_deletion_killed_after_any_file_operation_can_be_repeated(packed_shard
         shutil.rmtree(folder)
         if not crash.happened:
             break
-        number += 1
+        number += stride
     assert number > 20
 
 

@@ -18,7 +18,7 @@ from avf_shards.packing.selection import Selection
 from avf_shards.packing.verify import verify_shards
 from avf_shards.schema.ledger import table_to_decisions
 from support.clips import make_flashing_shards
-from support.crash_points import crash_after_operation
+from support.crash_points import by_strides, crash_after_operation
 from support.curation_runs import make_recipe
 from support.takedowns import delete_clips, take_down
 
@@ -93,7 +93,10 @@ def test_other_commands_read_a_run_with_a_takedown(folder: Path, capsys: pytest.
     assert "takedown/deleted" in message
 
 
-def test_a_takedown_killed_after_any_file_operation_can_be_repeated(finished_runs: Path, tmp_path: Path) -> None:
+@by_strides
+def test_a_takedown_killed_after_any_file_operation_can_be_repeated(
+    stride: int, finished_runs: Path, tmp_path: Path
+) -> None:
     number = 0
     while True:
         folder = Path(shutil.copytree(finished_runs, tmp_path / str(number)))
@@ -108,7 +111,7 @@ def test_a_takedown_killed_after_any_file_operation_can_be_repeated(finished_run
         shutil.rmtree(folder)
         if not crash.happened:
             break
-        number += 1
+        number += stride
     assert number > 10
 
 

@@ -16,7 +16,7 @@ from avf_shards.packing.selection import Selection
 from avf_shards.packing.verify import verify_shards
 from avf_shards.system import run_lock
 from support.clips import make_flashing_shards
-from support.crash_points import exit_status_in_child, interrupt_after_operation
+from support.crash_points import by_strides, exit_status_in_child, interrupt_after_operation
 from support.shard_folders import read_clips
 from support.takedowns import delete_clips, take_down
 
@@ -53,7 +53,10 @@ def is_refused(work: Callable[[], object], message: str) -> bool:
     return True
 
 
-def test_a_second_takedown_is_refused_while_the_first_is_paused_anywhere(packed: Path, tmp_path: Path) -> None:
+@by_strides
+def test_a_second_takedown_is_refused_while_the_first_is_paused_anywhere(
+    stride: int, packed: Path, tmp_path: Path
+) -> None:
     number, before = 0, read_clips(packed / "shards")
     while True:
         shards = Path(shutil.copytree(packed / "shards", tmp_path / str(number)))
@@ -65,11 +68,14 @@ def test_a_second_takedown_is_refused_while_the_first_is_paused_anywhere(packed:
         assert verify_shards(shards) == [], pause.operation
         assert read_clips(shards) == {key: clip for key, clip in before.items() if key not in report.keys}
         shutil.rmtree(shards)
-        number += 1
+        number += stride
     assert number > 20
 
 
-def test_a_takedown_whose_marker_expired_destroys_nothing_of_its_successor(packed: Path, tmp_path: Path) -> None:
+@by_strides
+def test_a_takedown_whose_marker_expired_destroys_nothing_of_its_successor(
+    stride: int, packed: Path, tmp_path: Path
+) -> None:
     number, before = 0, read_clips(packed / "shards")
     while True:
         shards = Path(shutil.copytree(packed / "shards", tmp_path / str(number)))
@@ -87,7 +93,7 @@ def test_a_takedown_whose_marker_expired_destroys_nothing_of_its_successor(packe
         assert verify_shards(shards) == [], pause.operation
         assert len(read_manifest(shards).tombstones) == 3
         shutil.rmtree(shards)
-        number += 1
+        number += stride
     assert number > 20
 
 
@@ -112,7 +118,8 @@ def test_a_writer_whose_number_a_third_process_got_touches_nothing_of_it(packed:
     assert [path.read_bytes() for path in (shards / "tmp").glob("*/part")] == [b"of the third"]
 
 
-def test_a_pack_whose_marker_expired_ends_with_the_same_shards(packed: Path, tmp_path: Path) -> None:
+@by_strides
+def test_a_pack_whose_marker_expired_ends_with_the_same_shards(stride: int, packed: Path, tmp_path: Path) -> None:
     number, run, selection = 0, RunFolder(packed / "run"), Selection(clips_per_shard=3)
     while True:
         shards = tmp_path / str(number)
@@ -125,11 +132,12 @@ def test_a_pack_whose_marker_expired_ends_with_the_same_shards(packed: Path, tmp
         assert verify_shards(shards) == [], pause.operation
         assert read_clips(shards) == read_clips(packed / "shards"), pause.operation
         shutil.rmtree(shards)
-        number += 1
+        number += stride
     assert number > 20
 
 
-def test_two_takedowns_in_a_run_lose_no_decision(packed: Path, tmp_path: Path) -> None:
+@by_strides
+def test_two_takedowns_in_a_run_lose_no_decision(stride: int, packed: Path, tmp_path: Path) -> None:
     number = 0
     while True:
         run = RunFolder(Path(shutil.copytree(packed / "run", tmp_path / str(number))))
@@ -148,7 +156,7 @@ def test_two_takedowns_in_a_run_lose_no_decision(packed: Path, tmp_path: Path) -
         parts = b"".join(path.read_bytes() for path in run.root.rglob(PART))
         assert parts.count(b"ftyp") == 3, pause.operation
         shutil.rmtree(run.root)
-        number += 1
+        number += stride
     assert number > 10
 
 
@@ -161,6 +169,7 @@ def test_a_pack_of_a_run_that_changes_meanwhile_is_refused(packed: Path, tmp_pat
     assert "not finished" in verify_shards(shards)[0]
 
 
+@pytest.mark.slow
 def test_no_finished_shards_hold_a_clip_that_was_deleted_before_they_were_finished(
     packed: Path, tmp_path: Path
 ) -> None:

@@ -18,7 +18,7 @@ from avf_shards.system.run_lock import RunLock
 from avf_training.distributed.collectives import process_group
 from avf_training.trainer.checkpoint import Checkpoints
 from avf_training.trainer.run_folder import exclusive_lock
-from support.crash_points import crash_after_operation
+from support.crash_points import by_strides, crash_after_operation
 from torch import nn
 
 
@@ -94,7 +94,8 @@ def test_a_process_that_lost_its_run_saves_nothing(tmp_path: Path) -> None:
         assert run.checkpoints.steps() == [1]
 
 
-def test_a_crash_after_any_file_operation_leaves_a_valid_checkpoint(tmp_path: Path) -> None:
+@by_strides
+def test_a_crash_after_any_file_operation_leaves_a_valid_checkpoint(stride: int, tmp_path: Path) -> None:
     reached, number = set(), 0
     while True:
         folder = tmp_path / str(number)
@@ -113,7 +114,7 @@ def test_a_crash_after_any_file_operation_leaves_a_valid_checkpoint(tmp_path: Pa
         assert restored.checkpoints.steps() == [3]
         if not crash.happened:
             break
-        number += 1
+        number += stride
     assert reached == {1, 2}
     assert number > 10
 
