@@ -11,7 +11,7 @@ import dlib
 import pytest
 from avf_curation.detectors.threads import limit_threads
 from hypothesis import settings
-from support.browser import BROWSER
+from support.browser import BROWSER, SHARED_BROWSER
 from support.demo_files import DemoFiles
 from support.store_server import StoreServer, client_of, serve_store
 
@@ -65,12 +65,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
-    """Return freed memory to the system after each file: a fork costs as much as the process holds.
+    """After each file, end the browser and return freed memory to the system.
 
-    Networks and batches leave gigabytes that glibc keeps for itself.
+    A fork costs as much as the process holds, and networks and batches leave gigabytes that glibc keeps for itself.
     """
     yield
     if nextitem is None or nextitem.path != item.path:
+        SHARED_BROWSER.close()
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # None: not glibc
         if trim is not None:
             trim(0)

@@ -245,7 +245,7 @@ def test_markup_in_a_file_name_is_escaped(
     assert "[red]x[" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 4))])
 def test_corrupted_and_truncated_videos_never_crash_a_run(
     small_video: bytes, corpus: DemoFiles, tmp_path: Path, seed: int
 ) -> None:

@@ -84,13 +84,15 @@ def test_the_search_works_on_pages_from_the_disk(site: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "width", "scheme"),
     [
-        ("index", 1280, "light"),
-        ("glossary", 390, "dark"),
         ("reference/verdicts", 390, "light"),
+        ("reference/python-shards", 1280, "dark"),
+        pytest.param("index", 1280, "light", marks=pytest.mark.slow),
+        pytest.param("glossary", 390, "dark", marks=pytest.mark.slow),
         *(
-            (f"reference/{name}", 1280, scheme)
+            pytest.param(f"reference/{name}", 1280, scheme, marks=pytest.mark.slow)
             for name in ("python-shards", "python-curation", "training-recipes")
             for scheme in ("light", "dark")
+            if (name, scheme) != ("python-shards", "dark")
         ),
     ],
 )

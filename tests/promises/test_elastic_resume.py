@@ -62,15 +62,17 @@ def undisturbed(shards: Path) -> dict[str, Steps]:
     return batches
 
 
-def worlds_of_streams() -> Iterator[tuple[int, int, str]]:
+def worlds_of_streams() -> Iterator[Any]:
     """Yield (workers, ranks, stage): all without worker processes, and each pair of two of them with processes.
 
+    More than three processes, and more than three ranks without, are for the slow tests.
     `test_clip_keys_are_equal_from_every_start_position` has the turns of all numbers of workers and ranks.
     """
     for workers, (number, world) in product(WORKERS, enumerate(WORLDS)):
         for position, stage in enumerate(STAGES):
             if workers == 0 or (number + WORKERS.index(workers)) % len(STAGES) == position:
-                yield workers, world, stage
+                many = workers * world > 3 or world > 3
+                yield pytest.param(workers, world, stage, marks=[pytest.mark.slow] if many else [])
 
 
 @pytest.mark.parametrize(("workers", "world", "stage"), list(worlds_of_streams()))
@@ -109,7 +111,7 @@ def test_the_state_after_a_step_points_to_the_next_step(shards: Path, undisturbe
 
 
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize(("batch_clips", "workers"), [(8, 1), (24, 2), (48, 3)])
+@pytest.mark.parametrize(("batch_clips", "workers"), [(8, 1), (24, 2), pytest.param(48, 3, marks=pytest.mark.slow)])
 def test_batches_do_not_change_after_delivery(
     shards: Path, stage: str, batch_clips: int, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -96,7 +96,9 @@ PARTS_IN_SHORT: dict[str, tuple[Callable[[], list[Trial]], int, set[str]]] = {
 }
 
 
-@pytest.mark.parametrize("name", PARTS_IN_SHORT)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "writers" else []) for name in PARTS_IN_SHORT]
+)
 def test_a_part_injects_its_faults_and_nothing_is_lost(name: str) -> None:
     work, rows, outcomes = PARTS_IN_SHORT[name]
     trials = work()
@@ -112,6 +114,7 @@ def test_saving_a_checkpoint_is_killed_too() -> None:
 
 
 @needs_ffmpeg
+@pytest.mark.slow
 def test_storage_that_fails_is_injected_into_films_commands_and_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "_FILMS", storage._FILMS[:1])
     trials = inject("storage", 1, share=40)
@@ -122,6 +125,7 @@ def test_storage_that_fails_is_injected_into_films_commands_and_writes(monkeypat
 
 
 @needs_ffmpeg
+@pytest.mark.slow
 def test_damaged_and_hostile_files_have_a_verdict_each(monkeypatch: pytest.MonkeyPatch) -> None:
     trials = few_files(monkeypatch)
     assert len(trials) == 6

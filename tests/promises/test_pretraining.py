@@ -84,6 +84,7 @@ def test_a_killed_run_resumes_to_a_bit_identical_loss_curve(shards: Path, undist
     assert (out / "model/model.safetensors").read_bytes() == (undisturbed / "model/model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_each_signal_saves_a_checkpoint_and_ends_the_run(shards: Path, undisturbed: Path, tmp_path: Path) -> None:
     """The second signal ends the run that goes on from the checkpoint of the first."""
     out = tmp_path / "run"

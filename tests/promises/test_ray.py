@@ -98,8 +98,11 @@ def test_a_run_whose_worker_was_killed_ends_with_the_same_bytes(
 
 @pytest.mark.parametrize(
     ("number", "send"),
-    [(signal.SIGINT, os.kill), (signal.SIGTERM, os.kill), (signal.SIGTERM, os.killpg)],
-    ids=["ctrl-c", "sigterm", "sigterm-to-the-group"],
+    [
+        pytest.param(signal.SIGINT, os.kill, id="ctrl-c"),
+        pytest.param(signal.SIGTERM, os.kill, id="sigterm", marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, os.killpg, id="sigterm-to-the-group", marks=pytest.mark.slow),
+    ],
 )
 def test_a_signal_ends_a_run_cleanly(
     source: Path, tmp_path: Path, number: signal.Signals, send: Callable[[int, int], None]

@@ -40,7 +40,14 @@ def start_with_workers(shards: Path, out: Path) -> tuple["subprocess.Popen[str]"
     return running, workers
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGUSR1, 0), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [
+        (signal.SIGTERM, 0),
+        pytest.param(signal.SIGUSR1, 0, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
+    ],
+)
 def test_a_signal_to_the_group_saves_and_leaves_no_worker(
     shards: Path, tmp_path: Path, number: signal.Signals, status: int
 ) -> None:
@@ -69,6 +76,7 @@ def outlives_sigterm(process: psutil.Process) -> bool:
     return any(mask >> (signal.SIGTERM - 1) & 1 for mask in masks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["forkserver", "spawn"])
 def test_workers_of_every_start_method_work_and_end_with_the_trainer(shards: Path, tmp_path: Path, method: str) -> None:
     code = (
@@ -88,6 +96,7 @@ def test_workers_of_every_start_method_work_and_end_with_the_trainer(shards: Pat
     wait_until(lambda: not any(map(is_running, processes)), "the end of the workers")
 
 
+@pytest.mark.slow
 def test_a_run_saves_and_ends_with_a_launcher_that_was_killed(shards: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     command = [sys.executable, *pretrain_command(shards, out, SHALLOW, *LONG)]

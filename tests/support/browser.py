@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HEADLESS = [
@@ -28,6 +28,36 @@ HEADLESS = [
 STORED_VALUES = "JSON.stringify(Object.entries(localStorage).sort())"
 
 
+class SharedBrowser:
+    """A Chromium that the tests of a file open their pages in: a start costs more than most pages do."""
+
+    def __init__(self) -> None:
+        """Start nothing yet."""
+        self._playwright: Playwright | None = None
+        self._browser: Browser | None = None
+
+    def new_page(self, **settings: Any) -> Page:
+        """Return an empty page with storage, cookies and settings of its own; start the browser where none runs."""
+        if self._browser is None or not self._browser.is_connected():
+            self.close()
+            self._playwright = sync_playwright().start()
+            options = [option for option in HEADLESS if not option.startswith(("--headless", "--virtual"))]
+            self._browser = self._playwright.chromium.launch(executable_path=BROWSER, args=options)
+        return self._browser.new_context(**settings).new_page()
+
+    def close(self) -> None:
+        """End the browser, if one runs. While one runs, this thread cannot start another event loop."""
+        if self._browser is not None:
+            self._browser.close()
+        if self._playwright is not None:
+            self._playwright.stop()
+        self._browser = self._playwright = None
+
+
+#: tests/conftest.py ends it after each file.
+SHARED_BROWSER = SharedBrowser()
+
+
 @contextmanager
 def open_page(
     target: Path | str, scheme: Literal["light", "dark"] = "light", width: int = 1280, **settings: Any
@@ -39,17 +69,15 @@ def open_page(
     address = target.as_uri() if isinstance(target, Path) else target
     if BROWSER is None:
         pytest.skip("no Chromium is installed")
-    with sync_playwright() as playwright:
-        options = [option for option in HEADLESS if not option.startswith(("--headless", "--virtual"))]
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=options)
-        context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 844}, **settings)
-        page = context.new_page()
-        faults: list[str] = []
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("request", lambda request: None if is_local(request.url, address) else faults.append(request.url))
+    page = SHARED_BROWSER.new_page(color_scheme=scheme, viewport={"width": width, "height": 844}, **settings)
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("request", lambda request: None if is_local(request.url, address) else faults.append(request.url))
+    try:
         page.goto(address)
         yield page
-        browser.close()
+    finally:
+        page.context.close()
     assert faults == []
 
 

@@ -1,5 +1,6 @@
 """Synthetic shards: every eighth frame of a clip is white, and a click sounds at the first sample of that frame."""
 
+import functools
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
@@ -25,6 +26,7 @@ SIZE_PX = 64
 VIDEO_FRAMES = (100, 72, 64, 40)  # lengths that the videos of a source take in turn; the last is shorter than a window
 
 
+@functools.cache
 def encode_flashing_clip(frames: int, number: int) -> dict[str, bytes]:
     """Return the mp4 and FLAC files of a clip by their extension; `number` sets the tint of its frames."""
     frames_bgr, samples = [], np.zeros(frames * 640, np.int16)

@@ -1,5 +1,6 @@
 """Curation results without any measurement, for tests of the steps that follow the stages."""
 
+import functools
 import os
 import signal
 from pathlib import Path
@@ -31,6 +32,7 @@ IDENTITY = RunIdentity(
 EMBEDDED_SETTINGS = ("faces.backend=dlib", "sync.backend=envelope")
 
 
+@functools.cache
 def make_recipe(*overrides: str) -> Recipe:
     """Return the default recipe with these settings changed, EMBEDDED's backends, and units as large as they say."""
     return load_recipe(None, ["plan.min_units=1", *EMBEDDED_SETTINGS, *overrides])

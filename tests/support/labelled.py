@@ -1,6 +1,7 @@
 """Synthetic shards of labelled clips: the bright half and the tone give the label, the background the person."""
 
 import csv
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -69,13 +70,22 @@ def curate_labelled_clip(video: Video, root: Path, settings: object, tools: obje
     """Replace `curate_video`: return a clip whose frames and sound follow from the labels of the video."""
     assert video.labels is not None
     mute = video.labels.values.get("mute") == "yes"
-    loud = 0 if mute else 8000
     right = video.labels.values.get("label") == "right" or video.labels.values.get("valence", "-")[0] in "12"
     checks = (Check(stage=scenes.STAGE, reason="too_short", score=FRAMES / 25, operator=">=", threshold=1.5),)
     seconds = FRAMES / FRAMES_PER_SECOND
     scores = scenes.ScenesScores(length_s=seconds, cut_off_s=0.0, no_picture_s=0.0, no_sound_s=seconds if mute else 0.0)
     measured = {scenes.STAGE: scores.record()}
-    person = sum(map(ord, video.labels.subject or ""))
+    media = _encode_labelled_clip(sum(map(ord, video.labels.subject or "")), right=right, mute=mute)
+    outcome = SpanOutcome(
+        candidate=Candidate(span=Span(0, FRAMES), checks=checks, measurements=measured),
+        clips=(EncodedClip(media=media, window_px=300.0, size_px=SIZE_PX, shift_frames=0),),
+    )
+    return VideoOutcomes(video=video, outcomes=(outcome,), sha256=input_digest(root / video.path, None))
+
+
+@functools.cache
+def _encode_labelled_clip(person: int, *, right: bool, mute: bool) -> dict[str, bytes]:
+    """Return the mp4 and FLAC files of a clip by their extension."""
     frames_bgr = []
     for t in range(FRAMES):
         frame = np.full((SIZE_PX, SIZE_PX, 3), 60 + person * 7 % 80, np.uint8)
@@ -83,13 +93,8 @@ def curate_labelled_clip(video: Video, root: Path, settings: object, tools: obje
         frame[:, columns] = 200 + 10 * (t % 4)
         frames_bgr.append(frame)
     times_S = np.arange(FRAMES * 640) / 16000
-    samples = (loud * np.sin(2 * np.pi * (880 if right else 330) * times_S)).astype(np.int16)
-    media = {
+    samples = ((0 if mute else 8000) * np.sin(2 * np.pi * (880 if right else 330) * times_S)).astype(np.int16)
+    return {
         "mp4": encode_mp4(frames_bgr, replace(make_recipe().defaults.clip, size_px=SIZE_PX)),
         "flac": encode_flac(samples),
     }
-    outcome = SpanOutcome(
-        candidate=Candidate(span=Span(0, FRAMES), checks=checks, measurements=measured),
-        clips=(EncodedClip(media=media, window_px=300.0, size_px=SIZE_PX, shift_frames=0),),
-    )
-    return VideoOutcomes(video=video, outcomes=(outcome,), sha256=input_digest(root / video.path, None))

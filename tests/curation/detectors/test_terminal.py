@@ -62,7 +62,7 @@ def read_until(terminal: int, end: str, timeout_s: float) -> str:
     return output.decode("utf-8", "replace")
 
 
-@pytest.mark.parametrize("engine", ["ray", "inline"])
+@pytest.mark.parametrize("engine", [pytest.param("ray", marks=pytest.mark.slow), "inline"])
 def test_a_run_finishes_in_an_interactive_shell(engine: str, corpus: DemoFiles, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
@@ -72,6 +72,7 @@ def test_a_run_finishes_in_an_interactive_shell(engine: str, corpus: DemoFiles, 
     assert set(touched) == {"started"}, "ffmpeg ran, with no terminal on its standard input and none in the background"
 
 
+@pytest.mark.slow
 def test_a_pool_that_cannot_start_names_the_reason(corpus: DemoFiles, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()

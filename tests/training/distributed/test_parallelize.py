@@ -36,11 +36,13 @@ def results() -> dict[str, Any]:
     return values
 
 
+@pytest.mark.slow
 def test_a_process_opens_several_groups_in_a_row() -> None:
     """The ranks of the second group once read the addresses of the first, and failed or waited for ever."""
     assert run_on_two_ranks(SUPPORT / "two_groups.py") == [1, 21, 41, 61], "the sum of both ranks in each group"
 
 
+@pytest.mark.slow
 def test_both_ranks_leave_a_group_to_which_ddp_still_refers() -> None:
     """DDP's reducer once freed the group while it held the lock that the group's thread waited for, for ever."""
     assert run_on_two_ranks(SUPPORT / "two_ends.py") == 20

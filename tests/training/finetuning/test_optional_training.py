@@ -74,6 +74,7 @@ def score_as(monkeypatch: pytest.MonkeyPatch, scores: list[float]) -> None:
     monkeypatch.setattr(model_selection, "score_predictions", score)
 
 
+@pytest.mark.slow
 def test_a_run_ends_early_where_its_scores_stop_to_rise_and_ends_there_again(
     shards: LabelledShards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,7 +120,10 @@ def test_a_step_that_was_scored_before_a_stop_keeps_its_score_and_its_model(
     assert (out / "best/validation/model.safetensors").read_bytes() == best
 
 
-@pytest.mark.parametrize("written", [False, True], ids=["before its row", "after its row"])
+@pytest.mark.parametrize(
+    "written",
+    [pytest.param(False, id="before its row"), pytest.param(True, id="after its row", marks=pytest.mark.slow)],
+)
 def test_a_best_model_is_that_of_its_row_wherever_a_run_is_stopped(
     shards: LabelledShards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: bool
 ) -> None:

@@ -53,6 +53,7 @@ def test_workers_of_ray_write_the_same_tracks_and_go_on_where_a_command_stopped(
     assert len(written) == 3
 
 
+@pytest.mark.slow
 def test_a_worker_that_ends_costs_the_track_it_was_at(cropped: Path, tmp_path: Path) -> None:
     import ray
 

@@ -24,6 +24,7 @@ def test_networks_equal_those_of_the_authors_code(abaw6: Path, name: str) -> Non
 
 
 @pytest.mark.real
+@pytest.mark.slow
 def test_networks_of_single_pictures_equal_those_of_the_authors_code(abaw6: Path) -> None:
     rows = compare(abaw6 / "sun_static.npz")
     compared = [row for row in rows if not row.group.startswith("not compared")]
