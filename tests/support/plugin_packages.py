@@ -11,6 +11,7 @@ from pathlib import Path
 _CACHES = {
     "avf_shards.system.installed_packages": "list_additions",
     "avf_curation.sources.plugins": "plugin_reader",
+    "avf_curation.sources.pictures.registry": "added_pictures",
     "avf_curation.stages.added_stages": "load_stage",
     "avf_training.tasks.catalog": "_find_added",
     "avf_training.framewise.tracks.added_extractors": "find_added_extractor",

@@ -31,11 +31,13 @@ def add(commands: Any) -> None:
 
 
 def _run_ls(options: argparse.Namespace) -> int:
-    from avf_curation.sources.pictures.registry import PICTURE_CORPORA
-    from avf_curation.sources.plugins import list_plugins
-    from avf_curation.sources.registry import CORPORA
+    from avf_curation.sources.own_corpora import CORPORA
+    from avf_curation.sources.pictures.registry import ADDED_PICTURES, PICTURE_CORPORA, added_pictures
+    from avf_curation.sources.plugins import SOURCES, list_plugins, plugin_reader
 
-    added, faults = list_plugins([*(each.name for each in CORPORA), *(each.name for each in PICTURE_CORPORA)])
+    own = [*(each.name for each in CORPORA), *(each.name for each in PICTURE_CORPORA)]
+    added, faults = list_plugins(SOURCES, own, plugin_reader)
+    added_of_pictures, more_faults = list_plugins(ADDED_PICTURES, own, added_pictures)
     values = {
         corpus.name: {
             "layout": corpus.layout,
@@ -43,12 +45,14 @@ def _run_ls(options: argparse.Namespace) -> int:
             "labelled": corpus.labelled,
             "inputs": inputs,
         }
-        for inputs, corpora in (("videos", (*CORPORA, *added)), ("pictures", PICTURE_CORPORA))
+        for inputs, corpora in (("videos", (*CORPORA, *added)), ("pictures", (*PICTURE_CORPORA, *added_of_pictures)))
         for corpus in corpora
     }
-    for reader in added:
-        values[reader.name]["package"] = reader.package
-    for fault in faults:
+    packages = {reader.name: reader.package for reader in added}
+    packages |= {reader.name: reader.package for reader in added_of_pictures}
+    for name, package in packages.items():
+        values[name]["package"] = package
+    for fault in (*faults, *more_faults):
         log.warning("%s", fault)
     if not write_answer(options, values):
         for corpus in CORPORA:
@@ -58,6 +62,8 @@ def _run_ls(options: argparse.Namespace) -> int:
         print("corpora of pictures, and folders of your own pictures:")
         for pictures in PICTURE_CORPORA:
             print(f"{pictures.name:<18}{pictures.layout}")
+        for added_corpus in added_of_pictures:
+            print(f"{added_corpus.name:<18}{added_corpus.layout} ({added_corpus.package})")
         print(
             "any other name is a plain folder: all video and audio below it is input, or all pictures with --recipe "
             "pictures; with a labels.csv it is labelled"

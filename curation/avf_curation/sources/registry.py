@@ -18,58 +18,26 @@ from avf_shards.settings.config import Faults
 from avf_shards.system.storage_faults import describe_fault, is_machine_fault
 
 from avf_curation.recipe import PlanConfig, Recipe, has_pictures, load_recipe
-from avf_curation.sources import (
-    aff_wild2,
-    aff_wild2_aligned,
-    av_deepfake1m,
-    avcaffe,
-    avspeech,
-    bp4d,
-    casme2,
-    casme3,
-    celebvhq,
-    cncvs,
-    crema_d,
-    dfdc,
-    dfew,
-    dfme,
-    fakeavceleb,
-    ffpp,
-    iemocap,
-    labelled_folder,
-    lav_df,
-    mafw,
-    mer2024_labelled,
-    mer2024_unlabelled,
-    mer_multi,
-    mmew,
-    msp_improv,
-    ravdess,
-    samm,
-    smic,
-    voxceleb2,
-    werewolf_xl,
-)
+from avf_curation.sources import labelled_folder
 from avf_curation.sources.file_table import TABLE
 from avf_curation.sources.folder import list_folder_videos
 from avf_curation.sources.globs import first_match
 from avf_curation.sources.listing import Listing
-from avf_curation.sources.pictures.registry import PICTURE_CORPORA, PLAIN, PictureReader, content_of, picture_reader
-from avf_curation.sources.plugins import CorpusReader, make_corpus_reader, plugin_names, plugin_reader
+from avf_curation.sources.own_corpora import CORPORA
+from avf_curation.sources.pictures.registry import (
+    ADDED_PICTURES,
+    PICTURE_CORPORA,
+    PLAIN,
+    PictureReader,
+    content_of,
+    picture_reader,
+)
+from avf_curation.sources.plugins import SOURCES, CorpusReader, plugin_names, plugin_reader
 from avf_curation.sources.types import SkippedInput, Video
 
 log = logging.getLogger(__name__)
 
 
-_MODULES = (
-    *(voxceleb2, avspeech, mer2024_unlabelled, cncvs, celebvhq),
-    *(mafw, dfew, mer_multi, mer2024_labelled, iemocap, crema_d, ravdess, msp_improv, werewolf_xl, avcaffe),
-    *(samm, casme2, smic, casme3, mmew, dfme),
-    *(aff_wild2, aff_wild2_aligned, bp4d),
-    *(av_deepfake1m, lav_df, fakeavceleb, dfdc, ffpp),
-)
-#: Unlabelled corpora first. Every other source name is a plain folder, labelled where it holds a labels.csv.
-CORPORA = tuple(make_corpus_reader(module) for module in _MODULES)
 _OWN_NAMES = (
     *(corpus.name for corpus in CORPORA),
     *(corpus.name for corpus in PICTURE_CORPORA if corpus.name != PLAIN.name),
@@ -95,7 +63,7 @@ def corpus_reader(source: str) -> CorpusReader | None:
         return added
     similar = [] if picture_reader(source) is not None else _find_similar_corpora(source)
     if similar:
-        known = ", ".join(sorted({*_OWN_NAMES, *plugin_names()}))
+        known = ", ".join(sorted({*_OWN_NAMES, *_added_names()}))
         raise UserError(
             f"source name {source!r}: did you mean {' or '.join(similar)}? Known corpora are {known}. "
             f"To read the folder as plain videos, choose a name unlike a corpus, as in --source my_videos=DIR"
@@ -105,7 +73,12 @@ def corpus_reader(source: str) -> CorpusReader | None:
 
 def _list_corpus_names() -> list[str]:
     names = [*(corpus.name for corpus in CORPORA), *(corpus.name for corpus in PICTURE_CORPORA)]
-    return [*names, *(name for name in plugin_names() if name not in names)]
+    return [*names, *(name for name in _added_names() if name not in names)]
+
+
+def _added_names() -> list[str]:
+    """Return the names of the corpora that installed packages add, of videos and of pictures."""
+    return sorted({*plugin_names(SOURCES), *plugin_names(ADDED_PICTURES)})
 
 
 def load_recipe_for(sources: Iterable[str], path: Path | None, overrides: Sequence[str]) -> Recipe:
@@ -162,7 +135,7 @@ def warn_about_unread_corpora(recipe: Recipe, sources: Iterable[str]) -> None:
 
 def _find_similar_corpora(source: str) -> list[str]:
     normalized = _normalize_name(source)
-    names = {_normalize_name(name): name for name in (*_OWN_NAMES, *plugin_names())}
+    names = {_normalize_name(name): name for name in (*_OWN_NAMES, *_added_names())}
     close = difflib.get_close_matches(normalized, names, n=3, cutoff=_MIN_SIMILARITY)
     longer = [name for name in names if normalized.startswith(name)]  # "mer2024_labelled", "avspeech_part2"
     # A misspelt name keeps its first letter; without this rule a folder called "speech" would be refused for avspeech.

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from avf_curation.cli.main import main
 from avf_curation.runs.planning import plan_run
+from avf_curation.sources.own_corpora import CORPORA
 from avf_curation.sources.pictures.label_maps import AFFECTNET, RAF_DB
 from avf_curation.sources.pictures.registry import PICTURE_CORPORA
-from avf_curation.sources.registry import CORPORA, corpus_reader, load_recipe_for
+from avf_curation.sources.registry import corpus_reader, load_recipe_for
 from avf_curation.sources.types import OwnersFaces
 from avf_shards.errors import UserError
 from support import picture_corpora

@@ -1,5 +1,6 @@
 """Corpora that installed packages add."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from avf_curation.cli.main import main
+from avf_curation.recipe import load_recipe
 from avf_curation.sources import crema_d
+from avf_curation.sources.pictures.registry import picture_reader
 from avf_curation.sources.plugins import make_corpus_reader
-from avf_curation.sources.registry import corpus_reader
+from avf_curation.sources.registry import corpus_reader, list_inputs, load_recipe_for
 from avf_shards.errors import UserError
 from support import plugin_packages
 from support.plugin_packages import installed_packages
@@ -115,3 +118,60 @@ def test_our_names_stay_ours(site: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert reader == make_corpus_reader(crema_d)
     assert main(["sources", "ls"]) == 0
     assert "which one of ours has" in capsys.readouterr().err
+
+
+PICTURES = (
+    "from avf_curation.sources.pictures.types import Picture\n"
+    "NAME = 'faces_of_us'\nABOUT = 'Of a package.'\nLAYOUT = 'anna/x.png'\nLABELLED = False\nOWNERS_COUNT = None\n"
+    "def list_pictures(listing):\n"
+    "    for file in listing.list_entries('', r'.*\\.png', 'picture'):\n"
+    "        yield Picture(picture_id=file.stem, **file.stat_fields, identity='anna')\n"
+)
+
+
+def install_pictures(site: Path, text: str = PICTURES, name: str = "faces_of_us") -> None:
+    plugin_packages.install(site, name, text, "avf_foundry.picture_sources", entry="")
+
+
+def test_a_corpus_of_pictures_of_a_package_is_listed_counted_and_planned(
+    site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install_pictures(site)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/one.png").write_bytes(b"x")
+    assert main(["sources", "ls"]) == 0
+    assert "faces_of_us       anna/x.png (plugin-faces_of_us 1.5)" in capsys.readouterr().out
+    assert main(["sources", "check", f"faces_of_us={tmp_path}/in", "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["pictures"] == 1
+    assert load_recipe_for(["faces_of_us"], None, []).content == "pictures"
+    (video,) = list_inputs("faces_of_us", tmp_path / "in", load_recipe().defaults.plan, [], content="pictures")
+    assert (video.video_id, video.speaker) == ("one", "anna")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (PICTURES.replace("list_pictures", "list_videos"), "has no function list_pictures"),
+        (PICTURES.replace("yield Picture(", "yield dict("), "and not a Picture"),
+        (PICTURES.replace("yield Picture(", "yield 1 / 0 or Picture("), "ZeroDivisionError"),
+    ],
+)
+def test_pictures_of_a_package_that_cannot_be_used_are_refused(
+    site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, fault: str
+) -> None:
+    install_pictures(site, text)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/one.png").write_bytes(b"x")
+    assert main(["sources", "check", f"faces_of_us={tmp_path}/in"]) == 2
+    error = capsys.readouterr().err
+    assert fault in error
+    assert "1.5" in error
+
+
+def test_pictures_do_not_take_the_name_of_a_corpus_of_videos(site: Path) -> None:
+    install_pictures(site, PICTURES.replace("faces_of_us", "crema_d"), "crema_d")
+    assert picture_reader("crema_d") is None
+    install_pictures(site, PICTURES.replace("faces_of_us", "talks"), "talks")
+    plugin_packages.install(site, "talks", source_text("talks"), "avf_foundry.sources", project="other", entry="")
+    with pytest.raises(UserError, match="a corpus of videos and one of pictures of this name"):
+        corpus_reader("talks")

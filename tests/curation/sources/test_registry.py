@@ -11,7 +11,9 @@ from avf_curation.cli.main import main
 from avf_curation.runs.plan import parse_sources
 from avf_curation.sources import mafw
 from avf_curation.sources.face_track import parse_face_track, read_face_track
-from avf_curation.sources.registry import CORPORA, corpus_reader, list_inputs, make_corpus_reader
+from avf_curation.sources.own_corpora import CORPORA
+from avf_curation.sources.plugins import make_corpus_reader
+from avf_curation.sources.registry import corpus_reader, list_inputs
 from avf_curation.sources.types import SkippedInput, Video
 from avf_shards.errors import UserError
 from avf_shards.schema.labels import Origin

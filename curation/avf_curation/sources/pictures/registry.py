@@ -1,5 +1,6 @@
 """The corpora of face pictures, the reader that a source's name selects, and what a copy of one lacks."""
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from avf_shards.format.content import Content
 from avf_shards.system.storage_faults import describe_fault, is_machine_fault
 
 from avf_curation.sources.listing import Listing
+from avf_curation.sources.own_corpora import CORPORA
 from avf_curation.sources.pictures import (
     affectnet,
     casia_webface,
@@ -21,7 +23,12 @@ from avf_curation.sources.pictures import (
     webface260m,
 )
 from avf_curation.sources.pictures.types import Picture, PictureCounts
+from avf_curation.sources.plugins import check_source_module, list_checked, load_reader, plugin_reader
 from avf_curation.sources.types import SkippedInput
+
+ADDED_PICTURES = "avf_foundry.picture_sources"
+"""Group of the entry points by which installed packages add corpora of pictures."""
+_OWN_VIDEOS = frozenset(corpus.name for corpus in CORPORA)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,29 +41,65 @@ class PictureReader:
     pictures: int | None  # as the owners count them; None where they publish no number
     labelled: bool  # whether its pictures have labels
     list_pictures: Callable[[Listing], Iterator[Picture]]  # notes other files in the listing
+    package: str | None = None  # name and version of the package that adds the corpus; None: it is one of ours
 
 
-def _make_reader(module: ModuleType) -> PictureReader:
+def make_picture_reader(module: ModuleType, package: str | None = None) -> PictureReader:
+    """Build the reader of a module of pictures from its constants, which `check_source_module` looks at."""
+    check_source_module(module, "list_pictures")
     return PictureReader(
         name=module.NAME,
         about=module.ABOUT,
         layout=module.LAYOUT,
         pictures=module.OWNERS_COUNT,
         labelled=module.LABELLED,
-        list_pictures=module.list_pictures,
+        list_pictures=module.list_pictures if package is None else _check_pictures(module, package),
+        package=package,
     )
 
 
+def _check_pictures(module: ModuleType, package: str) -> Callable[[Listing], Iterator[Picture]]:
+    """Return the module's `list_pictures`, of which a fault is told by the name of its package."""
+
+    def list_pictures(listing: Listing) -> Iterator[Picture]:
+        for picture in list_checked(module.list_pictures, listing, package):
+            if not isinstance(picture, Picture):
+                raise UserError(
+                    f"--source {listing.source}={listing.root}: {package} lists {picture!r:.200}, and not a Picture; "
+                    "tell the owners of the package"
+                )
+            yield picture
+
+    return list_pictures
+
+
 _MODULES = (affectnet, raf_db, casia_webface, celeba, imdb_wiki, webface260m, folder)
-PICTURE_CORPORA = tuple(_make_reader(module) for module in _MODULES)
+PICTURE_CORPORA = tuple(make_picture_reader(module) for module in _MODULES)
 
 
 def picture_reader(source: str) -> PictureReader | None:
-    """Return the reader of the corpus of pictures that has this name, or None."""
-    return next((corpus for corpus in PICTURE_CORPORA if corpus.name == source), None)
+    """Return the reader of the corpus of pictures that has this name, ours or that of a package, or None.
+
+    Raises UserError for a package that cannot be used.
+    """
+    if source in _OWN_VIDEOS:
+        return None
+    return next((corpus for corpus in PICTURE_CORPORA if corpus.name == source), None) or added_pictures(source)
 
 
-PLAIN = _make_reader(folder)
+@functools.cache
+def added_pictures(source: str) -> PictureReader | None:
+    """Return the reader of a corpus of pictures that an installed package adds, or None. Raises UserError."""
+    reader = load_reader(ADDED_PICTURES, source, make_picture_reader)
+    if reader is not None and plugin_reader(source) is not None:
+        raise UserError(
+            f"--source {source}=...: installed packages add a corpus of videos and one of pictures of this name; "
+            "uninstall one of them"
+        )
+    return reader
+
+
+PLAIN = make_picture_reader(folder)
 """Reader of a folder that is no corpus."""
 
 
