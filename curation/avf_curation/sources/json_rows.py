@@ -19,37 +19,41 @@ def read_json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """
     decoder = json.JSONDecoder()
     with open(path, encoding="utf-8-sig", opener=open_plain) as file:
-        text, is_end = "", False
-        number, started = 0, False
+        text, position, number, is_end, is_list = "", 0, 0, False, False
         while True:
-            text = text.lstrip(" \t\r\n" if not started else " \t\r\n,")
-            if not started and text:
-                if not text.startswith("["):
-                    raise UserError(f"{path}: is no list of JSON objects: it begins with {text[:20]!r}")
-                text, started = text[1:].lstrip(), True
-            if started and text.startswith("]"):
+            position = _skip(text, position, "," if is_list else "")
+            if not is_list and position < len(text):
+                if text[position] != "[":
+                    raise UserError(f"{path}: is no list of JSON objects: it begins with {text[position:][:20]!r}")
+                position, is_list = _skip(text, position + 1), True
+            if is_list and text[position : position + 1] == "]":
                 return
-            row, used = _take_row(decoder, text) if started and text else (None, 0)
-            if row is not None:
+            row, stop = _take_row(decoder, text, position) if is_list else (None, 0)
+            if stop:
                 if not isinstance(row, dict):
                     raise UserError(f"{path}: row {number} is no JSON object")
                 yield number, row
-                number, text = number + 1, text[used:]
-                if len(text) > _CHUNK_CHARACTERS // 8:
-                    continue
-            elif is_end or len(text) > _MAX_ROW_CHARACTERS:
+                number, position = number + 1, stop
+                continue
+            if is_end or len(text) - position > _MAX_ROW_CHARACTERS:
                 raise UserError(f"{path}: is no JSON list from row {number} on: the file is damaged or incomplete")
             try:
                 chunk = file.read(_CHUNK_CHARACTERS)
             except UnicodeDecodeError:
                 raise UserError(f"{path}: is not UTF-8 behind row {number}") from None
-            is_end = not chunk
-            text += chunk
+            text, position, is_end = text[position:] + chunk, 0, not chunk
 
 
-def _take_row(decoder: json.JSONDecoder, text: str) -> tuple[Any, int]:
-    """Return the value at the start of a text and its length; (None, 0) where the text does not hold all of it."""
+def _skip(text: str, position: int, separators: str = "") -> int:
+    """Return the position of the next character that is neither a space nor a separator."""
+    while position < len(text) and text[position] in " \t\r\n" + separators:
+        position += 1
+    return position
+
+
+def _take_row(decoder: json.JSONDecoder, text: str, position: int) -> tuple[Any, int]:
+    """Return the value at a position of a text and where it ends; (None, 0) where the text does not hold all of it."""
     try:
-        return decoder.raw_decode(text)
+        return decoder.raw_decode(text, position)
     except (ValueError, RecursionError):
         return None, 0
