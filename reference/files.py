@@ -26,6 +26,7 @@ from avf_shards.format.run_folder import UnitManifest
 from avf_shards.format.run_identity import RunIdentity
 from avf_shards.format.shard_manifest import OriginalShard, ShardEntry, ShardManifest, Tombstone
 from avf_shards.format.tar import Member
+from avf_shards.packing.cut_list import Cut
 from avf_shards.packing.pack import PackIdentity
 from avf_shards.packing.selection import SELECTION_SCHEMA, RejectedClip
 from avf_shards.schema import ledger, measurements
@@ -160,6 +161,11 @@ CONTENTS: dict[FileKind, Contents] = {
         parts=(ledger.Check, Labels, Forgery, ForgedSegment, Origin, *_STAGES),
     ),
     "curation run": Contents(about="What every result of the run depends on.", rows=RunIdentity),
+    "cut list": Contents(
+        about="Which part of which file each clip is, one JSON object a line; a table has `left_px`, `top_px`, `right_px` "
+        "and `bottom_px` in place of `crop_px`.",
+        rows=Cut,
+    ),
     "denylist": Contents(
         about="What one takedown forbids; the denylist of a folder is the union of its files, named by their content.",
         keys={"entries": "what is forbidden"},

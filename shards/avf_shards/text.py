@@ -8,6 +8,7 @@ import unicodedata
 from os import PathLike
 from typing import Any
 
+_FORMULA_STARTS = ("=", "+", "@", "\t")  # of a cell, in spreadsheets (OWASP, CSV injection)
 _CANDIDATE = re.compile(r"[^ -~]")  # printable ASCII needs no look-up
 
 
@@ -51,6 +52,15 @@ def _escape(character: str) -> str:
 def _json_escape(character: str) -> str:
     units = character.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[n : n + 2].hex()}" for n in range(0, len(units), 2))
+
+
+def table_cell(text: str) -> str:
+    """Return text for a cell of a table that a spreadsheet may open: one line, and no formula.
+
+    What begins with `=`, `+`, `@` or a tab has an apostrophe before it; a minus stays, because it begins labels too.
+    """
+    line = " ".join(text.splitlines())
+    return f"'{line}" if line.startswith(_FORMULA_STARTS) else line
 
 
 def count_noun(count: int, noun: str) -> str:

@@ -234,7 +234,11 @@ def test_an_address_is_a_mirror_or_refused_where_paths_work(
     assert callable(action.type), f"{command} {action.dest} accepts any text"
     with pytest.raises(argparse.ArgumentTypeError, match="ftp://host/x is an address"):
         action.type("ftp://host/x")
-    endings = {"avf-train export": ".pt2", "avf-train embed": ".parquet"}  # the ending decides the format
+    endings = {
+        "avf-shards cuts": ".csv",
+        "avf-train export": ".pt2",
+        "avf-train embed": ".parquet",
+    }  # decides the format
     name = f"x{endings.get(command, '.png')}"
     path = mirrored_folder("s3://bucket/folder").folder / name
     if not getattr(action.type, "writes_file", False):  # a file that is read is a mirror of its own

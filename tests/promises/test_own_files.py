@@ -15,6 +15,7 @@ from avf_curation.demo.demo import frames_demo, labelled_demo, run_demo
 from avf_curation.reports.data_card import DataCard, SourceCard, write_card
 from avf_shards.cli.main import build_parser as build_shards
 from avf_shards.errors import UserError
+from avf_shards.packing.cut_kinds import CUT_COLUMNS
 from avf_shards.system.own_files import FIGURE, PAGE, PAGE_MARK, require_replaceable
 from avf_training.cli.main import build_parser as build_training
 from avf_training.cli.main import main as train
@@ -30,6 +31,10 @@ KINDS = {
     ("avf-curate", "audit", "--html"): {".html": f"<!doctype html>{PAGE_MARK}"},
     ("avf-curate", "learn-sync", "--out"): {".safetensors": '{"__metadata__":{"sync_head":"{}"}}'},
     ("avf-curate", "explain", "--picture"): {".png": None},  # figures have a test of their own
+    ("avf-shards", "cuts", "--out"): {
+        ".csv": f"{','.join(CUT_COLUMNS)}\n",
+        ".jsonl": '{"av_offset_ms": 0, "crop_px": null, "key": "k", "stop_s": 2.0}\n',
+    },
     ("avf-train", "frame-folds", "--out"): {
         ".json": '{"folds": 2, "rows": [], "schema_version": 1, "seed": 0, "task": "va"}'
     },

@@ -52,6 +52,7 @@ OTHERS = (
     ".venv/bin/jupyter",
     "cat",
     "head",
+    "ffmpeg",
     "docker",
     "kubectl",
     "ray",

@@ -23,6 +23,7 @@ class EncodedClip:
     size_px: int  # side of the clip
     shift_frames: int  # the audio was moved later by this many frames
     track: int = 0  # number of the face in its span, 0 = the largest
+    crop_px: Box4 | None = None  # part of the source's picture that holds the square in every frame; None: not known
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -264,6 +264,7 @@ class SpanRefiner:
                     size_px=context.settings.clip.size_px,
                     shift_frames=shift_frames,
                     track=number + self._face,
+                    crop_px=track.window.box_px(frames.width_px, frames.height_px),
                 )
             )
         return tuple(clips)

@@ -217,6 +217,7 @@ def _pack_clip(
         origin=result.origin,
         labels=cut_labels(video.labels, result.source_clock, span),
         audio_fingerprint=encode_fingerprint(clip.media[FINGERPRINT]) if FINGERPRINT in clip.media else None,
+        crop_px=clip.crop_px,
     )
     files = clip.media | {"json": record.to_json()}
     return PackedClip(key=key, source=video.source, frames=span.frames, members=files)

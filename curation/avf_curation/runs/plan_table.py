@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from avf_shards.errors import FaultError
-from avf_shards.format.picture_record import read_box, read_subset
+from avf_shards.format.picture_record import read_subset
 from avf_shards.schema.fields import Fields
-from avf_shards.schema.labels import Labels, Origin
+from avf_shards.schema.labels import Labels, Origin, read_box
 from avf_shards.schema.versions import encode_parquet, read_parquet, translate_parquet_errors, versioned_schema
 from avf_shards.text import load_json
 

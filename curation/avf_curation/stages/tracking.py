@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from avf_shards.schema.labels import Box4
 from avf_shards.schema.ledger import Check
 from avf_shards.settings.config import refuse
 from avf_shards.timeline import FRAMES_PER_SECOND, Span
@@ -77,6 +78,13 @@ class CropWindow:
 
     side_px: float  # source pixels
     centres_T2: Floats  # (frames, 2) as x, y in source pixels
+
+    def box_px(self, width_px: int, height_px: int) -> Box4:
+        """Return left, top, right and bottom of the part of the picture that holds the window in every frame."""
+        low_2 = (self.centres_T2.min(0) - self.side_px / 2).clip(0)
+        high_2 = (self.centres_T2.max(0) + self.side_px / 2).clip(None, (width_px, height_px))
+        left, top, right, bottom = (round(float(edge), 2) for edge in (*low_2, *high_2))
+        return left, top, right, bottom
 
 
 @dataclass(frozen=True, kw_only=True)

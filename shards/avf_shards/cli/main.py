@@ -5,7 +5,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from avf_shards.cli import delete, lineage, ls, order, pack, pull, push, show, verify
+from avf_shards.cli import cuts, delete, lineage, ls, order, pack, pull, push, show, verify
 from avf_shards.cli.common import make_parser, run_command
 
 EXAMPLES = """\
@@ -13,6 +13,7 @@ avf-shards pack RUN --out SHARDS
 avf-shards verify SHARDS
 avf-shards ls SHARDS --keys
 avf-shards lineage SHARDS KEY
+avf-shards cuts SHARDS --out cuts.csv
 avf-shards order SHARDS --world 8 --digest
 avf-shards delete SHARDS --video SOURCE/ID --run RUN
 avf-shards push SHARDS organization/name --licence cc-by-4.0
@@ -23,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     description = "Training shards: WebDataset tars with a sidecar index, packed from a finished curation run."
     parser, commands = make_parser("avf-shards", description, EXAMPLES)
-    for command in (pack, verify, ls, show, lineage, order, delete, push, pull):
+    for command in (pack, verify, ls, show, lineage, cuts, order, delete, push, pull):
         command.add(commands)
     return parser
 

@@ -3,7 +3,7 @@
 import argparse
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -155,6 +155,25 @@ def own_file(kind: Callable[[], OwnFile]) -> Callable[[str], Path]:
         except UserError as error:
             raise argparse.ArgumentTypeError(str(error)) from None
         return path
+
+    return check
+
+
+def ending_of(kinds: Mapping[str, OwnFile]) -> Callable[[str], Path]:
+    """Return a type of argparse: the path of a file to write, whose ending decides its format.
+
+    kinds: by ending, what the command may replace there.
+    """
+    endings = list(kinds)
+
+    @writes_file
+    def check(text: str) -> Path:
+        path = output_file(text)
+        own = kinds.get(path.suffix.lower())
+        if own is None:
+            named = f"{', '.join(endings[:-1])} or {endings[-1]}" if len(endings) > 1 else endings[0]
+            raise argparse.ArgumentTypeError(f"{text} must end in {named}: the ending decides the format")
+        return own_file(lambda: own)(text)
 
     return check
 

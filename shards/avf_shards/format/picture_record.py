@@ -14,7 +14,7 @@ from avf_shards.errors import FaultError
 from avf_shards.schema.clip_key import is_key, make_clip_key
 from avf_shards.schema.clip_record import ClipRecord, read_check
 from avf_shards.schema.fields import Fields
-from avf_shards.schema.labels import Box4, Labels
+from avf_shards.schema.labels import Box4, Labels, read_box
 from avf_shards.schema.ledger import Check
 from avf_shards.schema.versions import check_version, parse_json, stamp
 from avf_shards.timeline import Span
@@ -209,14 +209,3 @@ def read_subset(fields: Fields) -> Subset | None:
     if text is not None:
         raise FaultError(f"{fields.where}: subset must be one of {', '.join(_SUBSETS)}, and is {text[:40]!r}")
     return None
-
-
-def read_box(fields: Fields, name: str) -> Box4 | None:
-    """Return four numbers of an object; None where the field is null or missing. Raises FaultError."""
-    if fields.values.get(name) is None:
-        return None
-    corners = {str(corner): value for corner, value in enumerate(fields.items(name))}
-    if len(corners) != 4:
-        raise FaultError(f"{fields.where}: {name} must be four numbers, and is {list(corners.values())}")
-    left, top, right, bottom = (Fields(corners, f"{fields.where}: {name}").number(str(n)) for n in range(4))
-    return left, top, right, bottom

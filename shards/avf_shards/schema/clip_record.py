@@ -7,7 +7,7 @@ from typing import Any
 from avf_shards.errors import FaultError
 from avf_shards.schema.clip_key import is_key
 from avf_shards.schema.fields import Fields
-from avf_shards.schema.labels import Labels, Origin
+from avf_shards.schema.labels import Box4, Labels, Origin, read_box
 from avf_shards.schema.ledger import Check
 from avf_shards.schema.measurements import Measurements
 from avf_shards.schema.versions import check_version, stamp
@@ -45,6 +45,9 @@ class ClipRecord:
     # Of the sound as it came: base64 of 32-bit words, little endian, one a frame at 25 fps. None: not known, as in
     # records of earlier versions.
     audio_fingerprint: str | None = None
+    # Part of the source's picture (left, top, right, bottom, in pixels) that holds the crop in every frame. None: not
+    # known, as in records of earlier versions.
+    crop_px: Box4 | None = None
 
     def to_json(self) -> bytes:
         """Return UTF-8 with sorted keys and one trailing newline: the same record gives the same bytes."""
@@ -52,7 +55,7 @@ class ClipRecord:
         del values["labels"]
         if self.labels is not None:  # most clips have none
             values["labels"] = self.labels.to_json()
-        for name in ("audio_fingerprint", "file_sha256"):
+        for name in ("audio_fingerprint", "crop_px", "file_sha256"):
             if values[name] is None:
                 del values[name]
         values["measurements"] = self.measurements.to_json()
@@ -106,6 +109,7 @@ class ClipRecord:
             origin=Origin.from_json(fields.table("origin")) if has_origin else None,
             labels=Labels.from_json(fields.table("labels")) if has_labels else None,
             audio_fingerprint=fields.optional_text("audio_fingerprint"),
+            crop_px=read_box(fields, "crop_px"),
             file_sha256=fields.optional_text("file_sha256"),
         )
 

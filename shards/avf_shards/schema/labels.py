@@ -26,18 +26,11 @@ class Origin:
     @classmethod
     def from_json(cls, fields: Fields) -> "Origin":
         """Return the origin in a record. Raises FaultError."""
-        box = None
-        if fields.values.get("box") is not None:
-            corners = {str(corner): value for corner, value in enumerate(fields.items("box"))}
-            if len(corners) != 4:
-                raise FaultError(f"{fields.where}: box must be four numbers, and is {list(corners.values())}")
-            left, top, right, bottom = (Fields(corners, f"{fields.where}: box").number(str(n)) for n in range(4))
-            box = (left, top, right, bottom)
         return cls(
             id=fields.text("id"),
             start_s=fields.optional_number("start_s"),
             stop_s=fields.optional_number("stop_s"),
-            box=box,
+            box=read_box(fields, "box"),
         )
 
 
@@ -83,3 +76,14 @@ class Labels:
             source_frames=SourceFrames.from_json(fields.table("source_frames")) if has_source_frames else None,
             forgery=Forgery.from_json(fields.table("forgery")) if has_forgery else None,
         )
+
+
+def read_box(fields: Fields, name: str) -> Box4 | None:
+    """Return four numbers of an object; None where the field is null or missing. Raises FaultError."""
+    if fields.values.get(name) is None:
+        return None
+    corners = {str(corner): value for corner, value in enumerate(fields.items(name))}
+    if len(corners) != 4:
+        raise FaultError(f"{fields.where}: {name} must be four numbers, and is {list(corners.values())}")
+    left, top, right, bottom = (Fields(corners, f"{fields.where}: {name}").number(str(n)) for n in range(4))
+    return left, top, right, bottom

@@ -22,6 +22,7 @@ FileKind = Literal[
     "checkpoint",
     "clip record",
     "curation run",
+    "cut list",
     "denylist",
     "evaluation scores",
     "event",
@@ -74,6 +75,7 @@ VERSIONS: Mapping[FileKind, int] = {
     "checkpoint": 1,  # RUN/checkpoints/step-N/manifest.json
     "clip record": 1,  # KEY.json in a shard
     "curation run": 2,  # RUN/run/run.json
+    "cut list": 1,  # lines of FILE.jsonl of avf-shards cuts
     "denylist": 1,  # RUN/denylist-DIGEST.json, SHARDS/denylist-DIGEST.json
     "evaluation scores": 1,  # rows of RUN/evaluation.jsonl
     "event": 1,  # lines of RUN/log/events.jsonl

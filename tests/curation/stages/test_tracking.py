@@ -91,3 +91,9 @@ def test_a_change_of_the_face_is_a_part_of_its_own_and_takes_a_short_rest_with_i
     assert split(20, 50) == [(Span(100, 150), True), (Span(150, 200), False)]
     assert split(70, 90) == [(Span(100, 170), False), (Span(170, 200), True)]
     assert split(40, 60, blend=0.85) == [(Span(100, 200), False)]
+
+
+def test_the_part_of_the_picture_that_holds_the_crop_ends_at_its_borders() -> None:
+    window = tracking.CropWindow(side_px=100.0, centres_T2=np.array([[60.0, 40.0], [90.5, 70.0]]))
+    assert window.box_px(640, 480) == (10.0, 0.0, 140.5, 120.0)
+    assert window.box_px(120, 100) == (10.0, 0.0, 120.0, 100.0)

@@ -74,6 +74,7 @@ RECORD = ClipRecord(
     labels=Labels(values={"emotion": "happy"}, subject="p1", folds={"own": 2}),
     audio_fingerprint=encode_fingerprint(bytes(range(200))),
     file_sha256="1" * 64,
+    crop_px=(10.0, 0.0, 330.25, 300.0),
 )
 
 
@@ -93,6 +94,15 @@ def test_a_record_of_an_earlier_version_has_no_fingerprint_of_its_sound() -> Non
     for text in ("no base64!", "AAAA"):  # three bytes are no word
         with pytest.raises(FaultError, match=f"{KEY}: its audio_fingerprint is no base64 of 32-bit words"):
             decode_fingerprint(text, KEY)
+
+
+def test_a_record_of_an_earlier_version_does_not_say_where_its_crop_is() -> None:
+    older = replace(RECORD, crop_px=None)
+    assert b"crop_px" not in older.to_json()
+    assert ClipRecord.from_json(older.to_json(), "x") == older
+    damaged = json.loads(RECORD.to_json()) | {"crop_px": [1, 2, 3]}
+    with pytest.raises(FaultError, match=f"{KEY}: the record: crop_px must be four numbers"):
+        ClipRecord.from_json(json.dumps(damaged).encode(), "x")
 
 
 FRAME_LABELS = FrameLabels(
@@ -189,7 +199,16 @@ def test_every_field_that_has_no_default_must_be_there() -> None:
     for name in (field.name for field in fields(ClipRecord)):
         values = json.loads(RECORD.to_json())
         del values[name]
-        if name in ("speaker", "language", "start_s", "origin", "labels", "audio_fingerprint", "file_sha256"):
+        if name in (
+            "speaker",
+            "language",
+            "start_s",
+            "origin",
+            "labels",
+            "audio_fingerprint",
+            "file_sha256",
+            "crop_px",
+        ):
             ClipRecord.from_json(json.dumps(values).encode(), "x")
         else:
             with pytest.raises(FaultError, match=name):

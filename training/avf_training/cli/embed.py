@@ -5,9 +5,10 @@ from typing import Any
 
 from avf_shards.cli.common import add_command
 from avf_shards.cli.logging_setup import progress_line
+from avf_shards.cli.paths import ending_of
 from avf_shards.text import count_noun
 
-from avf_training.cli.options import add_device_option, add_input_argument, add_model_option, ending_of
+from avf_training.cli.options import add_device_option, add_input_argument, add_model_option
 from avf_training.data.window_length import WINDOW_S
 from avf_training.distributed.device_choice import resolve_device
 from avf_training.inference.prediction_kinds import FEATURES

@@ -4,9 +4,10 @@ import argparse
 from typing import Any
 
 from avf_shards.cli.common import add_command
+from avf_shards.cli.paths import ending_of
 from avf_shards.system.own_files import NO_FILE
 
-from avf_training.cli.options import add_model_option, ending_of
+from avf_training.cli.options import add_model_option
 
 
 def add(commands: Any) -> None:

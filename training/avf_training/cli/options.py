@@ -1,14 +1,12 @@
 """Options that several commands of avf-train share, and the objects that they describe."""
 
 import argparse
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from avf_shards.cli.common import set_completer
-from avf_shards.cli.paths import local_path, output_file, output_folder, own_file, writes_file
+from avf_shards.cli.paths import local_path, output_folder
 from avf_shards.errors import UserError
-from avf_shards.system.own_files import OwnFile
 
 from avf_training.distributed.device_choice import check_device_name
 
@@ -135,25 +133,6 @@ def add_input_argument(parser: argparse.ArgumentParser) -> None:
         type=output_folder,
         help="folder for the clips that are cut from videos, to use them again (default: they are removed)",
     )
-
-
-def ending_of(kinds: Mapping[str, OwnFile]) -> Callable[[str], Path]:
-    """Return a type of argparse: the path of a file to write, whose ending decides its format.
-
-    kinds: by ending, what the command may replace there.
-    """
-    endings = list(kinds)
-
-    @writes_file
-    def check(text: str) -> Path:
-        path = output_file(text)
-        own = kinds.get(path.suffix.lower())
-        if own is None:
-            named = f"{', '.join(endings[:-1])} or {endings[-1]}" if len(endings) > 1 else endings[0]
-            raise argparse.ArgumentTypeError(f"{text} must end in {named}: the ending decides the format")
-        return own_file(lambda: own)(text)
-
-    return check
 
 
 def add_preset_option(parser: argparse.ArgumentParser, help: str, default: str | None = None) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from avf_shards.cli.common import add_command, add_json_option, write_answer
 from avf_shards.cli.logging_setup import progress_line
+from avf_shards.cli.paths import ending_of
 from avf_shards.errors import UserError
 from avf_shards.system.own_files import require_replaceable
 
@@ -14,7 +15,6 @@ from avf_training.cli.options import (
     add_device_option,
     add_input_argument,
     add_models_option,
-    ending_of,
 )
 from avf_training.data.window_length import HOP_S
 from avf_training.distributed.device_choice import resolve_device

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from avf_shards.cli.common import add_command
+from avf_shards.cli.paths import ending_of
 from avf_shards.errors import UserError
 
-from avf_training.cli.options import add_input_argument, add_model_option, add_preset_option, ending_of
+from avf_training.cli.options import add_input_argument, add_model_option, add_preset_option
 from avf_training.data.shard_checks import require_shards
 from avf_training.inference.prediction_kinds import FIGURES
 

@@ -14,6 +14,7 @@ from typing import Any
 from avf_shards.errors import UserError
 from avf_shards.system import durable_io
 from avf_shards.system.own_files import require_replaceable
+from avf_shards.text import table_cell
 
 from avf_training.inference.clip_input import find_clipped_video, is_one_video
 from avf_training.inference.elan import as_elan
@@ -23,7 +24,6 @@ from avf_training.inference.subtitles import as_subrip, as_webvtt
 
 _ONE_VIDEO = (".srt", ".vtt", ".eaf")  # a file of these holds one video
 _UNSAFE_IN_NAMES = re.compile(r'[\x00-\x1f/\\\\:*?"<>|]')
-_FORMULA_STARTS = ("=", "+", "@", "\t")  # of a cell, in spreadsheets (OWASP, CSV injection)
 
 
 def predictions_as_values(predictions: Sequence[PersonPrediction], *, each_model: bool = False) -> list[dict[str, Any]]:
@@ -155,19 +155,14 @@ def _as_csv(predictions: Sequence[PersonPrediction], each_model: bool) -> str:
     of_models = [f"{model}: {name}" for model in predictions[0].models for name in names] if each_model else []
     best = ["best"] if predictions[0].classes else []
     table.writerow(
-        ["source", "video", "person", "start_s", "stop_s", *best, *map(_as_cell, names), *map(_as_cell, of_models)]
+        ["source", "video", "person", "start_s", "stop_s", *best, *map(table_cell, names), *map(table_cell, of_models)]
     )
     for each in predictions:
         for window in each.windows:
-            best = [_as_cell(names[window.scores.index(max(window.scores))])] if each.classes else []
+            best = [table_cell(names[window.scores.index(max(window.scores))])] if each.classes else []
             times = f"{window.start_s:.2f}", f"{window.stop_s:.2f}"
             of_window = window.scores + tuple(chain(*window.each_model if each_model else ()))
             scores = (f"{score:.4f}" for score in of_window)
-            texts = _as_cell(each.source), _as_cell(each.video_id)
+            texts = table_cell(each.source), table_cell(each.video_id)
             table.writerow([*texts, each.person + 1, *times, *best, *scores])
     return file.getvalue()
-
-
-def _as_cell(text: str) -> str:
-    line = " ".join(text.splitlines())
-    return f"'{line}" if line.startswith(_FORMULA_STARTS) else line
