@@ -6,43 +6,21 @@ and once in the middle of each write.
 
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from avf_curation.runs.curation import RunOptions, curate
-from avf_shards.packing.pack import pack_shards
-from avf_shards.packing.selection import Selection
 from avf_shards.packing.verify import verify_shards
 from avf_shards.system import durable_io
-from support.crash_points import exit_status_in_child
-from support.curation_runs import EMBEDDED, make_recipe, stub_curate
+from support.crash_points import exit_status_in_child, kill_after_operation
 from support.runs import make_inputs
-from support.stages import single_step
-from support.stored_jobs import without_models
+from support.stored_jobs import run_job, without_models
 from support.trees import file_digests
 
-SETTINGS = make_recipe("plan.unit_videos=1")
 
-
-def run_job(source: Path, out: Path) -> None:
-    run = curate(
-        SETTINGS, EMBEDDED, {"made": source}, out / "run", RunOptions(engine="inline", stages=single_step(stub_curate))
-    )
-    pack_shards(run, out / "shards", Selection(clips_per_shard=3))
-
-
-def die_after_operation(number: int, work: Callable[[], None]) -> None:
-    count = 0
-
-    def watcher(operation: str, path: Path) -> None:
-        nonlocal count
-        count += 1
-        if count == number:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    with durable_io.watch(watcher):
-        work()
+def run_and_die(source: Path, out: Path, number: int) -> None:
+    """Do the job, and die after operation `number`."""
+    with kill_after_operation(number):
+        run_job(source, out)
 
 
 @pytest.fixture(autouse=True)
@@ -65,9 +43,7 @@ def test_a_job_killed_after_any_file_operation_ends_with_the_same_bytes(source: 
     assert {"mkdir", "create", "half a write", "write", "fsync", "rename", "link", "unlink"} <= set(operations)
     for number in range(1, len(operations) + 1):
         out = tmp_path / str(number)
-        died = exit_status_in_child(
-            lambda out=out, number=number: die_after_operation(number, lambda: run_job(source, out))
-        )
+        died = exit_status_in_child(lambda out=out, number=number: run_and_die(source, out, number))
         assert died == -signal.SIGKILL, f"operation {number} was not reached"
         assert exit_status_in_child(lambda out=out: run_job(source, out)) == 0, (
             f"after operation {number}, {operations[number - 1]}"
@@ -80,9 +56,7 @@ def test_a_job_killed_repeatedly_ends_with_the_same_bytes(source: Path, tmp_path
     out = tmp_path / "hunted"
     statuses = []
     for number in range(40, 90):  # later each time, so that every start gets further
-        statuses.append(
-            exit_status_in_child(lambda number=number: die_after_operation(number, lambda: run_job(source, out)))
-        )
+        statuses.append(exit_status_in_child(lambda number=number: run_and_die(source, out, number)))
         if statuses[-1] == 0:
             break
     assert statuses[-1] == 0

@@ -4,6 +4,7 @@ An fsync is not counted: what other processes see is the same before and after i
 """
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -50,6 +51,24 @@ def crash_after_operation(number: int, *expected_errors: type[Exception]) -> Ite
 
     with durable_io.watch(die), suppress(SimulatedCrashError, *expected_errors):
         yield crash
+
+
+@contextmanager
+def kill_after_operation(number: int) -> Iterator[None]:
+    """Kill this process after file operation `number` of the block, counted from 1; 0: never.
+
+    Every operation counts, fsync too.
+    """
+    count = 0
+
+    def kill(operation: str, path: Path) -> None:
+        nonlocal count
+        count += 1
+        if count == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with durable_io.watch(kill):
+        yield
 
 
 @contextmanager

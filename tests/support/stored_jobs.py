@@ -1,7 +1,6 @@
 """A job that curates and packs without measuring anything, on the disk or in an object store, each in a process."""
 
 import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -11,11 +10,10 @@ from avf_shards.packing.pack import pack_shards
 from avf_shards.packing.selection import Selection
 from avf_shards.stores.addresses import MIRRORS
 from avf_shards.stores.opening import open_location
-from avf_shards.system import durable_io
 from avf_shards.system.mirror_registry import forget_mirrors
 from avf_shards.system.storage_faults import fetch_content
 
-from support.crash_points import exit_status_in_child
+from support.crash_points import exit_status_in_child, kill_after_operation
 from support.curation_runs import EMBEDDED, make_recipe, stub_curate
 from support.stages import single_step
 from support.trees import file_digests
@@ -49,15 +47,7 @@ def job_in_process(source: Path | str, out: str, mirrors: Path, dies_after: int 
 
     def work() -> None:
         os.environ[MIRRORS] = str(mirrors)
-        count = 0
-
-        def watcher(operation: str, path: Path) -> None:
-            nonlocal count
-            count += 1
-            if count == dies_after:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        with durable_io.watch(watcher):
+        with kill_after_operation(dies_after):
             run_job(source, out)
 
     return exit_status_in_child(work)

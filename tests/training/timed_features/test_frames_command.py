@@ -8,6 +8,7 @@ import pytest
 import safetensors.numpy
 import soundfile
 import torch
+from avf_curation.demo.video import ShotScript, VideoScript, encode_video
 from avf_shards.errors import FaultError, UserError
 from avf_shards.format.index import load_index
 from avf_training.cli.main import main
@@ -173,3 +174,21 @@ def test_files_that_are_none_of_ours_are_refused_when_read(model: Path, tmp_path
     path.write_bytes(len(text).to_bytes(8, "little") + text + whole[8 + size :])
     with pytest.raises(UserError, match="update avf-foundry"):
         read_frame_features(path)
+
+
+@pytest.mark.slow  # clips are cut from the film first
+def test_a_film_is_seen_where_a_face_is_and_heard_as_its_file(model: Path, tmp_path: Path) -> None:
+    film = tmp_path / "talk.mp4"
+    film.write_bytes(encode_video(VideoScript(shots=(ShotScript(frames=80, speakers=(3,), seed=5),))))
+    assert _frames(model, film, tmp_path / "heard") == 0
+    assert _frames(model, film, tmp_path / "out", "--modality", "both", "--keep-clips", str(tmp_path / "clips")) == 0
+    (path,) = (tmp_path / "out").iterdir()
+    clip = read_frame_features(path)
+    whole = read_frame_features(tmp_path / "heard" / "talk.safetensors")
+    assert clip.header.start_s == pytest.approx(0, abs=0.1)
+    assert clip.video_NLD is not None
+    assert clip.audio_NLD is not None
+    assert whole.audio_NLD is not None
+    assert len(clip.video_NLD) == len(clip.audio_NLD) <= len(whole.audio_NLD)
+    (index,) = (tmp_path / "clips" / "shards").glob("*.index.json")
+    assert list(load_index(index).by_key()) == [path.stem]

@@ -132,9 +132,10 @@ def hear(
 ) -> Tensor:
     """Return the tokens centred on these samples of a wave, (N, L, D), with gradients; see `pick_tokens`."""
     parameter = next(encoder.parameters())
+    on_device_S = wave_S.to(parameter.device)
 
     def window_input(starts_B: Ints) -> Tensor:
-        return audio_windows(wave_S.to(parameter.device), starts_B, encoder.geometry).to(parameter.dtype)
+        return audio_windows(on_device_S, starts_B, encoder.geometry).to(parameter.dtype)
 
     plan = plan_windows(centres_N, audio_clock(encoder.geometry), context)
     return pick_tokens(encoder, plan, window_input, layers, bands)
@@ -143,8 +144,13 @@ def hear(
 def audio_windows(wave_S: Tensor, starts_W: Ints, geometry: Geometry) -> Tensor:
     """Return the encoder's input for windows of a wave, (W, 1, M, F); outside of the wave there is silence."""
     length = audio_clock(geometry).length
-    before, after = max(0, -int(starts_W.min())), max(0, int(starts_W.max()) + length - len(wave_S))
-    padded_S = torch.nn.functional.pad(wave_S, (before, after))
-    windows_WS = torch.stack([padded_S[before + start : before + start + length] for start in starts_W.tolist()])
+    windows_WS = torch.stack([_cut(wave_S, start, start + length) for start in starts_W.tolist()])
     centred_WS = windows_WS - windows_WS.mean(1, keepdim=True)
     return log_mel_batch(centred_WS, torch.full((len(starts_W),), length, device=wave_S.device), geometry)
+
+
+def _cut(wave_S: Tensor, start: int, stop: int) -> Tensor:
+    """Return samples of a wave, with zeros where it has none."""
+    inside_S = wave_S[max(0, start) : max(0, stop)]
+    before = min(max(0, -start), stop - start)
+    return torch.nn.functional.pad(inside_S, (before, stop - start - before - len(inside_S)))
