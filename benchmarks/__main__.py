@@ -45,6 +45,7 @@ NAMES = (
     "cluster_kills",
     "downstream",
     "it_learns",
+    "detection",
     "framewise_chain",
     "audit_page",
     "start_up",

@@ -43,9 +43,9 @@ def _run(options: argparse.Namespace) -> int:
     require_shards(options.shards)
     # After what is refused quickly: this loads torch.
     from avf_training.study.detection_numbers import read_detector
-    from avf_training.study.detection_page import summarize, write_detection_page
+    from avf_training.study.detection_page import report_lines, write_detection_page
 
     result = read_detector(options.model, labelled_shards(options), options.protocol)
     page = write_detection_page(result, options.out)
-    print("\n".join([*summarize(result.report), str(page)]))
+    print("\n".join([*report_lines(result.report), str(page)]))
     return 0

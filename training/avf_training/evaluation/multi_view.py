@@ -142,7 +142,7 @@ def predict_clips(
     )
 
 
-def predict_windows(
+def predict_hops(
     model: Classifier, task: Task, keys: Sequence[str], config: ViewConfig, context: DistributedContext
 ) -> FileWindows:
     """Return the probability of a fake of each window of clips of a task, `config.hop_s` apart. Collective."""

@@ -13,7 +13,7 @@ from avf_training.config.finetune import FinetuneRecipe
 from avf_training.distributed.context import DistributedContext
 from avf_training.evaluation.file_windows import FileWindows
 from avf_training.evaluation.intervals import group_rows, metric_interval
-from avf_training.evaluation.multi_view import ViewConfig, predict_clips, predict_windows
+from avf_training.evaluation.multi_view import ViewConfig, predict_clips, predict_hops
 from avf_training.evaluation.scoring import Predictions, TimedScore, score_predictions
 from avf_training.models.classifier import Classifier
 from avf_training.tasks.task import Task
@@ -29,25 +29,14 @@ def predict_keys(
     *,
     segments: int,
     context: DistributedContext,
-    choose_pool: bool = False,
 ) -> Predictions:
     """Return predictions for clips of a task from `segments` windows each, averaged over groups as the data set asks.
 
-    In detection they are of files, from windows that are `hop_s` of the recipe apart, pooled as the model says.
-    Collective: all ranks must call it.
-
-    Args:
-        model: in whichever mode.
-        recipe: of the run.
-        task: with the truth of the clips.
-        keys: of the clips.
-        segments: windows of a clip; in detection it counts for nothing.
-        context: of the ranks.
-        choose_pool: pool the windows of files in the way that is best for these clips.
+    In detection they are of files, from windows that are `hop_s` of the recipe apart, pooled as the model says; there
+    `segments` counts for nothing. Collective: all ranks must call it.
     """
     if task.data.task == "detection":
-        files = predict_windows(model, task, keys, _view_config(recipe, segments, recipe.hop_s), context)
-        return files.pooled(files.best_pool() if choose_pool else model.output_spec.pool)
+        return predict_files(model, recipe, task, keys, context).pooled(model.output_spec.pool)
     predictions = predict_clips(model, task, keys, _view_config(recipe, segments), context)
     return predictions.average_groups(task.group_of) if task.group_of else predictions
 
@@ -56,7 +45,7 @@ def predict_files(
     model: Classifier, recipe: FinetuneRecipe, task: Task, keys: tuple[str, ...], context: DistributedContext
 ) -> FileWindows:
     """Return what a detector says of each window of the files of clips. Collective: all ranks must call it."""
-    return predict_windows(model, task, keys, _view_config(recipe, 1, recipe.hop_s), context)
+    return predict_hops(model, task, keys, _view_config(recipe, 1, recipe.hop_s), context)
 
 
 def _view_config(recipe: FinetuneRecipe, segments: int, hop_s: float | None = None) -> ViewConfig:

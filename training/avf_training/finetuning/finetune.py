@@ -229,12 +229,7 @@ def _train(
 ) -> bool:
     """Train from the newest checkpoint on; return False where a signal stopped the run before its last step."""
     out = checkpoints.run
-    sampler = FinetuningSampler(
-        geometry=model.config.geometry,
-        augment=recipe.augment,
-        mix=recipe.mixing(task.data),
-        forged=forged_windows(recipe, task),
-    )
+    sampler = _make_sampler(recipe, task, model)
     loader = _make_loader(recipe, task, sampler, context, out)
     lengths = _stage_lengths(recipe, task.epoch_clips or len(task.train))
     if context.rank == 0:
@@ -298,6 +293,15 @@ def _step_cost(recipe: FinetuneRecipe, model: Classifier, context: DistributedCo
         flops=training_flops(model.config, model.outputs) * recipe.samples,
         peak=NO_PEAK if context.rank else peak_flops(context.device, recipe.precision),
         devices=context.size,
+    )
+
+
+def _make_sampler(recipe: FinetuneRecipe, task: Task, model: Classifier) -> FinetuningSampler:
+    return FinetuningSampler(
+        geometry=model.config.geometry,
+        augment=recipe.augment,
+        mix=recipe.mixing(task.data),
+        forged=forged_windows(recipe, task),
     )
 
 

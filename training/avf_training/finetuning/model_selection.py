@@ -21,8 +21,8 @@ from torch import Tensor
 from avf_training.config.finetune import FinetuneRecipe, SelectionProtocol
 from avf_training.distributed.collectives import decide_on_rank_0
 from avf_training.distributed.context import DistributedContext
-from avf_training.evaluation.results import predict_keys
-from avf_training.evaluation.scoring import score_predictions
+from avf_training.evaluation.results import predict_files, predict_keys
+from avf_training.evaluation.scoring import Predictions, score_predictions
 from avf_training.finetuning.adapters import tensors_to_save
 from avf_training.models.classifier import Classifier
 from avf_training.tasks.task import Task
@@ -113,16 +113,7 @@ class BestCheckpointTracker:
         for protocol, keys in self.parts.items():
             if not keys:
                 continue
-            # One view of each clip: an evaluation after every epoch must be cheap. The final test takes all views.
-            predictions = predict_keys(
-                self.model,
-                self.recipe,
-                self.task,
-                keys,
-                segments=1,
-                context=self.context,
-                choose_pool=self.recipe.pool == "choose",
-            )
+            predictions = self._predict(keys)
             computed = score_predictions(self.task.data, predictions)
             scores[protocol] = {name: score.value for name, score in computed.items()}
             value = scores[protocol][self.metric]
@@ -137,6 +128,13 @@ class BestCheckpointTracker:
             write_validation(self.out, (*rows, row))
         decide_on_rank_0(self._publish_models)
         return reported, None
+
+    def _predict(self, keys: tuple[str, ...]) -> Predictions:
+        # One view of each clip: an evaluation after every epoch must be cheap. The final test takes all views.
+        if self.task.data.task == "detection" and self.recipe.pool == "choose":
+            files = predict_files(self.model, self.recipe, self.task, keys, self.context)
+            return files.pooled(files.best_pool())
+        return predict_keys(self.model, self.recipe, self.task, keys, segments=1, context=self.context)
 
     def _save(self, protocol: SelectionProtocol, step: int, tensors: dict[str, Tensor]) -> None:
         if self.context.rank == 0:

@@ -170,7 +170,7 @@ def chart_clip(clip: LabelledClip, windows: Sequence[TimedScore], window_s: floa
     }
 
 
-def summarize(report: DetectionReport) -> list[str]:
+def report_lines(report: DetectionReport) -> list[str]:
     """Return the lines that the command prints."""
     lines = [
         f"{report.task}: {report.fakes:,} fakes and {report.reals:,} reals of {report.originals:,} originals, windows "
