@@ -18,7 +18,7 @@ from avf_shards.settings.yaml_settings import YamlSettings, read_settings
 
 from avf_curation.media.clip_config import ClipConfig
 from avf_curation.media.types import MediaConfig
-from avf_curation.stages.added_settings import drop_stages, extend_settings, list_added_stages
+from avf_curation.stages.added_settings import drop_stages, extend_settings, list_added_finders, list_added_stages
 from avf_curation.stages.added_stages import AddedStage, is_usable, list_stage_names, load_stage
 from avf_curation.stages.checks import ALL_STAGES, STAGES_OF, order_stages
 from avf_curation.stages.faces import FacesConfig
@@ -145,8 +145,8 @@ class Recipe:
         return self.sources.get(source, self.defaults)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Pickle a recipe with stages of packages as its tables: their types exist in this process alone."""
-        if not self.defaults.added_stages:
+        """Pickle a recipe with what packages add as its tables: its types exist in this process alone."""
+        if type(self.defaults) is SourceSettings:
             return super().__reduce_ex__(protocol)
         tables = self.values if self.hybrid is None else {**self.values, "hybrid": dataclasses.asdict(self.hybrid)}
         return make_recipe, (tables,)
@@ -294,7 +294,7 @@ def _settings_type(stages: dict[str, Any], faults: Faults) -> type[SourceSetting
     if added and stages.get("picture") is not None:
         name = added[0].stage.name
         faults.add(name, f"{name}: a stage of a package measures clips, and the recipe is one of pictures; remove it")
-    return extend_settings(SourceSettings, tuple(added))
+    return extend_settings(SourceSettings, tuple(added), list_added_finders(stages))
 
 
 def _bind_sources(

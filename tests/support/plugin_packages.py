@@ -10,6 +10,7 @@ from pathlib import Path
 
 _CACHES = {
     "avf_shards.system.installed_packages": "list_additions",
+    "avf_curation.detectors.added_finders": "find_face_backend",
     "avf_curation.sources.plugins": "plugin_reader",
     "avf_curation.sources.pictures.registry": "added_pictures",
     "avf_curation.stages.added_stages": "load_stage",

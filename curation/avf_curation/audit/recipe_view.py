@@ -4,9 +4,10 @@ from avf_shards.packing.selection import Selection
 from avf_shards.settings.json_schema import DIALECT, Schema, table_schema
 from avf_shards.settings.origins import SettingOrigin, list_settings
 from avf_shards.settings.yaml_settings import read_settings
+from avf_shards.system.installed_packages import list_additions
 
 from avf_curation.recipe import DEFAULT, Recipe, RunConfig, SourceSettings
-from avf_curation.stages.added_settings import extend_settings
+from avf_curation.stages.added_settings import FACE_FINDERS, extend_settings
 from avf_curation.stages.added_stages import is_usable, list_stage_names, load_stage
 
 
@@ -34,7 +35,8 @@ def recipe_schema() -> Schema:
     """
     defaults = read_settings(DEFAULT).values
     added = (load_stage(name) for name in list_stage_names() if is_usable(name))
-    settings = extend_settings(SourceSettings, tuple(stage for stage in added if stage is not None))
+    finders = tuple(sorted(list_additions(FACE_FINDERS)))
+    settings = extend_settings(SourceSettings, tuple(stage for stage in added if stage is not None), finders)
     schema = table_schema(settings, defaults)
     source = table_schema(settings)
     schema["properties"] |= {

@@ -4,12 +4,13 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from avf_shards.errors import UserError
 from avf_shards.format.content import Content
 
+from avf_curation.detectors.added_finders import AddedFinder, CheckedFinder, resolve_added
 from avf_curation.detectors.optional_networks import (
     describe_missing_weights,
     resolve_embedder,
@@ -25,7 +26,7 @@ from avf_curation.recipe import Recipe
 from avf_curation.stages.faces import Box, FacesBackend
 from avf_curation.stages.silence import FindSpeech, SpeechBackend
 from avf_curation.stages.stage_timer import StageTimer
-from avf_curation.stages.tracking import TrackConfig
+from avf_curation.stages.tracking import TrackBackend, TrackConfig
 
 if TYPE_CHECKING:
     from avf_curation.detectors.face_finders import FaceFinder  # loads OpenCV, which commands do without
@@ -47,6 +48,7 @@ class BackendSelection:
     identity: str = "none"  # "dlib-resnet" or "none"
     shots: str = "none"  # "transnetv2" or "none", beside PySceneDetect's detectors and the one of dissolves
     speech: str = "none"  # "silero" or "none"; its weights come with the program
+    added: tuple[AddedFinder, ...] = ()  # face detectors of packages, by whose names `faces` and `track` call them
 
     def names(self) -> dict[str, str]:
         """Return the backend of each stage, for the log, the ledger's identity and the report."""
@@ -60,6 +62,7 @@ class BackendSelection:
     def weight_digests(self) -> dict[str, str]:
         """Return the digest of the weights of each network, for the fingerprint."""
         digests = {name: short_digest(path) for name, path in sorted(self.weights.items())}
+        digests |= {finder.name: finder.digest for finder in self.added}
         if "blazeface" in self.faces:
             digests["blazeface"] = BLAZEFACE.sha256[:16]
         digests |= {"transnetv2": TRANSNETV2.sha256[:16]} if self.shots == "transnetv2" else {}
@@ -79,7 +82,7 @@ def resolve_backends(recipe: Recipe, weights_folder: Path) -> BackendSelection:
     preferred = recipe.run.retinaface
     others = tuple(name for name in ("retinaface_mobilenet", "retinaface_resnet50") if name != preferred)
     settings = recipe.defaults
-    track, track_file = _resolve_backend("track", settings.track.backend, "dlib", (preferred, *others), weights_folder)
+    track, track_file = _resolve_track(settings.track.backend, (preferred, *others), weights_folder)
     hears = recipe.content == "clips" and _asks(recipe, "sync")
     sync, sync_file = _resolve_sync(settings.sync.backend if hears else "envelope", weights_folder)
     speaker, speaker_file = _resolve_speaker(recipe, weights_folder)
@@ -109,7 +112,15 @@ def resolve_backends(recipe: Recipe, weights_folder: Path) -> BackendSelection:
         identity=identity,
         shots=resolve_shots(recipe),
         speech=_resolve_speech(settings.silence.speech_backend) if _asks(recipe, "silence") else "none",
+        added=resolve_added({faces, track}),
     )
+
+
+def _resolve_track(setting: str, retinaface: tuple[str, ...], folder: Path) -> tuple[str, Path | None]:
+    """Return the backend of the track stage and its weight file; arguments as `_resolve_faces` has them."""
+    if setting not in get_args(TrackBackend):  # of a package: resolve_added looks for it
+        return setting, None
+    return _resolve_backend("track", setting, "dlib", retinaface, folder)
 
 
 def _resolve_faces(
@@ -129,8 +140,8 @@ def _resolve_faces(
         return _resolve_backend("faces", setting, "dlib", retinaface, folder)
     if setting == "retinaface" or (setting == "auto" and track[1] is not None):
         return track
-    if setting == "dlib":
-        return "dlib", None
+    if setting == "dlib" or setting not in get_args(FacesBackend):  # of a package: resolve_added looks for it
+        return setting, None
     backend = "blazeface" if setting == "blazeface" else "dlib+blazeface"
     log.info("faces: backend %s with %s", backend, BLAZEFACE.check())
     return backend, None
@@ -254,6 +265,7 @@ class Detectors:
             from avf_curation.detectors.syncnet import SyncNetScorer
 
             self.syncnet = SyncNetScorer.from_file(choice.weights["syncnet"], device, self._digests.get("syncnet"))
+        self._added = {each.name: CheckedFinder(each.name, self._digests.get(each.name)) for each in choice.added}
         self.face_finder = self._load_face_finder()
         if "lr_asd" in choice.weights:
             from avf_curation.detectors.lr_asd import LrAsd
@@ -294,6 +306,8 @@ class Detectors:
         from avf_curation.detectors.face_finders import DlibFinder, JoinedFinder
 
         backend = self.choice.faces
+        if backend in self._added:
+            return self._added[backend]
         if backend == "dlib":
             return DlibFinder(self.dlib)
         if backend == "yunet":
@@ -314,11 +328,14 @@ class Detectors:
 
         images_BHWC: frames that were resized to `scale` times the source's size.
         """
+        from avf_curation.media.crop import to_grey
+
+        if (finder := self._added.get(self.choice.track)) is not None:
+            seen = [to_grey(image) for image in images_BHWC] if finder.pixel_format == "gray" else images_BHWC
+            return finder.find(seen, scale, config)
         if self.choice.track != "dlib":
             from avf_curation.detectors.retinaface import to_boxes
 
             detections = self._retinaface.detect(images_BHWC, config.min_score, config.nms_iou)
             return [to_boxes(faces, scale) for faces in detections]
-        from avf_curation.media.crop import to_grey
-
         return [self.dlib.detect(to_grey(np.asarray(image_HWC)), scale, 1, 0.0) for image_HWC in images_BHWC]

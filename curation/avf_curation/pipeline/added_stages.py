@@ -12,11 +12,11 @@ from avf_shards.system.storage_faults import is_machine_fault
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_curation.media.types import Samples
-from avf_curation.pipeline.failures import BrokenToolError, InfrastructureError, OtherCodeError, StageFaultError
+from avf_curation.pipeline.failures import BrokenToolError, InfrastructureError, OtherCodeError
 from avf_curation.pipeline.refining import FaceCrops
 from avf_curation.recipe import Recipe
 from avf_curation.stages.added_stages import AddedStage
-from avf_curation.stages.definition import FaceSpan
+from avf_curation.stages.definition import FaceSpan, PackageFaultError
 from avf_curation.stages.tracking import Track
 
 _MEASUREMENT = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -39,7 +39,7 @@ def view_face(crops: FaceCrops, track: Track, samples: Samples) -> FaceSpan:
 def measure_added(added: AddedStage, face: FaceSpan, config: Any) -> tuple[dict[str, Any], tuple[Check, ...]]:
     """Return the measurements of a stage of a package on a span, and its checks.
 
-    Raises StageFaultError for an error of the stage and for an answer that is none, and InfrastructureError where the
+    Raises PackageFaultError for an error of the stage and for an answer that is none, and InfrastructureError where the
     machine, or a package that is not installed, is to blame.
     """
     stage = added.stage
@@ -54,7 +54,7 @@ def measure_added(added: AddedStage, face: FaceSpan, config: Any) -> tuple[dict[
     except (Exception, SystemExit) as error:
         if isinstance(error, OSError) and is_machine_fault(error):
             raise
-        raise StageFaultError(f"{added.package}: {type(error).__name__}: {error}") from error
+        raise PackageFaultError(f"{added.package}: {type(error).__name__}: {error}") from error
     _check_record(record, added)
     _check_checks(checks, added, config)
     return dict(record), tuple(checks)
@@ -62,41 +62,41 @@ def measure_added(added: AddedStage, face: FaceSpan, config: Any) -> tuple[dict[
 
 def _check_record(record: object, added: AddedStage) -> None:
     if not isinstance(record, Mapping):
-        raise StageFaultError(f"{added.package}: its measurements are {type(record).__name__}, not a table")
+        raise PackageFaultError(f"{added.package}: its measurements are {type(record).__name__}, not a table")
     for name, value in record.items():
         if not isinstance(name, str) or not _MEASUREMENT.fullmatch(name) or name == "would_reject":
-            raise StageFaultError(f"{added.package}: {name!r:.60} is no name of a measurement")
+            raise PackageFaultError(f"{added.package}: {name!r:.60} is no name of a measurement")
         for item in value if isinstance(value, list | tuple) else (value,):
             _check_value(name, item, added)
 
 
 def _check_value(name: str, value: object, added: AddedStage) -> None:
     if isinstance(value, float) and not math.isfinite(value):
-        raise StageFaultError(f"{added.package}: {name} is {value}; what cannot be measured is None")
+        raise PackageFaultError(f"{added.package}: {name} is {value}; what cannot be measured is None")
     # Types of numpy cannot be written: type() and not isinstance(), as numpy's float64 is a float.
     if value is not None and type(value) not in (bool, int, float, str):
-        raise StageFaultError(f"{added.package}: {name} is {type(value).__name__}, not a number, a text or None")
+        raise PackageFaultError(f"{added.package}: {name} is {type(value).__name__}, not a number, a text or None")
     if isinstance(value, str) and len(value) > _MAX_CHARACTERS:
-        raise StageFaultError(f"{added.package}: {name} has more than {_MAX_CHARACTERS:,} characters")
+        raise PackageFaultError(f"{added.package}: {name} has more than {_MAX_CHARACTERS:,} characters")
 
 
 def _check_checks(checks: object, added: AddedStage, config: Any) -> None:
-    """Raise StageFaultError unless the ledger can hold the checks, and what-if can decide them again."""
+    """Raise PackageFaultError unless the ledger can hold the checks, and what-if can decide them again."""
     stage = added.stage
     if not isinstance(checks, tuple) or not all(isinstance(check, Check) for check in checks):
-        raise StageFaultError(f"{added.package}: its checks are no tuple of Check")
+        raise PackageFaultError(f"{added.package}: its checks are no tuple of Check")
     for check in checks:
         if check.stage != stage.name or check.reason not in stage.reasons:
-            raise StageFaultError(f"{added.package}: {check.stage}/{check.reason} is none of its reasons")
+            raise PackageFaultError(f"{added.package}: {check.stage}/{check.reason} is none of its reasons")
         if check.score is not None and not math.isfinite(check.score):
-            raise StageFaultError(
+            raise PackageFaultError(
                 f"{added.package}: the score of {check.reason} is {check.score}; what cannot be measured is None"
             )
         prefix, _, setting = (check.setting or "").partition(".")
         if check.setting is None or prefix != stage.name or setting not in stage.thresholds:
-            raise StageFaultError(f"{added.package}: {check.reason} has the setting {check.setting!r}, no threshold")
+            raise PackageFaultError(f"{added.package}: {check.reason} has the setting {check.setting!r}, no threshold")
         if check.threshold != getattr(config, setting) or check.operator not in ("<=", ">="):
-            raise StageFaultError(f"{added.package}: {check.reason} compares with other than {check.setting}")
+            raise PackageFaultError(f"{added.package}: {check.reason} compares with other than {check.setting}")
 
 
 def check_same_code(recipe: Recipe, identity: RunIdentity) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from avf_shards.system.storage_faults import describe_fault, is_ffmpeg_error, is_machine_fault
 
 from avf_curation.media.types import MediaError
+from avf_curation.stages.definition import PackageFaultError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +65,6 @@ class OtherCodeError(OtherWeightsError):
     """A worker has other code of a stage of a package than the run began with."""
 
 
-class StageFaultError(Exception):
-    """A stage of an installed package raised an error, or its answer is no measurement."""
-
-
 class MemoryShortageError(InfrastructureError):
     """Memory ran out in a worker that other work shares. The unit is tried again with each video in its own process."""
 
@@ -104,13 +101,13 @@ FAILURE_SENTENCES: Mapping[str, str] = {
     "cpu_limit": "The video took more CPU time than run.video_cpu_s, in a process of its own.",
     "time_limit": "The video took too long, in a process of its own.",
     "machine_lost": "A machine was lost twice while this video alone was curated, in a process of its own.",
-    "stage_fault": "A stage of an installed package raised an error, or returned what is no measurement; the message "
+    "package_fault": "What an installed package adds raised an error, or returned what is no measurement; the message "
     "names the package, whose owners can mend it.",
     "killed": "The process of this video alone died of a signal: the file crashes a decoder.",
 }
 """Kind of a failure in the ledger -> why. Any other kind is the name of a Python exception: a fault of the program."""
 # The machine may be to blame for these: where they are many, they say nothing about the files.
-_DOUBTFUL_KINDS = ("missing", "unreadable", "input_changed", "killed", "stage_fault")
+_DOUBTFUL_KINDS = ("missing", "unreadable", "input_changed", "killed", "package_fault")
 
 
 def classify_failure(stage: str, error: BaseException) -> FailureCause:
@@ -122,8 +119,8 @@ def classify_failure(stage: str, error: BaseException) -> FailureCause:
         raise error
     if isinstance(error, MediaError):
         return FailureCause(stage=stage, error=error.kind, message=str(error))
-    if isinstance(error, StageFaultError):
-        return FailureCause(stage=stage, error="stage_fault", message=normalize_message(str(error)))
+    if isinstance(error, PackageFaultError):
+        return FailureCause(stage=stage, error="package_fault", message=normalize_message(str(error)))
     if isinstance(error, MemoryError):
         raise MemoryShortageError("a worker had not enough memory for a video") from error
     if is_machine_fault(error):

@@ -58,6 +58,7 @@ def run_identity(recipe: Recipe, backends: BackendSelection, sources: list[str],
     }
     for each in added:
         values["versions"] |= each.versions
+    values["versions"] |= {finder.project: finder.version for finder in backends.added}
     digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
     return RunIdentity(**values, fingerprint=digest, sources=tuple(sorted(sources)))
 

@@ -18,6 +18,10 @@ from avf_curation.stages.tracking import Floats
 GateMode = Literal["decide", "measure", "skip"]
 
 
+class PackageFaultError(Exception):
+    """What an installed package adds raised an error, or its answer is no measurement."""
+
+
 class StageScores(Protocol):
     """What a stage measured on a span."""
 

@@ -18,14 +18,13 @@ from avf_curation.pipeline.failures import (
     BrokenToolError,
     MemoryShortageError,
     OtherCodeError,
-    StageFaultError,
     classify_failure,
 )
 from avf_curation.pipeline.refining import FaceCrops
 from avf_curation.recipe import load_recipe
 from avf_curation.runs.identity import run_identity
 from avf_curation.stages.added_stages import AddedStage, load_stage
-from avf_curation.stages.definition import FaceSpan
+from avf_curation.stages.definition import FaceSpan, PackageFaultError
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.schema.ledger import table_to_decisions
 from support.curation_runs import EMBEDDED
@@ -105,11 +104,11 @@ def test_a_stage_is_measured_and_decides(site: Path) -> None:
 )
 def test_an_error_or_a_wrong_answer_is_a_fault_of_the_package(site: Path, old: str, new: str, fault: str) -> None:
     stage = added(site, old, new)
-    with pytest.raises(StageFaultError, match=r"^plugin-light 1\.5: ") as raised:
+    with pytest.raises(PackageFaultError, match=r"^plugin-light 1\.5: ") as raised:
         measure_added(stage, FACE, stage.stage.config())
     assert fault in str(raised.value)
     failure = classify_failure("light", raised.value)
-    assert (failure.stage, failure.error) == ("light", "stage_fault")
+    assert (failure.stage, failure.error) == ("light", "package_fault")
 
 
 def test_what_the_machine_lacks_fails_no_video(site: Path) -> None:
