@@ -176,6 +176,16 @@ CONTENTS: dict[FileKind, Contents] = {
         keys={"step": "from 0", "score": "name of the score -> value, as mse/mean patch and R@1/chance"},
     ),
     "event": Contents(about="What happened in a run, one JSON object a line.", rows=Event, keys={"time": "Unix time"}),
+    "detector": Contents(
+        about="Where the file of a network for `avf-train frechet` came from, beside the file.",
+        keys={
+            "name": "as `avf-train weights` calls it",
+            "from": "address, or name of the user's file",
+            "sha256": "of the file",
+            "owner": "repository of its owners",
+            "licence": "as they state it",
+        },
+    ),
     "expert projector": Contents(
         about="The weights that make embeddings of a language model from an encoder's tokens, in the metadata "
         "`expert_projector`.",

@@ -24,6 +24,7 @@ FileKind = Literal[
     "curation run",
     "cut list",
     "denylist",
+    "detector",
     "evaluation scores",
     "event",
     "detection report",
@@ -77,6 +78,7 @@ VERSIONS: Mapping[FileKind, int] = {
     "curation run": 2,  # RUN/run/run.json
     "cut list": 1,  # lines of FILE.jsonl of avf-shards cuts
     "denylist": 1,  # RUN/denylist-DIGEST.json, SHARDS/denylist-DIGEST.json
+    "detector": 1,  # DIR/detector.json of avf-train weights pull
     "evaluation scores": 1,  # rows of RUN/evaluation.jsonl
     "event": 1,  # lines of RUN/log/events.jsonl
     "detection report": 1,  # OUT/detection.json of avf-train report-detection

@@ -116,6 +116,21 @@ def test_all_windows_lie_side_by_side(videos: Path, capsys: pytest.CaptureFixtur
     assert "8 samples of 10 frames of each set, 6 features, covariance over N - 1" in out
 
 
+def test_a_detector_is_kept_with_its_origin(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "I3D"
+    pull = ["weights", "pull", "i3d_torchscript", "--from", str(videos / "i3d.pt"), "--out", str(out)]
+    assert main(pull) == 0
+    assert "i3d_torchscript.pt as it is" in capsys.readouterr().out
+    card = json.loads((out / "detector.json").read_text())
+    direct = answer_of(run(videos, "common", "i3d.pt"), capsys)
+    assert answer_of(run(videos, "common", str(out)), capsys) == direct
+    assert card["sha256"] == direct["detector"]
+    assert main(run(videos, "clean", str(out))) == 2
+    assert "holds no inception-2015-12-05.pt, which this protocol needs" in capsys.readouterr().err
+    assert main(["weights", "pull", "i3d_torchscript", "--out", str(tmp_path / "other")]) == 2
+    assert "save the file, then add --from FILE" in capsys.readouterr().err
+
+
 def test_few_samples_are_said(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(run(videos, "styleganv", "i3d.pt", "--limit", "3")) == 0
     assert "fewer samples than features" in capsys.readouterr().out

@@ -39,7 +39,10 @@ def add(commands: Any) -> None:
         )
     parser.add_argument("--protocol", choices=_NAMES, required=True, help="how the sets are compared")
     parser.add_argument(
-        "--detector", metavar="FILE", type=local_path, help="the protocol's network, as its owners publish it"
+        "--detector",
+        metavar="FILE|DIR",
+        type=local_path,
+        help="the protocol's network, as its owners publish it, or the folder of avf-train weights pull",
     )
     parser.add_argument("--model", metavar="RUN|MODEL", type=local_path, help="encoder of protocol avf")
     parser.add_argument(
@@ -94,7 +97,7 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError(f"--protocol {options.protocol}: {'needs an encoder, --model' if ours else 'takes no --model'}")
     if (options.detector is None) != ours:
         raise UserError(
-            f"--protocol {options.protocol}: {'takes no --detector' if ours else 'needs its network, --detector FILE'}"
+            f"--protocol {options.protocol}: {'takes no --detector' if ours else 'needs its network, --detector'}"
         )
     for path in (options.real, options.fake):
         if not path.exists():

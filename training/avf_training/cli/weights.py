@@ -22,14 +22,17 @@ def add(commands: Any) -> None:
     """Add `weights` with `ls` and `pull`."""
     verbs = add_command_group(commands, "weights", help="List or fetch the checkpoints that authors publish.")
     verb = add_command(
-        verbs, "ls", _run_ls, help="List the published checkpoints that become models here, with owner and licence."
+        verbs,
+        "ls",
+        _run_ls,
+        help="List the published checkpoints that become models here, and the networks of avf-train frechet.",
     )
     add_json_option(verb)
     verb = add_command(
         verbs,
         "pull",
         _run_pull,
-        help="Fetch a published checkpoint by name and convert it to a model folder, for --model.",
+        help="Fetch a published checkpoint by name and convert it to a model folder; keep a network of frechet.",
         details="What lies on the Hub or at an address is fetched; of what its authors put on a page for people the "
         "message says where, and --from takes the file that a browser saved. config.json says where the weights came "
         "from: commit, SHA-256, licence. Only tensors are read, never code.\n\n" + EXTRA_HELP,
@@ -70,14 +73,15 @@ def _run_ls(options: argparse.Namespace) -> int:
     from avf_training.models.published import PUBLISHED
 
     if not write_answer(options, {"weights": [asdict(checkpoint) for checkpoint in PUBLISHED.values()]}):
+        width = max(map(len, PUBLISHED)) + 2
         for checkpoint in PUBLISHED.values():
             size = f", about {checkpoint.size_bytes / 1e9:.2f} GB" if checkpoint.size_bytes else ""
             by_hand = (
                 "" if checkpoint.repository or checkpoint.address else "; save it with a browser, then --from FILE"
             )
-            print(f"{checkpoint.name:<12}{checkpoint.title}")
-            print(f"{'':<12}{checkpoint.owner}: {checkpoint.paper}; licence {checkpoint.licence}")
-            print(f"{'':<12}{checkpoint.page}: {checkpoint.file}{size}{by_hand}")
+            print(f"{checkpoint.name:<{width}}{checkpoint.title}")
+            print(f"{'':<{width}}{checkpoint.owner}: {checkpoint.paper}; licence {checkpoint.licence}")
+            print(f"{'':<{width}}{checkpoint.page}: {checkpoint.file}{size}{by_hand}")
     return 0
 
 
@@ -92,6 +96,7 @@ def _run_pull(options: argparse.Namespace) -> int:
         raise UserError(f"{options.out}: exists already; name a new folder")
     # After what is refused quickly: this loads torch.
     from avf_training.cli.checkpoint_files import convert_checkpoint
+    from avf_training.frechet.detector_folder import keep_detector
     from avf_training.inference.published_weights import fetch_checkpoint
 
     source = None if options.source is None else str(options.source)
@@ -107,7 +112,11 @@ def _run_pull(options: argparse.Namespace) -> int:
     ):
         origin = {"name": options.name, "from": fetched.origin, "sha256": fetched.sha256}
         origin |= {} if checkpoint is None else {"licence": checkpoint.licence, "owner": checkpoint.owner}
-        summary = convert_checkpoint(fetched.path, options.out, PRESETS.get(options.name), origin)
+        if checkpoint is not None and checkpoint.is_detector:
+            keep_detector(fetched.path, options.out, checkpoint.file, origin)
+            summary = f"{checkpoint.file} as it is, for avf-train frechet --detector"
+        else:
+            summary = convert_checkpoint(fetched.path, options.out, PRESETS.get(options.name), origin)
     print_answer(
         options,
         {**origin, "out": str(options.out)},

@@ -31,6 +31,7 @@ _QUALITY = 95  # of the JPEG pictures
 _QUESTIONS = {
     "micro_expression": "Which micro-expression does the face show?",
     "emotion": "Which emotion does the person show?",
+    "detection": "Is the video real, or was the face or the voice in it forged?",
 }
 
 

@@ -19,6 +19,7 @@ from avf_shards.errors import UserError
 from avf_shards.format.tar import sha256_file
 from torch import Tensor
 
+from avf_training.frechet.detector_folder import detector_file
 from avf_training.frechet.detector_input import PixelArray, crop_short_side, resize_clean, squash, to_video
 from avf_training.frechet.kinetics_network import load_kinetics_network
 
@@ -53,6 +54,7 @@ class FrechetDetector:
     """A detector of the field from the file that its owners publish. Raises UserError for another file."""
 
     def __init__(self, protocol: FrechetProtocol, path: Path, device: str) -> None:
+        path = detector_file(path, protocol.detector)
         if not path.is_file():
             raise UserError(f"{path}: no such file; protocol {protocol.name} needs {protocol.detector} of its owners")
         self.protocol, self.path, self.device = protocol, path, torch.device(device)

@@ -27,6 +27,7 @@ class PublishedCheckpoint:
     address: str = ""  # of the file itself, where a program may fetch it
     size_bytes: int | None = None  # about; None: not known
     commit: str = ""  # start of the Hub's commit at which the file was listed
+    is_detector: bool = False  # a network for `avf-train frechet`, kept as it is published
     md5: str = ""  # start of the file's MD5, as the owner prints it; none publishes a SHA-256
 
 
@@ -71,6 +72,36 @@ PUBLISHED = {
                 md5=md5,
             )
             for name, size, md5 in _MAE_SIZES
+        ),
+        PublishedCheckpoint(
+            name="i3d_torchscript",
+            title="I3D of Kinetics-400 as TorchScript, for FVD by the protocols styleganv and common",
+            owner="universome/stylegan-v",
+            paper="Skorokhodov et al., CVPR 2022; I3D: Carreira and Zisserman, CVPR 2017",
+            licence="not stated for the file; I3D's weights are Apache-2.0 (deepmind/kinetics-i3d)",
+            page="https://www.dropbox.com/s/ge9e5ujwgetktms/i3d_torchscript.pt",
+            file="i3d_torchscript.pt",
+            is_detector=True,
+        ),
+        PublishedCheckpoint(
+            name="i3d_pretrained_400",
+            title="I3D of Kinetics-400 as tensors, for FVD by the protocols videogpt and cdfvd",
+            owner="wilson1yan/VideoGPT",
+            paper="Yan et al., arXiv 2104.10157; I3D: Carreira and Zisserman, CVPR 2017",
+            licence="not stated for the file; I3D's weights are Apache-2.0 (deepmind/kinetics-i3d)",
+            page="https://drive.google.com/file/d/1mQK8KD8G6UWRa5t87SRMm5PVXtlpneJT/view",
+            file="i3d_pretrained_400.pt",
+            is_detector=True,
+        ),
+        PublishedCheckpoint(
+            name="inception_2015",
+            title="Inception of 2015-12-05 as TorchScript, for FID and KID by the protocol clean",
+            owner="NVlabs/stylegan2-ada-pytorch",
+            paper="Karras et al., NeurIPS 2020; clean-fid: Parmar et al., CVPR 2022",
+            licence="not stated for the file",
+            page="https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt",
+            file="inception-2015-12-05.pt",
+            is_detector=True,
         ),
     )
 }
