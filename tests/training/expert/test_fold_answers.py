@@ -10,7 +10,7 @@ from avf_shards.errors import UserError
 from avf_training.data.storage import StorageConfig
 from avf_training.expert.fold_answers import ExpertAnswers, list_fold_runs, read_expert_answers
 from avf_training.tasks.labelled_shards import LabelledShards
-from avf_training.tasks.learned_clips import LearnedClips
+from avf_training.tasks.learned_clips import LearnedClips, read_learned
 from support.expert_runs import write_fold_runs
 from support.labelled import make_dataset, make_label_rows, make_labelled_shards
 
@@ -54,20 +54,21 @@ def test_answers_of_another_fold_are_refused(folds: Path, shards: Path) -> None:
 
 
 @pytest.mark.parametrize("moved", [("run.json", "predictions/validation.json"), ("learned.parquet",)])
-def test_a_model_that_has_learned_from_the_clip_is_refused(folds: Path, shards: Path, moved: tuple[str, ...]) -> None:
+def test_a_list_of_another_run_is_refused(folds: Path, shards: Path, moved: tuple[str, ...]) -> None:
     for name in moved:  # everything but the list of what was learned, or that list alone
         first, second = folds / "fold-1" / name, folds / "fold-2" / name
         content = first.read_bytes()
         shutil.copy(second, first)
         second.write_bytes(content)
-    with pytest.raises(UserError, match=r"learned\.parquet: the model has learned from .+ must come from the fold"):
+    with pytest.raises(UserError, match=r"learned\.parquet: does not have .+ trains on; is it of another run"):
         answers_of(folds, shards)
 
 
 def test_a_model_whose_start_learned_from_the_clip_is_refused(folds: Path, shards: Path) -> None:
     """The list of a run has what the stages before it learned from, too."""
     tested = json.loads((folds / "fold-2/run.json").read_text())["test"]
-    LearnedClips.from_keys(tested[:1], labelled=True).write(folds / "fold-2")
+    own = read_learned(folds / "fold-2/learned.parquet")
+    (own | LearnedClips.from_keys(tested[:1], labelled=True)).write(folds / "fold-2")
     with pytest.raises(UserError, match=rf"the model has learned from {tested[0]}"):
         answers_of(folds, shards)
 

@@ -49,9 +49,9 @@ def model() -> Any:
 @pytest.fixture
 def splice(model: Any) -> Iterator[ExpertSplice]:
     torch.manual_seed(1)
-    made = ExpertSplice(model, PLACEHOLDER, Projector(WIDTH, HIDDEN))
-    yield made
-    made.remove()
+    hooks = ExpertSplice(model, PLACEHOLDER, Projector(WIDTH, HIDDEN))
+    yield hooks
+    hooks.remove()
 
 
 def inputs_of(rows: int = 1, pad: int = 0) -> dict[str, Tensor]:

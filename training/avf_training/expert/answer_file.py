@@ -13,6 +13,7 @@ from avf_shards.text import count_noun
 from avf_training.expert.prompt_set import PromptSet, spoken
 
 _DECLARED = re.compile(r"(?:answer|emotion|expression|label)\W{0,6}(?:is\W{0,3})?$", re.IGNORECASE)
+_NEAR = 32  # characters before a label in which such a word stands
 
 
 def read_answer_file(path: Path, prompts: PromptSet, *, missing_is_wrong: bool = False) -> dict[str, str]:
@@ -85,7 +86,7 @@ def parse_answer(text: str, labels: Sequence[str]) -> int | None:
     matches = [(match.start(), index_of[_normalize(match[0])]) for match in pattern.finditer(text)]
     indices = {index for _, index in matches}
     if len(indices) > 1:
-        indices = {index for start, index in matches if _DECLARED.search(text[:start])}
+        indices = {index for start, index in matches if _DECLARED.search(text[max(0, start - _NEAR) : start])}
     return indices.pop() if len(indices) == 1 else None
 
 

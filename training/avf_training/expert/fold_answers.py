@@ -187,6 +187,9 @@ def _refuse_learned(
     ignored = LearnedClips.with_labels(own).labelled
     for path in present:
         learned = read_learned(path)
+        strange = next((clip.key for clip in own if learned.labelled_share(clip) is None), None)
+        if strange is not None:
+            raise UserError(f"{path}: does not have {strange}, which {values['task']} trains on; is it of another run?")
         for key in sorted(tested):
             relation = learned.labelled_share(identity_of[key], ignored=ignored)
             if relation is not None:

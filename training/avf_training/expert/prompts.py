@@ -10,6 +10,7 @@ import numpy as np
 from avf_shards.errors import FaultError, UserError
 from avf_shards.sampling.hash_draw import priority
 from avf_shards.system import durable_io
+from avf_shards.system.new_folder import write_new_folder
 from PIL import Image
 
 from avf_training.data.decode import StoredAudio
@@ -55,22 +56,16 @@ def write_prompts(
     """Write the prompts into the new folder `out`, all of them or none; return the set.
 
     Raises:
-        UserError: There are fewer than two clips, so that no other clip's answer can be shown.
+        UserError: `out` exists, or there are fewer than two clips, so that no other clip's answer can be shown.
         FaultError: A clip cannot be read.
     """
     if len(answers.of_clip) < 2:
         raise UserError(f"{answers.data.name}: {len(answers.of_clip)} tested clip; the variant shuffled needs two")
-    temporary = out.with_name(f".{out.name}.unfinished")
-    durable_io.remove(temporary)
-    try:
-        durable_io.make_folder(temporary / IMAGES)
-        prompts = _make_set(answers, shards, temporary, protocol, options)
-        durable_io.write(temporary / PROMPTS, prompt_lines(prompts).encode())
-        durable_io.write(temporary / PROMPT_SET, prompt_set_as_json(prompts))
-        durable_io.publish_folder(temporary, out)
-    except BaseException:
-        durable_io.remove(temporary)
-        raise
+    with write_new_folder(out) as folder:
+        durable_io.make_folder(folder / IMAGES)
+        prompts = _make_set(answers, shards, folder, protocol, options)
+        durable_io.write(folder / PROMPTS, prompt_lines(prompts).encode())
+        durable_io.write(folder / PROMPT_SET, prompt_set_as_json(prompts))
     return prompts
 
 

@@ -12,24 +12,21 @@ from pathlib import Path
 from avf_shards.errors import UserError
 from avf_shards.schema.versions import stamp
 from avf_shards.system import durable_io
+from avf_shards.system.new_folder import write_new_folder
 
 CARD = "detector.json"
 
 
 def keep_detector(path: Path, out: Path, file_name: str, origin: Mapping[str, str]) -> None:
-    """Copy a detector's file into the new folder `out` under its published name, with a card of its origin."""
-    temporary = out.with_name(f".{out.name}.unfinished")
-    durable_io.remove(temporary)
-    try:
-        durable_io.make_folder(temporary)
-        shutil.copyfile(path, temporary / file_name)
-        durable_io.sync_file(temporary / file_name)
+    """Copy a detector's file into the new folder `out` under its published name, with a card of its origin.
+
+    Raises UserError where `out` exists.
+    """
+    with write_new_folder(out) as folder:
+        shutil.copyfile(path, folder / file_name)
+        durable_io.sync_file(folder / file_name)
         card = stamp(dict(origin), "detector")
-        durable_io.write(temporary / CARD, (json.dumps(card, indent=1, sort_keys=True) + "\n").encode())
-        durable_io.publish_folder(temporary, out)
-    except BaseException:
-        durable_io.remove(temporary)
-        raise
+        durable_io.write(folder / CARD, (json.dumps(card, indent=1, sort_keys=True) + "\n").encode())
 
 
 def detector_file(path: Path, file_name: str) -> Path:
