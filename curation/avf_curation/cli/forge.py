@@ -29,6 +29,7 @@ def add(commands: Any) -> None:
         "the folder of the file, else the file. With ten people or more, a column `split` parts people into train, val "
         "and test, and a voice or face is lent within a part. The same call again continues a stopped one.",
     )
+    parser.set_defaults(stopped="stopped; finished videos are saved, and the same command continues after them")
     parser.add_argument("folder", metavar="FOLDER", type=local_path, help="folder of real videos")
     parser.add_argument(
         "--out", metavar="DIR", type=output_folder, required=True, help="a new folder, or that of the same call"

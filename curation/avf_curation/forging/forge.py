@@ -15,8 +15,10 @@ import hashlib
 import io
 import json
 import multiprocessing
+import signal
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -144,12 +146,23 @@ def _run(jobs: Sequence[Callable[[], dict[str, Any]]], processes: int) -> Iterat
         yield from (job() for job in jobs)
         return
     # Spawned, because a fork would copy the threads' locks of libraries that are at work here.
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(_call, jobs)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, initializer=_ignore_interrupts) as pool:
+        try:
+            pending: deque[Future[dict[str, Any]]] = deque()
+            for job in jobs:
+                pending.append(pool.submit(job))
+                if len(pending) == processes:  # no more: what waits in the pool could not be taken back
+                    yield pending.popleft().result()
+            yield from (future.result() for future in pending)
+        except BaseException:  # Ctrl-C too: what has not begun is left for the next call
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
-def _call(job: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    return job()
+def _ignore_interrupts() -> None:
+    """Leave Ctrl-C, which a terminal sends to every process, to the first one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _summarize(
