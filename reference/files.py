@@ -1,14 +1,5 @@
-"""Page of the files that runs, shards and models consist of: path, schema version, columns."""
+"""What each kind of file holds that runs, shards and models consist of; file_page.py makes the page."""
 
-import inspect
-import re
-from dataclasses import dataclass, field
-from typing import Any, get_args
-
-import avf_shards.format.run_folder
-import avf_shards.schema.versions
-import avf_training.trainer.run_folder
-import pyarrow as pa
 from avf_curation.audit.gate_evidence import GateEvidence
 from avf_curation.detectors.sync_head_file import HeadCard
 from avf_curation.execution.active_units import ActiveUnit
@@ -33,99 +24,17 @@ from avf_shards.schema import ledger, measurements
 from avf_shards.schema.clip_record import ClipRecord
 from avf_shards.schema.forgery import ForgedSegment, Forgery
 from avf_shards.schema.labels import Labels, Origin
-from avf_shards.schema.versions import VERSIONS, FileKind
-from avf_shards.settings.field_comments import field_notes
+from avf_shards.schema.versions import FileKind
 from avf_training.evaluation.detection_metrics import FakeBin, KindScores
 from avf_training.expert.prompt_set import PromptedClip, PromptPicture, PromptSet
 from avf_training.finetuning.model_selection import EpochScores
-from avf_training.framewise.combination.record import EnsembleRecord, FittingRecord, MemberRecord, VideoRecord
-from avf_training.framewise.ensemble.fold_table import FoldRow, FoldTable
-from avf_training.framewise.labels.label_track import label_schema
-from avf_training.framewise.labels.tasks import TASKS_OF_FRAMES
-from avf_training.framewise.labels.trained_videos import TrainedVideo, TrainedVideos
-from avf_training.framewise.report.page import FrameReport
-from avf_training.framewise.report.score_table import ReportedModel
-from avf_training.framewise.report.tables import ProtocolLine, ReportedOutput, ReportedVideo
-from avf_training.framewise.tracks.feature_track import track_schema
 from avf_training.inference.embeddings import features_schema
 from avf_training.inference.feature_kinds import KINDS, LAYER_KINDS
 from avf_training.study.detection_numbers import DetectionReport, DetectionScore, FileLine
 from avf_training.tasks.learned_clips import LEARNED_SCHEMA
-from avf_training.timed_features.frame_file import FrameHeader
 
-from reference.markdown import code, escape, table
-
-Texts = dict[str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Contents:
-    """What a kind of file holds."""
-
-    about: str  # one sentence
-    rows: type[Any] | None = None  # the dataclass whose fields the file has
-    schema: pa.Schema | None = None  # columns of a Parquet file
-    keys: Texts = field(default_factory=dict)  # columns or keys that no field of `rows` explains -> meaning
-    parts: tuple[type[Any], ...] = ()  # dataclasses of objects inside the file
-
-
-def write_files() -> str:
-    """Return the page."""
-    places = file_places()
-    parts = [
-        "# Files and columns",
-        "Every file that a later version might read differently says its `schema_version`. A file of a newer version than "
-        "the program knows is refused with a sentence; new optional fields need no new version.",
-        f"## The folder of a curation run\n\n{_tree(avf_shards.format.run_folder)}",
-        f"## The folder of a training run\n\n{_tree(avf_training.trainer.run_folder)}",
-    ]
-    for kind in get_args(FileKind):
-        contents = CONTENTS[kind]
-        parts.append(f"## {kind.capitalize()}")
-        parts.append(f"{contents.about}\n\nPath: {code(places[kind])}. Schema version {VERSIONS[kind]}.")
-        parts.append(_columns(contents))
-        parts += [f"### {part.__name__}\n\n{_first_sentence(part)}\n\n{_fields(part)}" for part in contents.parts]
-    return "\n\n".join(parts) + "\n"
-
-
-def file_places() -> Texts:
-    """Return kind -> path, from the comments at `VERSIONS`."""
-    source = inspect.getsource(avf_shards.schema.versions)
-    return dict(re.findall(r'^    "([a-z ]+)": \d+,  # (.+)$', source, re.M))
-
-
-def _tree(module: Any) -> str:
-    """Return the lines of a module's docstring that show a folder."""
-    lines = str(inspect.getdoc(module)).splitlines()
-    tree = [line for line in lines if line.startswith(("RUN", " "))]
-    return "```text\n" + "\n".join(tree) + "\n```"
-
-
-def _columns(contents: Contents) -> str:
-    notes = {} if contents.rows is None else {note.name: note for note in field_notes(contents.rows)}
-    if contents.schema is not None:
-        rows = [
-            (
-                code(column.name),
-                code(str(column.type)),
-                escape(contents.keys.get(column.name) or notes[column.name].text),
-            )
-            for column in contents.schema
-        ]
-        return table(("Column", "Type", "Meaning"), rows)
-    rows = [(code(name), "", escape(text)) for name, text in contents.keys.items()]
-    rows += [(code(note.name), code(note.type), escape(note.text)) for note in notes.values()]
-    return table(("Key", "Type", "Meaning"), rows)
-
-
-def _fields(cls: type[Any]) -> str:
-    rows = [(code(note.name), code(note.type), escape(note.text)) for note in field_notes(cls)]
-    return table(("Key", "Type", "Meaning"), rows)
-
-
-def _first_sentence(cls: type[Any]) -> str:
-    return escape(str(inspect.getdoc(cls)).split("\n\n")[0])
-
+from reference.file_contents import Contents
+from reference.frame_files import FRAME_CONTENTS
 
 _FRAMES = {
     "start_frame": "first frame of the span, on the 25 fps timeline of the video",
@@ -205,40 +114,10 @@ CONTENTS: dict[FileKind, Contents] = {
             "kind": "regions, or frames",
         },
     ),
-    "feature track": Contents(
-        about="A row for each frame of a person of a video, by one extractor. Its metadata say source, video_id, person, "
-        "fps, extractor, extractor_settings, extractor_digest (of name, settings and weights), weights_sha256, "
-        "inputs_sha256.",
-        schema=track_schema(),
-        keys={
-            "frame": "number of the frame in its video, from 1, rising",
-            "time_s": "when it is shown, in seconds of the video",
-            "vector": "what the extractor says of it; float32 or float16, as many values as the extractor has",
-        },
-    ),
-    "frame ensemble": Contents(
-        about="What became of the plan of an ensemble: what was chosen and fitted, who answered which video, and the "
-        "scores of the videos that are new to the members.",
-        rows=EnsembleRecord,
-        parts=(MemberRecord, VideoRecord, FittingRecord),
-    ),
-    "frame features": Contents(
-        about="What a model hears or sees at each frame of an input, as safetensors: `times_s` (N,), the centre of each "
-        "frame in seconds from the input's start, `audio` and `video` (N, L, D), where asked for. The text "
-        "`frame_features` in the metadata is this object.",
-        rows=FrameHeader,
-        keys={"sha256": "of the other keys and of all tensors, in hexadecimal digits"},
-    ),
-    "frame folds": Contents(about="Which labelled videos are in which fold.", rows=FoldTable, parts=(FoldRow,)),
     "detection report": Contents(
         about="The numbers of the page of a detector of fakes.",
         rows=DetectionReport,
         parts=(DetectionScore, KindScores, FakeBin, FileLine),
-    ),
-    "frame report": Contents(
-        about="The numbers of the page of a frame-level task.",
-        rows=FrameReport,
-        parts=(ReportedModel, ReportedOutput, ReportedVideo, ProtocolLine),
     ),
     "features": Contents(
         about="A row for each window of each clip.",
@@ -263,42 +142,9 @@ CONTENTS: dict[FileKind, Contents] = {
     "attempt ledger": Contents(
         about="The digests of a finished attempt's ledger and of the manifests of its units.", rows=LedgerDigests
     ),
-    "frame result": Contents(
-        about="The result of a sequence model on tracks: validation scores, and what ran.",
-        keys={
-            "task": "va, expr or au",
-            "model": "of the recipe",
-            "select": "mean, or apart: valence and arousal from an epoch each",
-            "extractors": "whose tracks were read",
-            "protocol": "ours or authors_code",
-            "differences": "the 32 differences of papers and code: number, item, option, value, chosen (whose it is)",
-            "training": "videos and valid_frames",
-            "validation": "likewise, with the frames that the score is of (models of five rows a second read every so many): "
-            "`scored_frames`, of these those with the prediction of another frame (`repeated`), and valid labels that are "
-            "not scored (`left_out`)",
-            "skipped": "a sentence for each labelled video that was not used",
-            "absent_classes": "classes that no training frame has",
-            "tracks_without_labels": "files of tracks of persons without labels",
-            "trained_on": "train, or all: validation videos too, whose score then is of videos that were seen",
-            "best": "score, valence, arousal -> metric, score, step (from 0), folder",
-            "elm": "of a kernel machine: windows, kernel, exact, and the scores of each kernel and C",
-        },
-    ),
     "gate evidence": Contents(
         about="How often each gate is right, as `python -m benchmarks.gates` measured it: `gates`, a list.",
         rows=GateEvidence,
-    ),
-    "label track": Contents(
-        about="A row for each labelled frame of a person of a video, of one task: here valence and arousal; expressions "
-        "and action units have int8 columns, and -1 where not valid. The metadata say task, classes, source, video_id, "
-        "person, person_name, group (what stays together in folds), split, scene, fps.",
-        schema=label_schema(TASKS_OF_FRAMES["va"]),
-        keys={
-            "frame": "number of the frame in its video, from 1, rising",
-            "time_s": "when it is shown, in seconds of the video",
-            "valence": "-1 to 1; null where not valid",
-            "arousal": "likewise",
-        },
     ),
     "learned clips": Contents(
         about="What a model has learned from, in this stage and in those before it.",
@@ -410,18 +256,6 @@ CONTENTS: dict[FileKind, Contents] = {
             "protocols": "protocol -> clips, people (or sessions) and scores: of each fold, mean, deviation, pooled, interval",
         },
     ),
-    "speech result": Contents(
-        about="The result of avf-train train-speech: the epoch with the best score on validation windows.",
-        keys={
-            "task": "va, expr or both",
-            "version": "V1, V2 or V3",
-            "protocol": "ours or authors_code",
-            "differences": "of the 32 options: number, option, value, and whose choice it is",
-            "windows": "number of windows for training and for validation",
-            "skipped": "a sentence for each labelled video without sound or voice",
-            "best": "step, scores, and the folder of the model",
-        },
-    ),
     "sync head": Contents(
         about="The text `sync_head` in the metadata of a safetensors file: how a sync network was learnt.",
         rows=HeadCard,
@@ -450,12 +284,6 @@ CONTENTS: dict[FileKind, Contents] = {
             "mfu": "share of the device's rate of matrix products, measured at the start",
         },
     ),
-    "trained videos": Contents(
-        about="Which videos and people a model was trained on, beside its predictions; of an extractor in its run, beside its "
-        "models and beside its tracks.",
-        rows=TrainedVideos,
-        parts=(TrainedVideo,),
-    ),
     "training run": Contents(
         about="What every result of a training run depends on; another recipe or data needs another folder.",
         keys={
@@ -480,4 +308,5 @@ CONTENTS: dict[FileKind, Contents] = {
         keys={"time": "Unix time of the commit", "attempt": "number of the attempt"},
     ),
     "validation scores": Contents(about="The scores after each epoch, one JSON object a line.", rows=EpochScores),
+    **FRAME_CONTENTS,
 }

@@ -9,7 +9,7 @@ from reference.api import write_api
 from reference.commands import write_program
 from reference.documents import write_decisions, write_document
 from reference.faults import write_faults
-from reference.files import write_files
+from reference.file_page import write_files
 from reference.notebooks import write_notebook
 from reference.recipes import write_curation_recipes, write_selections, write_training_recipes
 from reference.verdicts import write_verdicts

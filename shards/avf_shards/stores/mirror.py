@@ -19,6 +19,7 @@ from pathlib import Path
 from avf_shards.errors import FaultError
 from avf_shards.format.tar import sha256_file
 from avf_shards.stores.addresses import has_lazy_extension
+from avf_shards.stores.fetched_contents import MAX_FETCHED_BYTES, FetchedContents
 from avf_shards.stores.mirror_memory import MirrorMemory
 from avf_shards.stores.object_names import folder_of, is_commit, select_files
 from avf_shards.stores.object_store import ObjectStore, StoredObject
@@ -41,7 +42,6 @@ from avf_shards.system.temporary_folder import MARKER
 from avf_shards.text import count_noun
 
 log = logging.getLogger(__name__)
-MAX_FETCHED_BYTES = 100_000_000_000  # of stand-ins that one process has fetched; the oldest become stand-ins again
 _REQUESTS = 16  # at a time
 _NO_TIME_NS = 0  # a committed file has no time of its own
 _TRIES_TO_PLACE = 100
@@ -71,10 +71,10 @@ class StoreMirror:
             max_fetched_bytes: limit of the contents of stand-ins that this process keeps here.
         """
         self.store, self.folder, self.address = store, folder, store.address
-        self.is_lazy, self._max_fetched_bytes = is_lazy, max_fetched_bytes
+        self.is_lazy = is_lazy
         self.memory = MirrorMemory(folder.with_name(f".{folder.name}.mirror"))
+        self._fetched = FetchedContents(max_fetched_bytes, self.memory.temporaries)
         self._overwritten: set[Path] = set()  # files whose bytes the store does not have yet
-        self._fetched: dict[Path, int] = {}  # bytes of fetched stand-ins, the oldest first
         if not folder.exists() and not self.memory.exists():
             self.memory.write()  # a folder without one has lost it
 
@@ -140,9 +140,7 @@ class StoreMirror:
             temporary.unlink(missing_ok=True)
         if not part:
             self.memory.seen[self._key(path)] = (status.st_size, status.st_mtime_ns)
-        self._fetched[path] = status.st_size
-        while sum(self._fetched.values()) > self._max_fetched_bytes and len(self._fetched) > 1:
-            self._make_stand_in_again(next(iter(self._fetched)))
+        self._fetched.add(path, status.st_size)
 
     def _download_part(self, commit: str, part: StoredPart, path: Path) -> None:
         """Write the content of a file of a committed folder. Raises FaultError where the store has another."""
@@ -152,15 +150,7 @@ class StoreMirror:
             raise FaultError(f"{self.address}/{key}: damaged (its SHA-256 is not that of its name)")
 
     def evict(self, paths: Iterable[Path]) -> None:
-        for path in paths:
-            for fetched in [each for each in self._fetched if each.is_relative_to(path)]:
-                self._make_stand_in_again(fetched)
-
-    def _make_stand_in_again(self, path: Path) -> None:
-        del self._fetched[path]
-        with suppress(FileNotFoundError):
-            status = path.stat()
-            make_stand_in(path, status.st_size, status.st_mtime_ns, self.memory.temporaries.new())
+        self._fetched.give_up(paths)
 
     def _take_all(self, items: Collection[StoredObject]) -> None:
         """Bring objects here, several at a time."""
