@@ -62,7 +62,14 @@ def _section(folder: Path) -> Section:
             out = folder / f"{head}-{seed}"
             changes = (f"seed={seed}", f"head={head}", "score_test=false", "evaluate_every=3", *_more_settings())
             argv = ("finetune", "--dataset", str(row), "--shards", str(folder / "shards"), "--recipe", "deepfakes_nano")
-            _call(folder, "avf_training.cli.main", *argv, "--out", str(out), "--set", *changes)
+            _call(
+                folder,
+                "avf_training.cli.main",
+                *argv,
+                "--out",
+                str(out),
+                *(word for change in changes for word in ("--set", change)),
+            )
             reports.setdefault(head, []).append(read_detector(out, shards, "validation").report)
     first = reports[HEADS[0]][0]
     rows = [["", *(f"head {head}" for head in HEADS)]]

@@ -13,7 +13,7 @@ from avf_training.tasks.catalog import Dataset, find_dataset
 from avf_training.tasks.folds import make_folds
 from avf_training.tasks.labelled_clips import LabelledClips, read_labelled_clips, usable_keys
 from avf_training.tasks.labelled_shards import LabelledClip
-from avf_training.tasks.task import split_validation
+from avf_training.tasks.task import split_validation, transfer_dataset, transfer_task
 
 LAB = Dataset(name="lab", task="detection", split="group", folds=2)
 OFFICIAL = replace(LAB, split="column", folds=1, only={"split": ("train", "dev", "test")}, tested={"split": ("test",)})
@@ -117,3 +117,21 @@ def test_rows_of_the_catalog_are_of_corpora_of_fakes() -> None:
         assert find_dataset(name).labels == ("real", "fake")
     assert "only" not in find_dataset("mafw_11").frozen()  # runs of earlier versions go on
     assert find_dataset("lav_df").frozen()["validated"] == {"split": ("dev",)}
+
+
+def test_a_detector_of_one_corpus_is_tested_on_another() -> None:
+    lav_df, fakeavceleb = find_dataset("lav_df"), find_dataset("fakeavceleb")
+    assert transfer_dataset(lav_df, fakeavceleb).labels == ("real", "fake")
+    with pytest.raises(UserError, match="or both detect fakes"):
+        transfer_dataset(find_dataset("iemocap"), lav_df)
+    other = replace(LAB, name="other", source="other")
+    clips = _clips([""] * 8, people=True)
+    others = [
+        replace(clip, key=clip.key.replace("lab", "other"), source="other", index=100 + clip.index)
+        for clip in _clips([""] * 3)
+    ]
+    shards = cast(Any, SimpleNamespace(clips=lambda: [*clips, *others]))
+    task = transfer_task(LAB, other, shards, "av", 0.2)
+    assert len(task.test) == 9
+    assert {task.group_of[key] for key in task.test} == {f"{number}.mp4" for number in range(9)}
+    assert not {key for key in (*task.train, *task.validation) if key.startswith("other")}

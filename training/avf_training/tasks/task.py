@@ -13,7 +13,7 @@ from avf_shards.sampling.stream_order import position_random
 from avf_shards.settings.config import bind
 
 from avf_training.models.config import Modalities
-from avf_training.tasks.catalog import DATASETS, Dataset
+from avf_training.tasks.catalog import DATASETS, DETECTION_LABELS, Dataset
 from avf_training.tasks.folds import Fold, has_values, make_folds, refuse_torn_originals
 from avf_training.tasks.label_alignment import HYBRID_LABELS
 from avf_training.tasks.labelled_clips import LabelledClips, check_classes, read_labelled_clips, usable_keys
@@ -230,16 +230,24 @@ def _random_order(clips: LabelledClips, names: set[str]) -> list[str]:
     return sorted(names, key=lambda name: position_random("held out", clips.data.name, name).random())
 
 
+def _alignment(data: Dataset) -> Mapping[str, str]:
+    """Return the labels in which data sets are compared; reals and fakes are the same everywhere."""
+    return {label: label for label in DETECTION_LABELS} if data.task == "detection" else data.alignment
+
+
 def transfer_dataset(source: Dataset, target: Dataset) -> Dataset:
     """Return the data set that a model trained on `source` is tested on: `target` in the labels that both have.
 
     Raises UserError where a data set has no alignment.
     """
-    alignments = [data.alignment for data in (source, target)]
-    if not all(alignments):
+    alignments = [_alignment(data) for data in (source, target)]
+    if not all(alignments) or (source.task == "detection") != (target.task == "detection"):
         known = ", ".join(data.name for data in DATASETS if data.alignment)
-        raise UserError(f"{source.name} to {target.name}: labels of both must be aligned; known: {known}")
-    shared = tuple(label for label in HYBRID_LABELS if all(label in each.values() for each in alignments))
+        raise UserError(
+            f"{source.name} to {target.name}: labels of both must be aligned; known: {known}, or both detect fakes"
+        )
+    order = DETECTION_LABELS if target.task == "detection" else HYBRID_LABELS
+    shared = tuple(label for label in order if all(label in each.values() for each in alignments))
     return replace(target, name=f"{source.name}_to_{target.name}", labels=shared, per_label={}, clips=0)
 
 
@@ -253,7 +261,7 @@ def transfer_task(
     clip, and where nothing is left to train on.
     """
     data = transfer_dataset(source, target)
-    alignments, shared = [each.alignment for each in (source, target)], data.labels
+    alignments, shared = [_alignment(each) for each in (source, target)], data.labels
     truth: dict[str, int] = {}
     index_of: dict[str, int] = {}
     parts: list[list[str]] = []
@@ -287,6 +295,7 @@ def transfer_task(
         train=train,
         validation=validation,
         test=tuple(parts[1]),
+        group_of=_groups_of(datasets[0]) | _groups_of(datasets[1]) if data.task == "detection" else {},
         identity_of=identity_of,
         summary={
             "trained_on": len(unrelated),
