@@ -8,7 +8,7 @@ beside the fault. Pauses, which the silence stage cuts out, count for no other g
 import csv
 import io
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import reduce
 from pathlib import Path
@@ -72,8 +72,11 @@ class GateFigures:
         return asdict(self)
 
 
-def read_labelled_spans(path: Path) -> list[LabelledSpan]:
-    """Read a CSV with the columns file, start_s, stop_s, gate and truth (`good` or `bad`). Raises UserError."""
+def read_labelled_spans(path: Path, gates: Collection[str] = REASONS.keys()) -> list[LabelledSpan]:
+    """Read a CSV with the columns file, start_s, stop_s, gate and truth (`good` or `bad`). Raises UserError.
+
+    gates: those that a row may name, "stage/reason".
+    """
     try:
         text = path.read_text("utf-8-sig")
     except OSError as error:
@@ -88,7 +91,7 @@ def read_labelled_spans(path: Path) -> list[LabelledSpan]:
                 f"{path}: lacks the columns {', '.join(missing)}; the first line has to name {','.join(COLUMNS)}, with "
                 "commas between them"
             )
-        spans = [_read_row(row, f"{path}, line {reader.line_num}") for row in reader]
+        spans = [_read_row(row, f"{path}, line {reader.line_num}", gates) for row in reader]
     except csv.Error as error:
         raise UserError(
             f"{path}, line {reader.line_num + 1}: is not readable as CSV ({error}); look for a quotation mark that "
@@ -99,9 +102,9 @@ def read_labelled_spans(path: Path) -> list[LabelledSpan]:
     return spans
 
 
-def _read_row(row: Mapping[str, str | None], where: str) -> LabelledSpan:
+def _read_row(row: Mapping[str, str | None], where: str, gates: Collection[str]) -> LabelledSpan:
     gate, truth = (row["gate"] or "").strip(), (row["truth"] or "").strip()
-    if gate not in REASONS:
+    if gate not in gates:
         raise UserError(
             f"{where}: gate {gate!r} is none; write STAGE/REASON, such as quality/watermark or scenes/dissolve"
         )
@@ -225,7 +228,8 @@ def summarize_gates(verdicts: Iterable[GateVerdict]) -> list[GateFigures]:
     for verdict in verdicts:
         by_gate.setdefault(verdict.gate, []).append(verdict)
     figures = []
-    for gate in sorted(by_gate, key=list(REASONS).index):
+    order = {gate: position for position, gate in enumerate(REASONS)}
+    for gate in sorted(by_gate, key=lambda gate: (order.get(gate, len(order)), gate)):
         asked = [verdict for verdict in by_gate[gate] if verdict.outcome != "not asked"]
         bad = sum(verdict.is_bad for verdict in asked)
         rejected = [verdict.is_bad for verdict in asked if verdict.outcome == "rejected"]

@@ -31,9 +31,12 @@ def _run(options: argparse.Namespace) -> int:
     from avf_curation.audit.gates import judge_gates, read_labelled_spans, summarize_gates
     from avf_curation.console.gate_tables import print_gates
     from avf_curation.console.terminal import make_console
+    from avf_curation.recipe import stages_of_run
+    from avf_curation.stages.added_stages import reasons_with
 
-    spans = read_labelled_spans(options.truth)
-    figures = summarize_gates(judge_gates(open_run(options).ledger(), spans))
+    run = open_run(options)
+    spans = read_labelled_spans(options.truth, reasons_with(stages_of_run(run.identity())))
+    figures = summarize_gates(judge_gates(run.ledger(), spans))
     if not write_answer(options, {"gates": [gate.as_json() for gate in figures]}):
         print_gates(make_console(), figures)
     return 0

@@ -101,10 +101,14 @@ class CircuitBreaker:
         """Return the error of a group of which too many videos failed; `share` says how many that are."""
         videos, failed = self._videos[group], self._faults[group, kind]
         advice = _ADVICE.get(kind, "the program or a library fails here, not the files: mend the machine")
+        blamed, continues = "machine", "; then the same command continues"
+        if kind == "package_fault":  # another version of the package has another fingerprint
+            blamed, continues = "installed package", ""
+            advice = "tell its owners; curate with another version of it, or without it, into another folder"
         return InfrastructureError(
             f"{failed} of {videos} videos of {' '.join(group)} failed with {kind}, {share}; the latest is "
-            f"{self._examples[group, kind]}. This says more about the machine than about the videos, so their units "
-            f"stay undecided: {advice}; then the same command continues. {_OVERRIDES.get(kind, _OVERRIDE)}"
+            f"{self._examples[group, kind]}. This says more about the {blamed} than about the videos, so their units "
+            f"stay undecided: {advice}{continues}. {_OVERRIDES.get(kind, _OVERRIDE)}"
         )
 
     def _is_worse_than_others(self, machine: _Group, kind: str) -> bool:

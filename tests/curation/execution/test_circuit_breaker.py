@@ -231,7 +231,7 @@ def test_a_second_try_that_fails_a_little_more_is_put_back_once_more(tmp_path: P
 
 def test_only_failures_of_the_file_itself_are_committed_at_once() -> None:
     doubtful = {kind for kind in FAILURE_SENTENCES if not is_files_own(kind)}
-    assert doubtful == {"missing", "unreadable", "input_changed", "killed"}
+    assert doubtful == {"missing", "unreadable", "input_changed", "killed", "package_fault"}
     assert not is_files_own("RuntimeError")
 
 

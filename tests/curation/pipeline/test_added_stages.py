@@ -175,6 +175,12 @@ def test_ledger_audit_what_if_calibrate_and_explain_take_the_stage_in(
     assert "no check in this ledger uses it as a threshold" in capsys.readouterr().err
     calibrated = answer(capsys, "calibrate", run / "run", "--source", "tv", "--keep", "0.8", "--check", "light/bright")
     assert calibrated["proposals"][0]["setting"] == "light.max_light"
+    (run / "truth.csv").write_text("file,start_s,stop_s,gate,truth\na.mp4,0.5,1,light/bright,bad\n")
+    (gate,) = answer(capsys, "gates", run / "run", run / "truth.csv")["gates"]
+    assert (gate["gate"], gate["bad"]) == ("light/bright", 1)
+    (run / "truth.csv").write_text("file,start_s,stop_s,gate,truth\na.mp4,0.5,1,light/dark,bad\n")
+    assert main(["gates", str(run / "run"), str(run / "truth.csv")]) == 2
+    assert "gate 'light/dark' is none" in capsys.readouterr().err
     assert main(["explain", str(run / "run"), "a.mp4"]) == 0
     assert "FAILS  light/bright" in capsys.readouterr().out
 
@@ -232,6 +238,20 @@ def read_media(folder: Path) -> dict[str, bytes]:
                     media[member.name] = file.read()
     assert media
     return media
+
+
+def test_a_stage_that_always_fails_stops_the_run_and_another_folder_is_advised(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with installed_packages(tmp_path / "site") as site:
+        install(site, "dark", STAGE_TEXT.replace(MEASURED, "float('nan')"))
+        assert main(command(run, "failing", "dark.every=2")) == 2
+        told = capsys.readouterr().err
+        assert "dark/package_fault: plugin-dark 1.5: light is nan" in told
+        assert "curate with another version of it, or without it, into another folder" in told
+        assert main([*command(run, "failing", "dark.every=2"), "--max-fault-share", "1"]) == 0
+    (decision, *_) = [each for each in table_to_decisions(RunFolder(run / "failing").ledger()) if each.error]
+    assert (decision.status, decision.stage, decision.error) == ("failed", "dark", "package_fault")
 
 
 @pytest.mark.slow
