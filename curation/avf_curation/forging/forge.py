@@ -34,7 +34,7 @@ from avf_curation.sources.file_table import TABLE
 from avf_curation.sources.types import SkippedInput
 
 COLUMNS = ("file", "fake", "original", "forged", "method", "segments", "subject", "split")
-MIN_SECONDS = 4.0
+MIN_SECONDS, MAX_SECONDS = 4.0, 30.0  # a take lies in memory
 _SETTINGS = f"{STATE}/settings.json"
 
 
@@ -97,8 +97,8 @@ def _check_settings(config: ForgeConfig) -> None:
     unknown = [name for name in config.methods if name not in METHODS]
     if unknown or not config.methods:
         raise UserError(f"--methods {','.join(config.methods)}: must be names of {', '.join(METHODS)}")
-    if config.seconds < MIN_SECONDS:
-        raise UserError(f"--seconds {config.seconds:g}: must be {MIN_SECONDS:g} or more")
+    if not MIN_SECONDS <= config.seconds <= MAX_SECONDS:
+        raise UserError(f"--seconds {config.seconds:g}: must be from {MIN_SECONDS:g} to {MAX_SECONDS:g}")
     if config.fakes is not None and not 1 <= config.fakes <= len(config.methods):
         raise UserError(f"--fakes {config.fakes}: must be from 1 to {len(config.methods)}, the number of methods")
 

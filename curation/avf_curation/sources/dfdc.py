@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 from avf_shards.errors import UserError
@@ -62,6 +62,7 @@ def _list_part(listing: Listing, part: str, base: str) -> Iterator[Video]:
         if file is not None:
             group = f"{part}/{_stem(str(original) if is_fake else name)}"
             yield _make_video(listing, file, f"{part}/{_stem(name)}", _truth(is_fake, group), "train")
+    _note_unlisted(listing, base, entries, table)
 
 
 def _list_test(listing: Listing, base: str) -> Iterator[Video]:
@@ -73,9 +74,11 @@ def _list_test(listing: Listing, base: str) -> Iterator[Video]:
         raise_machine_fault(error)
         listing.skip("missing", table, f"cannot be read ({error.strerror}): no video of the test set has a label")
         return
+    names: set[str] = set()
     for number, fields in enumerate(csv.reader(io.StringIO(text)), 1):
         if number == 1 or not fields:
             continue
+        names.add(fields[0].strip())
         where = f"{table}:{number}"
         if len(fields) < 2 or fields[1].strip().upper() not in _TRUTHS:
             listing.skip("bad_row", where, f"is not a file name and 0 or 1: {','.join(fields)[:100]}")
@@ -85,6 +88,14 @@ def _list_test(listing: Listing, base: str) -> Iterator[Video]:
         if file is not None:
             video_id = f"test/{_stem(name)}"
             yield _make_video(listing, file, video_id, _truth(is_fake, video_id), "test")
+    _note_unlisted(listing, base, names, table)
+
+
+def _note_unlisted(listing: Listing, folder: str, names: Container[str], table: str) -> None:
+    """Note the videos of a folder that its table does not name."""
+    for file in listing.list_entries(folder, r"(?!\.).+\.mp4|metadata\.json|labels\.csv", "video (.mp4)"):
+        if file.name.endswith(".mp4") and file.name not in names:
+            listing.skip("unlisted", file.path, f"{table} does not name it")
 
 
 def _read_object(listing: Listing, path: str) -> dict[str, Any]:

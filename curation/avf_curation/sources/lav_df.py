@@ -34,13 +34,19 @@ def list_videos(listing: Listing) -> Iterator[Video]:
     table = next((base + name for name in _LISTS if listing.has_file(base + name)), None)
     if table is None:
         raise UserError(f"--source {NAME}={listing.root}: no {' or '.join(_LISTS)} in it; the corpus is this list")
+    listed: set[str] = set()
     for number, row in read_json_rows(listing.locate(table)):
+        listed.add(f"{base}{row.get('file')}")
         video = _make_video(listing, row, base=base, where=f"{table}[{number}]")
         if video is not None:
             yield video
     for entry in listing.list_entries(base.rstrip("/"), r"(?!\.).*", "folder"):
         if entry.is_folder and entry.name not in _SPLITS:
             listing.skip("unlisted", entry.path, "a folder that the list does not name, as that of the owners' demo")
+        elif entry.is_folder:
+            for file in listing.list_entries(entry.path, r"(?!\.).+\.mp4", "video (.mp4)"):
+                if file.path not in listed:
+                    listing.skip("unlisted", file.path, f"{table} does not name it")
 
 
 def _make_video(listing: Listing, row: dict[str, Any], *, base: str, where: str) -> Video | None:

@@ -154,7 +154,8 @@ def test_the_same_call_gives_the_same_bytes_and_a_stopped_one_goes_on(talks: Pat
     [
         ({"methods": ("late", "lips")}, "--methods late,lips: must be names of dubbed, late"),
         ({"methods": ()}, "must be names of"),
-        ({"seconds": 2.0}, "--seconds 2: must be 4 or more"),
+        ({"seconds": 2.0}, "--seconds 2: must be from 4 to 30"),
+        ({"seconds": float("nan")}, "--seconds nan: must be from 4 to 30"),
         ({"fakes": 8}, "--fakes 8: must be from 1 to 7"),
     ],
 )

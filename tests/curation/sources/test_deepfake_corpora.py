@@ -221,6 +221,7 @@ def test_lav_df_layout_is_read(tmp_path: Path) -> None:
     for row in rows[:-1]:
         write_file(tmp_path, row["file"])
     write_file(tmp_path, "demo/000000.mp4")
+    write_file(tmp_path, "dev/000099.mp4")
     write_file(tmp_path, "metadata.min.json", json.dumps(rows))
     videos, kinds = read_corpus("lav_df", tmp_path)
     assert set(videos) == {"test/000000", "test/000001", "dev/000002"}
@@ -230,7 +231,7 @@ def test_lav_df_layout_is_read(tmp_path: Path) -> None:
         is_fake=True, original="test/000000", kind="video", segments=(period,)
     )
     assert labels_of(videos["dev/000002"]).values == {"label": "fake", "forged": "both", "split": "dev"}
-    assert kinds == {"bad_row": 5, "missing": 1, "unlisted": 1}
+    assert kinds == {"bad_row": 5, "missing": 1, "unlisted": 2}
 
 
 FAKEAVCELEB = """\
@@ -284,6 +285,8 @@ def test_dfdc_layout_is_read(tmp_path: Path) -> None:
     write_file(tmp_path, "dfdc_train_part_01/metadata.json", "[")
     write_file(tmp_path, "test/t1.mp4")
     write_file(tmp_path, "test/t2.mp4")
+    write_file(tmp_path, "test/t9.mp4")
+    write_file(tmp_path, "dfdc_train_part_00/dfdc_train_part_00/z.mp4")
     write_file(tmp_path, "test/labels.csv", "filename,label\nt1.mp4,1\nt2.mp4,0\nt3.mp4,1\nt1.mp4\n")
     videos, kinds = read_corpus("dfdc", tmp_path)
     assert set(videos) == {f"dfdc_train_part_00/{name}" for name in "abc"} | {"test/t1", "test/t2"}
@@ -292,7 +295,7 @@ def test_dfdc_layout_is_read(tmp_path: Path) -> None:
     assert truth_of(videos["dfdc_train_part_00/c"]).original == "dfdc_train_part_00/c"
     assert labels_of(videos["test/t1"]).values == {"label": "fake", "split": "test"}
     assert labels_of(videos["test/t2"]).values == {"label": "real", "forged": "none", "method": "real", "split": "test"}
-    assert kinds == {"bad_row": 4, "missing": 4}
+    assert kinds == {"bad_row": 4, "missing": 4, "unlisted": 2}
 
 
 def test_ffpp_layout_is_read(tmp_path: Path) -> None:
