@@ -38,7 +38,9 @@ def write_curation_recipes() -> str:
     pictures = CURATION / "pictures.yaml"  # the only recipe with a section that the default one lacks
     values["picture"] = yaml.safe_load(pictures.read_text("utf-8"))["picture"]
     sources |= {name: text for name, text in yaml_comments(pictures).items() if name.startswith("picture.")}
-    classes = {**typing.get_type_hints(SourceSettings), "picture": PictureConfig, "run": RunConfig}
+    hints = typing.get_type_hints(SourceSettings)
+    sections = {field.name: hints[field.name] for field in dataclasses.fields(SourceSettings)}
+    classes = {**sections, "picture": PictureConfig, "run": RunConfig}
     docs = {note.name: note.text for note in field_notes(SourceSettings)} | {"run": "settings that all sources share"}
     parts = [
         "# Curation recipes",
