@@ -17,7 +17,7 @@ from support.demo_files import DemoFiles
 from support.range_server import serve_ranges
 from support.ray_runs import QUICK_SETTINGS, copy_demo_videos
 from support.runs import make_inputs
-from support.store_server import StoreServer, client_of
+from support.store_server import StoreFaults, StoreServer, client_of
 from support.stored_jobs import job_in_process, without_models
 from support.trees import file_digests, result_digests
 
@@ -200,6 +200,32 @@ def test_a_bucket_that_does_not_exist_is_named(tmp_path: Path) -> None:
     message = command(*curate_words(str(source), "s3://no-such-bucket/run"), status=2)
     assert "no-such-bucket" in message
     assert "make the bucket first" in message
+
+
+def test_a_store_without_conditional_writes_is_refused_before_anything_is_written(
+    store_server: StoreServer, videos: Path, tmp_path: Path
+) -> None:
+    sources, runs = "s3://bucket/unconditional/videos", "s3://bucket/unconditional"
+    upload(videos, sources)
+    store_server.set_faults(StoreFaults(passes_over_conditions=True))
+    refusal = command(*curate_words(sources, f"{runs}/run"), status=2)
+    assert f"{runs}/run: this store writes over an object that was only to be made" in refusal
+    assert [item.key for item in FsspecStore(runs).find() if not item.key.startswith("videos/")] == []
+    store_server.set_faults(StoreFaults())
+    command(*curate_words(sources, f"{runs}/run"))
+
+
+@pytest.mark.parametrize("names_no_condition", [False, True])
+def test_an_object_is_created_once_whatever_the_refusal_says(
+    names_no_condition: bool, store_server: StoreServer, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    store_server.set_faults(StoreFaults(names_no_condition=names_no_condition))
+    store, key = FsspecStore("s3://bucket/once"), f"object-{names_no_condition}"
+    (tmp_path / "file").write_bytes(b"third")
+    made = [store.create(key, b"first"), store.create(key, b"second"), store.create_from_file(key, tmp_path / "file")]
+    assert made == [True, False, False]
+    assert store.read(key) == b"first"
+    assert not caplog.messages, "the answer is no failure of the network"
 
 
 def test_shards_on_a_web_server_are_read_and_never_written_to(local: Path) -> None:

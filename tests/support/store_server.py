@@ -28,6 +28,8 @@ from avf_shards.system.mirror_registry import forget_mirrors
 
 _XML = '<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>told to fail</Message></Error>'
 
+_CONDITION = b"<Condition>If-None-Match</Condition>"
+
 
 @dataclass(frozen=True, kw_only=True)
 class StoreFaults:
@@ -37,6 +39,8 @@ class StoreFaults:
     cut_every: int = 0  # of every so manieth write the store takes the half of the bytes, and the connection ends
     lose_answer_every: int = 0  # every so manieth write is done, and its answer is an error of the server
     clock_ahead_s: int = 0  # of the clock that stamps objects, in answers of this moment
+    passes_over_conditions: bool = False  # a write with If-None-Match is done whatever stands there
+    names_no_condition: bool = False  # the refusal of such a write does not say which condition, as Ceph's does not
     expires_after_writes: int | None = None  # later requests are answered with 400 ExpiredToken
 
 
@@ -60,11 +64,15 @@ class FaultyApplication:
                 return self._refuse(environ, start_response, "400 Bad Request", "ExpiredToken")
             if faults.slow_down_every and self._requests % faults.slow_down_every == 0:
                 return self._refuse(environ, start_response, "503 Slow Down", "SlowDown")
+            if faults.passes_over_conditions:
+                environ.pop("HTTP_IF_NONE_MATCH", None)
             if method == "PUT" and faults.cut_every and self._writes % faults.cut_every == 0:
                 environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0) // 2)
                 self._hang_up(environ)
             answer = list(self._application(environ, _shifted(start_response, faults.clock_ahead_s)))
             answer = [_shift_listing(part, faults.clock_ahead_s) for part in answer]
+            if faults.names_no_condition:
+                answer = [part.replace(_CONDITION, b" " * len(_CONDITION)) for part in answer]
             if method == "PUT" and faults.lose_answer_every and self._writes % faults.lose_answer_every == 0:
                 self._hang_up(environ)
             return answer

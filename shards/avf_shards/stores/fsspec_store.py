@@ -25,6 +25,9 @@ _MODIFIED_FIELDS = ("LastModified", "updated", "last_modified", "created")
 
 _NOT_FOUND = "NotFound"  # in the names of Azure's own errors, as of a container that does not exist
 
+#: Codes of an answer that a condition does not hold. s3fs knows by another field of it that the name was taken, which
+#: Ceph's gateway leaves out.
+_TAKEN = ("PreconditionFailed", "412")
 _NO_CREDENTIALS = "Credentials"  # in the names of botocore's own errors, where nobody says who the user is
 
 
@@ -109,6 +112,9 @@ class FsspecStore:
         return self._create(key, lambda client: client.pipe_file(self._address_of(key), data, mode="create"))
 
     def create_from_file(self, key: str, path: Path) -> bool:
+        # A file of more than 100 MB goes in parts, and Ceph's gateway passes over the condition of their completion.
+        if self.look_up(key) is not None:
+            return False
         return self._create(key, lambda client: client.put_file(str(path), self._address_of(key), mode="create"))
 
     def write(self, key: str, data: bytes) -> None:
@@ -150,6 +156,8 @@ class FsspecStore:
                 reason = _reason(error)
                 if _NO_CREDENTIALS in type(error).__name__:
                     raise _refused(address, reason) from None
+                if _is_taken(error):
+                    raise FileExistsError(errno.EEXIST, reason, address) from None
                 if _NOT_FOUND in type(error).__name__:
                     raise FileNotFoundError(errno.ENOENT, reason, address) from None
                 if attempt == _TRIES:
@@ -188,6 +196,13 @@ class FsspecStore:
 def _missing_client(protocol: str) -> str:
     extra = "az" if protocol == "abfs" else protocol
     return f"this needs a package that is not installed; get it with\n  pip install 'avf-foundry[{extra}]'"
+
+
+def _is_taken(error: BaseException) -> bool:
+    """Return whether the store refused to write over an object: no other request of ours has a condition."""
+    response = getattr(error.__cause__, "response", None)
+    described = response.get("Error") if isinstance(response, Mapping) else None
+    return isinstance(described, Mapping) and described.get("Code") in _TAKEN
 
 
 def _reason(error: BaseException) -> str:

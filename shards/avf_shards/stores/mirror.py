@@ -19,6 +19,7 @@ from pathlib import Path
 from avf_shards.errors import FaultError
 from avf_shards.format.tar import sha256_file
 from avf_shards.stores.addresses import has_lazy_extension
+from avf_shards.stores.conditional_writes import ConditionalWrites
 from avf_shards.stores.fetched_contents import MAX_FETCHED_BYTES, FetchedContents
 from avf_shards.stores.mirror_memory import MirrorMemory
 from avf_shards.stores.object_names import folder_of, is_commit, select_files
@@ -74,6 +75,7 @@ class StoreMirror:
         self.is_lazy = is_lazy
         self.memory = MirrorMemory(folder.with_name(f".{folder.name}.mirror"))
         self._fetched = FetchedContents(max_fetched_bytes, self.memory.temporaries)
+        self._conditional = ConditionalWrites(store)
         self._overwritten: set[Path] = set()  # files whose bytes the store does not have yet
         if not folder.exists() and not self.memory.exists():
             self.memory.write()  # a folder without one has lost it
@@ -165,6 +167,7 @@ class StoreMirror:
 
     @naming_full_disks
     def publish_folder(self, temporary: Path, final: Path) -> None:
+        self._conditional.require()
         self._push_overwritten()
         stored = StoredFolder.of(temporary)
         key, data = f"{self._key(final)}/{COMMITTED}", stored.to_json()
@@ -178,6 +181,7 @@ class StoreMirror:
         durable_io.remove(temporary)
 
     def publish_file(self, temporary: Path, final: Path) -> None:
+        self._conditional.require()
         self._push_overwritten()
         key = self._key(final)
         created = create_from(self.store, key, temporary)
