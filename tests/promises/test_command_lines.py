@@ -258,6 +258,7 @@ REFUSALS = (
     ("avf-train", "finetune --dataset mafw_11 --shards SHARDS --recipe nano --model MODEL --out RUN", "no saved model"),
     ("avf-train", "posttrain --target mafw_11 --shards SHARDS --recipe nano --out RUN", "has no manifest.json"),
     ("avf-train", "evaluate --model MODEL --shards SHARDS", "holds no run"),
+    ("avf-train", "frames SHARDS --model MODEL --fps 0 --out RUN", "--fps 0: frames a second are above 0"),
     ("avf-train", "evaluate-pretraining --model MODEL --shards SHARDS --validation SHARDS", "holds no run"),
     ("avf-train", "replay MODEL --shards SHARDS", "holds no run"),
     ("avf-train", "benchmark SHARDS", "has no manifest.json"),

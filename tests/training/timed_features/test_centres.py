@@ -52,6 +52,7 @@ def test_a_lattice_takes_few_windows() -> None:
     for fps, centres, clock, a_second in (
         (25.0, centre_samples(2500, 25.0), audio_clock(GEOMETRY), 3.2),
         (50.0, centre_samples(5000, 50.0), audio_clock(GEOMETRY), 6.4),
+        (30.0, centre_samples(3000, 30.0), audio_clock(GEOMETRY), 18.8),
         (25.0, centre_pictures(2500, 25.0), video_clock(GEOMETRY), 6.4),
     ):
         assert len(plan_windows(centres, clock, "lattice").starts_W) / 100 < a_second
