@@ -72,10 +72,11 @@ def mouth_patches(frames_THWC: Bytes, mouth: MouthPosition) -> Bytes:
     width = max(8, round(mouth.width_px))
     height = max(5, round(mouth.width_px * PATCH_H / PATCH_W))
     rows, columns = frames_THWC.shape[1:3]
+    corners_T2 = np.rint(mouth.centres_T2 - np.array([width / 2, height / 2]))
+    limits_2 = max(0, columns - width), max(0, rows - height)
+    corners = np.clip(corners_T2, 0, limits_2).astype(int).tolist()
     patches_THWC = np.empty((len(frames_THWC), PATCH_H, PATCH_W, 3), np.uint8)
-    for t, (frame_HWC, (x, y)) in enumerate(zip(frames_THWC, mouth.centres_T2, strict=True)):
-        left = int(np.clip(round(x - width / 2), 0, max(0, columns - width)))
-        top = int(np.clip(round(y - height / 2), 0, max(0, rows - height)))
+    for t, (frame_HWC, (left, top)) in enumerate(zip(frames_THWC, corners, strict=True)):
         box_HWC = frame_HWC[top : top + height, left : left + width]
         patches_THWC[t] = cv2.resize(box_HWC, (PATCH_W, PATCH_H), interpolation=cv2.INTER_AREA)
     return patches_THWC

@@ -105,8 +105,9 @@ def write_head(path: Path, file: SyncHeadFile) -> str:
     try:
         durable_io.write(temporary, data)
         durable_io.replace_by(temporary, path)
-    except OSError:
+    except OSError as error:
         durable_io.remove(temporary)
+        error.filename = str(path)  # people know no temporary file
         raise
     return hashlib.sha256(data).hexdigest()
 

@@ -7,6 +7,7 @@ single-shot clips.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from avf_shards.settings.config import refuse
 from avf_shards.timeline import FRAMES_PER_SECOND
 
 from avf_curation.media.types import Bytes
+from avf_curation.stages.block_changes import change_by_block
 from avf_curation.stages.tracking import CropWindow
 
 STAGE = "quality"
@@ -182,15 +184,9 @@ def frozen_s(grey_THW: Bytes, level: float) -> float:
     """
     _, height, width = grey_THW.shape
     rows, columns = height // BLOCKS, width // BLOCKS
-    trimmed_THW = grey_THW[:, : rows * BLOCKS, : columns * BLOCKS]
-
-    def change(before: Bytes, after: Bytes) -> float:
-        blocks = np.abs(after.astype(np.int16) - before).reshape(BLOCKS, rows, BLOCKS, columns)
-        return float(blocks.mean((1, 3)).max())
-
     longest = run = 0
-    for before, after in zip(trimmed_THW, trimmed_THW[1:], strict=False):
-        run = run + 1 if change(before, after) < level else 0
+    for before_HW, after_HW in pairwise(grey_THW[:, : rows * BLOCKS, : columns * BLOCKS]):
+        run = run + 1 if change_by_block(before_HW, after_HW, rows, columns).max() < level else 0
         longest = max(longest, run)
     return longest / FRAMES_PER_SECOND
 

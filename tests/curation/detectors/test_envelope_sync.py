@@ -58,3 +58,13 @@ def test_a_loud_click_hides_no_offset(shift: int) -> None:
     assert clicked.offset == quiet.offset == shift
     # Before a click was limited, it took three quarters of the confidence.
     assert clicked.confidence > 0.6 * quiet.confidence
+
+
+def test_a_patch_is_the_box_of_the_mouth_pushed_into_the_picture() -> None:
+    draw = np.random.default_rng(0)
+    frames = draw.integers(0, 256, (40, 60, 64, 3), dtype=np.uint8)
+    centres = np.round(2 * draw.uniform((-20, -20), (84, 80), (40, 2))) / 2  # of half pixels, which round to even
+    patches = envelope_sync.mouth_patches(frames, envelope_sync.MouthPosition(centres_T2=centres, width_px=32.0))
+    for frame, patch, (x, y) in zip(frames, patches, centres, strict=True):
+        left, top = min(max(round(x - 16), 0), 32), min(max(round(y - 10), 0), 40)
+        assert np.array_equal(patch, frame[top : top + 20, left : left + 32])

@@ -7,9 +7,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from avf_curation.detectors import shot_boundaries
 from avf_curation.detectors.shot_boundaries import ShotBoundaryDetector
 from avf_curation.media.decode import MediaFile
 from avf_curation.media.types import Bytes
+from scenedetect.common import FrameTimecode
+from scenedetect.detectors import ContentDetector
 from support.curation_runs import make_recipe
 
 SCENES = make_recipe().defaults.scenes
@@ -105,3 +108,19 @@ def test_what_follows_a_stutter_of_a_real_talker_is_no_cut(shared: Path, at: int
         images = [entry.frame.to_ndarray(format="bgr24") for entry in islice(media.frames(), 130)]
     frames = [cv2.resize(image, (256, 455), interpolation=cv2.INTER_AREA) for image in images]
     assert shots(stutter(frames, at, 9), range(130)) == []
+
+
+def test_the_score_of_a_frame_has_the_bits_of_pyscenedetect() -> None:
+    draw = np.random.default_rng(0)
+    frames = [draw.integers(0, 256, (90, 161, 3), dtype=np.uint8) for _ in range(6)]
+    frames += [np.roll(frames[0] // shade, shade, axis=1) for shade in (1, 2, 7)]
+    theirs, ours = ContentDetector(), shot_boundaries._Content()
+    scores = []
+    for number, frame in enumerate(frames):
+        time = FrameTimecode(number, 25.0)
+        ours.process_frame(time, frame)  # where their method has another name, ours is not called and keeps no frame
+        theirs.process_frame(time, frame)
+        scores.append((ours._frame_score, theirs._frame_score))
+    assert ours._last_hsv_HWC is not None
+    assert all(ours == theirs for ours, theirs in scores)
+    assert len(set(scores)) == len(frames)

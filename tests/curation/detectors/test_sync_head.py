@@ -145,8 +145,9 @@ def test_a_full_disk_leaves_the_network_that_was_there(head_file: Path) -> None:
         if operation == "half a write":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
-    with durable_io.watch(fill), pytest.raises(OSError, match="No space left"):
+    with durable_io.watch(fill), pytest.raises(OSError, match="No space left") as refusal:
         write_head(head_file, SyncHeadFile(weights=weights, card=BLANK))
+    assert refusal.value.filename == str(head_file), "the name of a temporary file tells nobody which disk is full"
     assert head_file.read_bytes() == before
     assert list(head_file.parent.iterdir()) == [head_file]
 
