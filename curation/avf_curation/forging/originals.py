@@ -50,7 +50,7 @@ def list_originals(folder: Path, seed: int, *, follow_symlinks: bool) -> tuple[l
     splits = assign_splits(subjects, seed)
     originals = [
         Original(
-            name=_stem(video.video_id) if stems[_stem(video.video_id)] == 1 else video.video_id,
+            name=_to_cell(_stem(video.video_id) if stems[_stem(video.video_id)] == 1 else video.video_id),
             path=video.path,
             size_bytes=video.size_bytes,
             subject=subject,
@@ -84,6 +84,11 @@ def donors_of(original: Original, originals: Sequence[Original], seed: int) -> l
 def _stem(video_id: str) -> str:
     path = PurePosixPath(video_id)
     return str(path.with_suffix("")) if path.suffix and path.stem else video_id
+
+
+def _to_cell(name: str) -> str:
+    """Return a name that a table gives back as it is: readers of tables take spaces at the start of a cell away."""
+    return name if name == name.lstrip() else f"_{name}"
 
 
 def _person_of(video_id: str) -> str:

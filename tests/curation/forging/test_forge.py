@@ -233,10 +233,10 @@ def test_the_table_names_people_and_fakes_are_no_originals(tmp_path: Path) -> No
 
 
 def test_files_of_one_name_have_folders_of_their_own(tmp_path: Path) -> None:
-    for name in ("a.mp4", "a.mkv", "b.mp4"):
+    for name in ("a.mp4", "a.mkv", "b.mp4", " c.mp4"):
         (tmp_path / name).write_bytes(b"film")
     originals, _ = list_originals(tmp_path, 0, follow_symlinks=False)
-    assert [original.name for original in originals] == ["a.mkv", "a.mp4", "b"]
+    assert [original.name for original in originals] == ["_ c", "a.mkv", "a.mp4", "b"]
 
 
 def test_a_film_is_padded_in_its_index(forged: Path) -> None:
