@@ -10,6 +10,11 @@ _METRICS = {
     "UF1": "F1 of each class, averaged (unweighted)",
     "AUC": "area under the ROC curve, each class against the others",
     "AP": "area under precision over recall of the fakes",
+    "EER": "errors where as many reals are called fake as fakes real",
+    "TPR at 1": "share of fakes detected where 1 % of the reals are called fake",
+    "TPR at 5": "the same at 5 %",
+    "ECE": "how far probabilities are from the share of fakes",
+    "Brier": "mean squared error of the probabilities",
     "PCC": "Pearson's correlation with the labels",
     "CCC": "Lin's concordance with the labels",
 }

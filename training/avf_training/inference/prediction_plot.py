@@ -23,12 +23,6 @@ _RangeS = tuple[float, float]  # start and end, in seconds of the video
 
 MAX_PEOPLE = 12  # of one figure
 _THUMBNAILS = 6
-_POOL_WORDS = {
-    "mean": "mean of the windows",
-    "max": "highest window",
-    "top2": "mean of the two highest windows",
-    "noisy_or": "at least one window",
-}
 _MAX_NAMED = len(PALETTE.series)  # classes with a colour of their own; the others are one area
 
 
@@ -86,7 +80,7 @@ def _draw_frames(
     axis.set_axis_off()
     best = f": {prediction.best} on average" if prediction.best else ""
     if prediction.fake is not None:
-        best = f": p(fake) {prediction.fake:.2f}, {_POOL_WORDS[prediction.pool]}"
+        best = f": p(fake) {prediction.fake:.2f} ({prediction.pool.replace('_', ' ')})"
     axis.set_title(f"{_shorten(prediction.video_id)}, person {prediction.person + 1}{best}")
 
 
