@@ -47,7 +47,7 @@ class ExpertAnswers:
 
     data: Dataset  # whose labels are asked for
     of_clip: Mapping[str, ExpertAnswer]  # key -> answer
-    without_answer: int  # clips that the runs train on and none of them tests
+    without_answer: int  # clips that the runs train on and none of them answers for
 
 
 def list_fold_runs(paths: Sequence[Path], dataset: str | None) -> list[Path]:
@@ -127,7 +127,7 @@ def read_expert_answers(runs: Sequence[Path], shards: LabelledShards, protocol: 
         trained |= {*values["train"], *values["validation"]}
     lacking = len(trained - of_clip.keys())
     if lacking:
-        log.warning("%s: no run tests them, so they get no prompt", count_noun(lacking, "clip"))
+        log.warning("%s: no run has an answer for them, so they get no prompt", count_noun(lacking, "clip"))
     return ExpertAnswers(data=data, of_clip=dict(sorted(of_clip.items())), without_answer=lacking)
 
 
