@@ -44,7 +44,7 @@ def expected(source: Path, tmp_path: Path) -> dict[str, str]:
     return file_digests(tmp_path / "local")
 
 
-@pytest.mark.slow  # the test below is the quick one
+@pytest.mark.slow  # among the quick ones, test_the_clock_of_the_store_changes_nothing kills a job
 @pytest.mark.timeout(1800)  # three processes for each of some 140 operations
 def test_a_job_in_a_store_killed_after_any_operation_ends_with_the_same_bytes(tmp_path: Path) -> None:
     source = make_inputs(tmp_path / "inputs", 1)
@@ -62,6 +62,7 @@ def test_a_job_in_a_store_killed_after_any_operation_ends_with_the_same_bytes(tm
     assert number > 60
 
 
+@pytest.mark.slow
 def test_a_job_in_a_store_killed_repeatedly_ends_with_the_same_bytes(
     source: Path, expected: dict[str, str], tmp_path: Path
 ) -> None:
@@ -99,7 +100,7 @@ def test_a_token_that_expires_loses_nothing(
     assert digests_in_store("s3://bucket/expired", tmp_path / "reader") == expected
 
 
-@pytest.mark.parametrize("ahead_s", [86_400, -86_400])
+@pytest.mark.parametrize("ahead_s", [pytest.param(86_400, marks=pytest.mark.slow), -86_400])
 def test_the_clock_of_the_store_changes_nothing(
     ahead_s: int, store_server: StoreServer, source: Path, expected: dict[str, str], tmp_path: Path
 ) -> None:

@@ -112,6 +112,7 @@ def test_sources_run_and_shards_in_a_store_have_the_bytes_of_folders(stored: str
     assert file_digests(shards) == file_digests(local / "shards"), "other programs find shards under their names"
 
 
+@pytest.mark.slow
 def test_other_machines_ask_by_the_same_commands(stored: str, local: Path) -> None:
     run, shards = f"{stored}/run", f"{stored}/shards"
     assert f"wrote {stored}/audit.html" in command("avf-curate", "audit", run, "--html", f"{stored}/audit.html")
@@ -258,6 +259,7 @@ def test_a_file_of_somebody_at_an_address_is_not_written_over(tmp_path: Path) ->
     assert store.read("list.json") == b"my own"
 
 
+@pytest.mark.slow
 def test_an_address_in_another_is_apart_from_it(tmp_path: Path) -> None:
     source = "s3://bucket/apart"
     upload(make_inputs(tmp_path / "inputs", 1), source)

@@ -108,6 +108,7 @@ def test_a_late_worker_does_not_take_other_weights(tmp_path: Path, monkeypatch: 
     assert RunFolder(tmp_path / "run").finished_units(0) == set()
 
 
+@pytest.mark.slow
 def test_resnet_runs_on_ray(source: Path, tmp_path: Path) -> None:
     state = {key: formula_tensor(key, value) for key, value in resnet50().state_dict().items()}
     torch.save(state, tmp_path / "resnet.pth")

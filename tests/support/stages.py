@@ -25,8 +25,15 @@ def make_box(x: float = 100, side: float = 100, y: float = 100) -> Box:
 
 
 def single_step(curate_video: CurateVideo) -> PipelineStages:
-    """Return stages that screen nothing and refine with `curate_video`; they can be pickled if it can."""
-    return PipelineStages(screen=_screen_nothing, refine=partial(_refine_all, curate_video))
+    """Return stages that screen nothing and refine with `curate_video`; they can be pickled if it can.
+
+    Their worker does not test itself: it would take longer than a unit of these.
+    """
+    return PipelineStages(screen=_screen_nothing, refine=partial(_refine_all, curate_video), test=_test_nothing)
+
+
+def _test_nothing(detectors: Any, settings: Any) -> None:
+    return None
 
 
 def _screen_nothing(video: Video, root: Path, settings: Any, detectors: Any) -> ScreenedVideo:

@@ -3,6 +3,7 @@
 Paths and workers are no part of the identity, because no result depends on them.
 """
 
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -44,6 +45,12 @@ TORCH_PACKAGES = ("torch", "torchvision")  # of runs with a network that torch c
 _TORCH_NETWORKS = frozenset({"retinaface", "syncnet", "lr_asd"})
 
 
+@functools.cache
+def _version_of(package: str) -> str:
+    """Return the version of an installed package. Its metadata are read once: they have hundreds of kilobytes."""
+    return importlib.metadata.version(package)
+
+
 def run_identity(recipe: Recipe, backends: BackendSelection, sources: list[str], device: str = "cpu") -> RunIdentity:
     """Return the identity of a run with these settings."""
     packages = [*PACKAGES, *(PICTURE_PACKAGES if recipe.content == "pictures" else ())]
@@ -54,7 +61,7 @@ def run_identity(recipe: Recipe, backends: BackendSelection, sources: list[str],
         "backends": backends.names() | {each.stage.name: each.package for each in added},
         "device": device,
         "weights": backends.weight_digests(),
-        "versions": {name: importlib.metadata.version(name) for name in packages} | code_digests(recipe.content),
+        "versions": {name: _version_of(name) for name in packages} | code_digests(recipe.content),
     }
     for each in added:
         values["versions"] |= each.versions

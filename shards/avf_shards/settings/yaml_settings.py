@@ -1,12 +1,17 @@
 """Settings as they stand in YAML files and `--set key=value`, each with the file and line where it was given."""
 
+import copy
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from avf_shards.errors import UserError
 from avf_shards.settings.config import Faults, T, bind_collecting, merge, nest
+
+if TYPE_CHECKING:
+    from avf_shards.settings.yaml_document import YamlDocument
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,11 +105,9 @@ def read_settings(path: Path, label: str | None = None, *, noun: str = "recipe")
     """
     import yaml
 
-    from avf_shards.settings.yaml_document import YamlDocument
-
     label = label or str(path)
     try:
-        document = YamlDocument(path.read_text("utf-8"), "", lambda line: f"{label}:{line}")
+        document = _parse(path.read_text("utf-8"), label)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
@@ -115,7 +118,7 @@ def read_settings(path: Path, label: str | None = None, *, noun: str = "recipe")
         raise UserError(f"{label}{line}: not a {noun} file ({reason})") from None
     except yaml.YAMLError as error:
         raise UserError(f"{label}: not a {noun} file ({' '.join(str(error).split())})") from None
-    value = {} if document.value is None else document.value
+    value = {} if document.value is None else copy.deepcopy(document.value)
     if not isinstance(value, dict):
         raise UserError(f"{label}: a {noun} is a table of settings, this is {type(value).__name__}")
     return YamlSettings(
@@ -123,3 +126,11 @@ def read_settings(path: Path, label: str | None = None, *, noun: str = "recipe")
         positions={**document.positions, "": label},
         faults=tuple(document.faults),
     )
+
+
+@functools.lru_cache(maxsize=16)
+def _parse(text: str, label: str) -> "YamlDocument":
+    """Return a parsed file, which the caller does not change: a command reads the recipe of the package many times."""
+    from avf_shards.settings.yaml_document import YamlDocument
+
+    return YamlDocument(text, "", lambda line: f"{label}:{line}")

@@ -126,6 +126,7 @@ def test_mfcc_agrees_with_the_authors_code(
 
 
 @pytest.mark.real
+@pytest.mark.slow
 def test_syncnet_matches_the_authors_numbers(
     oracle: dict[str, np.ndarray], example: tuple[list[np.ndarray], np.ndarray]
 ) -> None:

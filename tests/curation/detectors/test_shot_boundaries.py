@@ -102,7 +102,7 @@ def test_a_cut_behind_a_stutter_stays_a_cut(stands: int) -> None:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("at", [58, 62, 66])
+@pytest.mark.parametrize("at", [58, *(pytest.param(at, marks=pytest.mark.slow) for at in (62, 66))])
 def test_what_follows_a_stutter_of_a_real_talker_is_no_cut(shared: Path, at: int) -> None:
     with MediaFile(shared / "assets/video/latentsync_demo2.mp4", make_recipe().defaults.media) as media:
         images = [entry.frame.to_ndarray(format="bgr24") for entry in islice(media.frames(), 130)]

@@ -273,7 +273,9 @@ def test_without_a_network_of_its_own_a_run_takes_that_of_the_package(
 
 
 @pytest.mark.real
-@pytest.mark.parametrize(("name", "own_offset"), [("retalking_face_1", 2), ("retalking_face_2", -1)])
+@pytest.mark.parametrize(
+    ("name", "own_offset"), [pytest.param("retalking_face_1", 2, marks=pytest.mark.slow), ("retalking_face_2", -1)]
+)
 def test_the_network_of_the_package_finds_the_offsets_of_real_talkers(shared: Path, name: str, own_offset: int) -> None:
     """The offsets are a consensus of three other methods; the clips are no training clips."""
     score = score_real_talker(shared / f"assets/video/{name}.mp4", Span(0, 125))
@@ -285,11 +287,11 @@ def test_the_network_of_the_package_finds_the_offsets_of_real_talkers(shared: Pa
 @pytest.mark.parametrize(
     ("track", "crf_span"),
     [
-        ("retinaface-mobilenet", ("23", Span(0, 200))),
+        pytest.param("retinaface-mobilenet", ("23", Span(0, 200)), marks=pytest.mark.slow),
         ("retinaface-mobilenet", ("23", Span(75, 150))),
-        ("dlib", ("23", Span(75, 150))),
-        ("retinaface-mobilenet", ("18", Span(50, 200))),
-        ("retinaface-mobilenet", ("23", Span(100, 200))),
+        pytest.param("dlib", ("23", Span(75, 150)), marks=pytest.mark.slow),
+        pytest.param("retinaface-mobilenet", ("18", Span(50, 200)), marks=pytest.mark.slow),
+        pytest.param("retinaface-mobilenet", ("23", Span(100, 200)), marks=pytest.mark.slow),
     ],
 )
 def test_no_offset_is_told_of_a_real_talker_in_sync_whose_mouth_moves_little(

@@ -19,6 +19,7 @@ from avf_curation.sources.types import Video
 from avf_shards.format.run_folder import RunFolder
 from avf_shards.schema.ledger import table_to_decisions
 from support.curation_runs import EMBEDDED, make_recipe, stub_curate
+from support.runs import make_inputs
 from support.stages import CurateVideo, single_step
 from support.trees import result_digests
 
@@ -239,11 +240,12 @@ def test_a_worker_that_fails_its_self_test_curates_nothing(tmp_path: Path, monke
     def fail(*arguments: object) -> None:
         raise RuntimeError("cannot cache function: no locator available")
 
+    source, options = make_inputs(tmp_path / "in", 3), RunOptions(engine="inline")
     monkeypatch.setattr(self_test, "split_silence", fail)
     with pytest.raises(
         InfrastructureError, match="failed its self-test, searching its sound for silence: RuntimeError"
     ):
-        run_inline(tmp_path, 3, set())
+        curate(make_recipe(), EMBEDDED, {"s": source}, tmp_path / "run", options)
     assert RunFolder(tmp_path / "run").finished_units(0) == set()
 
 

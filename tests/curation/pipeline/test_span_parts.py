@@ -90,7 +90,7 @@ def curate(path: Path, weights: Path, *settings: str) -> list[SpanOutcome]:
 
 @pytest.mark.real
 @pytest.mark.parametrize("join", [dissolve, fade_through_black, pan])
-@pytest.mark.parametrize("silence", ["decide", "skip"])
+@pytest.mark.parametrize("silence", ["decide", pytest.param("skip", marks=pytest.mark.slow)])
 def test_what_each_person_has_alone_is_kept(
     tmp_path: Path, shared: Path, real_weights: Path, join: Join, silence: str
 ) -> None:

@@ -86,6 +86,7 @@ class _SeesOpening:
         return (dark_T[:, None] * np.linspace(0.5, 1, 128) + noise_TV).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short")
 def test_where_the_weights_of_lr_asd_are_the_network_reads_its_embeddings_too(
     run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
