@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -194,7 +195,15 @@ def _hub() -> Iterator[HubServer]:
         yield hub
 
 
-@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "python"], ids=str)
+def python_blocks() -> Iterator[Any]:
+    """Yield the blocks in Python; those that train a model are for the slow tests."""
+    for block in BLOCKS:
+        if block.language == "python":
+            trains = re.search(r"train\.(pretrain|finetune)\(", block.text)
+            yield pytest.param(block, id=str(block), marks=[pytest.mark.slow] if trains else [])
+
+
+@pytest.mark.parametrize("block", list(python_blocks()))
 def test_python_blocks_run(block: CodeBlock, folder: Path, hub: HubServer) -> None:
     code = block.text + "\nprint('ran to its end')\n"
     environment = os.environ | hub.environment(folder / "cache") | {"HF_DATASETS_OFFLINE": "1"}

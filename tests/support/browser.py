@@ -60,15 +60,27 @@ SHARED_BROWSER = SharedBrowser()
 
 @contextmanager
 def open_page(
-    target: Path | str, scheme: Literal["light", "dark"] = "light", width: int = 1280, **settings: Any
+    target: Path | str,
+    scheme: Literal["light", "dark"] = "light",
+    width: int = 1280,
+    *,
+    in_new_browser: bool = False,
+    **settings: Any,
 ) -> Iterator[Page]:
     """Open an HTML file, or an address of this machine, in headless Chromium.
 
     A request to another address and an error of the page's code are failures.
+
+    Args:
+        in_new_browser: for a page that is loaded again and reads what it stored: a browser that had pages before may
+            have lost it.
+        settings: of the page's context.
     """
     address = target.as_uri() if isinstance(target, Path) else target
     if BROWSER is None:
         pytest.skip("no Chromium is installed")
+    if in_new_browser:
+        SHARED_BROWSER.close()
     page = SHARED_BROWSER.new_page(color_scheme=scheme, viewport={"width": width, "height": 844}, **settings)
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))

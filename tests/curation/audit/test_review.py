@@ -219,7 +219,7 @@ def saved_answers(tab: Page, path: Path, run: RunFolder) -> ReviewAnswers:
 @pytest.mark.browser
 def test_answers_saved_by_the_page_are_read_by_audit(sheet: tuple[RunFolder, Path], tmp_path: Path) -> None:
     run, page = sheet
-    with open_page(page, width=1000, accept_downloads=True) as tab:
+    with open_page(page, width=1000, accept_downloads=True, in_new_browser=True) as tab:
         tab.wait_for_function("document.querySelector('video').readyState > 1")
         assert tab.evaluate("document.querySelector('video').duration") > 1
         assert tab.evaluate("document.querySelector('video').videoWidth") >= 224

@@ -106,7 +106,7 @@ def test_the_page_says_what_is_saved_and_when_all_is_answered(page: Path) -> Non
 )
 def test_a_file_of_other_shape_changes_no_answer(page: Path, tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "answers.json").write_text(content)
-    with open_page(page) as tab:
+    with open_page(page, in_new_browser=True) as tab:
         tab.keyboard.press("j")
         tab.locator("#file").set_input_files(tmp_path / "answers.json")
         tab.wait_for_function("document.querySelector('#message').textContent")
