@@ -43,6 +43,10 @@ def test_uv_installs_what_curation_needs_without_torch(wheel: Path, python: Path
     run([programs / "avf-curate", "audit", tmp_path / "run", "--html", tmp_path / "report.html"])
     run([programs / "avf-shards", "pack", tmp_path / "run", "--out", tmp_path / "shards"])
     assert len(run([programs / "avf-shards", "ls", tmp_path / "shards", "--keys"]).split()) == 1
+    run([str(UV), "pip", "uninstall", "--quiet", "ray"], VIRTUAL_ENV=str(programs.parent))
+    again = ["--out", tmp_path / "again", "--engine", "inline"]
+    run([programs / "avf-curate", "run", "--source", f"own={videos}", *again])
+    run([programs / "avf-curate", "audit", tmp_path / "again"])
     trainer = subprocess.run(
         [
             programs / "avf-train",
