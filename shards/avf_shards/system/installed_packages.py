@@ -8,10 +8,13 @@ import hashlib
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from avf_shards.errors import UserError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +22,7 @@ class Addition:
     """A thing that a package adds, by its name."""
 
     name: str  # that users type
-    entry: EntryPoint  # its value is MODULE, or MODULE:ATTRIBUTE
+    entry: "EntryPoint"  # its value is MODULE, or MODULE:ATTRIBUTE
     project: str  # name of the package, as pip has it
     version: str  # of the package
 
@@ -32,6 +35,8 @@ class Addition:
 @functools.cache
 def list_additions(group: str) -> dict[str, tuple[Addition, ...]]:
     """Return what installed packages add to a group of entry points, by name, without importing any of it."""
+    from importlib.metadata import entry_points  # imported here: commands that answer from files start without it
+
     additions: dict[str, dict[tuple[str, str], Addition]] = {}
     for entry in sorted(entry_points(group=group), key=lambda entry: (entry.name, entry.value)):
         project, version = (entry.dist.name, entry.dist.version) if entry.dist else (entry.value, "")

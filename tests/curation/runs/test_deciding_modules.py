@@ -31,6 +31,8 @@ WITHOUT_INFLUENCE = {
     "avf_shards/settings/config.py",
     "avf_shards/settings/yaml_settings.py",
     "avf_shards/stores/addresses.py",
+    "avf_shards/stores/conditional_writes.py",
+    "avf_shards/stores/fetched_contents.py",
     "avf_shards/stores/mirror.py",
     "avf_shards/stores/mirror_memory.py",
     "avf_shards/stores/object_names.py",

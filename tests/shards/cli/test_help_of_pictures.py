@@ -12,11 +12,12 @@ WITHOUT_PICTURES = {
     "review": "it shows videos, and says so of a run of pictures",
     "export": "it shows videos, and says so of a run of pictures",
     "fetch": "it downloads videos",
+    "forge": "it makes forgeries of videos",
     "gates": "it judges spans",
     "hybrid": "its quotas are of clips",
     "learn-sync": "it learns from clips",
 }
-SHARDS = ("pack", "verify", "ls", "show", "lineage", "order", "delete", "push", "pull")
+SHARDS = ("pack", "verify", "ls", "show", "lineage", "order", "delete", "push", "pull", "cuts")
 CURATION = (
     *("estimate", "plan", "run", "status", "retry", "gc", "audit", "verify", "explain", "what-if", "calibrate"),
     *("data-card", "sources", "weights", "recipe"),
