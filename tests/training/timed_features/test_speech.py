@@ -1,6 +1,7 @@
 """The drop-in for wav2vec 2.0: its calls, its numbers of tokens, its times, in the adapters that take it in."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,12 +9,16 @@ import numpy as np
 import pytest
 import torch
 from avf_shards.errors import UserError
+from avf_training.models.config import Geometry
 from avf_training.models.presets import preset
+from avf_training.timed_features.audio_frames import audio_windows
 from avf_training.timed_features.neighbours import stack_layers, with_neighbours
 from avf_training.timed_features.speech import SpeechEncoder, SpeechProcessor, count_tokens, token_centres
 from support.models import save_pretrained_model
 from support.talking_heads import hallo_projection, latent_ranges, split_tokens, stable_avatar_adapter
 from torch import Tensor
+
+GEOMETRY = Geometry()
 
 
 @pytest.fixture(name="model", scope="module")
@@ -158,6 +163,18 @@ def test_the_processor_keeps_the_level() -> None:
     assert np.array_equal(processor(wave).input_values[0], wave)
     whole = (wave * 32768).astype(np.int16)
     assert torch.equal(processor(whole, return_tensors="pt")["input_values"][0], torch.from_numpy(whole) / 32768)
+
+
+def test_unit_variance_would_move_what_the_encoder_reads() -> None:
+    wave = _noise(40_960)
+    wave = 0.1 * (wave - wave.mean()) / wave.std(correction=0)
+    start = np.zeros(1, np.int64)
+    own, scaled = (audio_windows(each, start, GEOMETRY)[0, 0, :250] for each in (wave, wave / 0.1))
+    moved = (scaled - own)[own > own.min() + 1]  # kaldi's floor stays, under which a filter hears nothing
+    assert len(moved) > 0.9 * own.numel()
+    # Energies are divided by twice AudioSet's deviation; in training, gains of 0.5 to 1.5 moved them by up to 0.15.
+    torch.testing.assert_close(moved, torch.full_like(moved, math.log(100) / (2 * 4.5689974)), atol=1e-3, rtol=0)
+    assert float(moved.mean()) > 0.5
 
 
 def test_what_does_not_fit_is_refused(model: Path) -> None:
