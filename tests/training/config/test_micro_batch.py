@@ -51,6 +51,16 @@ def test_a_model_without_batch_norm_and_negatives_takes_any_micro_batch(tmp_path
     freeze_identity(tmp_path, fix_groups(smaller, tmp_path, 1)[1], 0)
 
 
+def test_the_head_of_a_detector_keeps_the_groups_of_its_batch_norm(tmp_path: Path) -> None:
+    recipe = load_finetune_recipe("finetune", "hicmae_b", ["micro_batch=6", "head=detector"])
+    fixed, identity = fix_groups(recipe, tmp_path, 1)
+    assert fixed.batch_norm_clips == 6
+    freeze_identity(tmp_path, identity, 0)
+    smaller = load_finetune_recipe("finetune", "hicmae_b", ["micro_batch=4", "head=detector"])
+    with pytest.raises(UserError, match=r"groups of 6 clips \(batch_norm_clips\)"):
+        fix_groups(smaller, tmp_path, 1)
+
+
 def test_the_table_of_worlds_in_the_docs_is_that_of_the_recipes() -> None:
     rows = []
     for path in sorted(FOLDER.glob("*.yaml")):

@@ -31,7 +31,8 @@ def fix_groups(recipe: R, out: Path, world: int) -> tuple[R, dict[str, Any]]:
     if before and any(before["recipe"].get(name) != value for name, value in settings.items()):
         return recipe, identity  # the folder holds another run, which `freeze_identity` refuses by what differs
     model = recipe.model_config()
-    if model.fusion == "iavcl" and model.hafe and model.modalities == "av":
+    detector = isinstance(recipe, FinetuneRecipe) and recipe.head == "detector"  # it has batch norm of its own
+    if model.modalities == "av" and (detector or (model.fusion == "iavcl" and model.hafe)):
         clips = recipe.batch_norm_clips or first
         _check(clips, recipe.micro_batch, "batch norm normalizes", "batch_norm_clips")
         recipe = replace(recipe, batch_norm_clips=clips)
