@@ -55,6 +55,10 @@ def print_what_if(out: Console, what_if: WhatIf, content: Content = "clips", sta
 
 def print_calibration(out: Console, calibration: Calibration) -> None:
     """Print the threshold in use and the proposed one for each check, then the settings for a command line."""
+    if not calibration.proposals:
+        reason = "no check of its spans has two scores that differ; curate more of it"
+        out.print(plain_text(f"no proposal for {calibration.source}: {reason}"))
+        return
     table = Table("check", box=None, header_style="bold", pad_edge=False)
     for heading in (
         "spans",

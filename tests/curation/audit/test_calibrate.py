@@ -120,7 +120,7 @@ def test_invalid_requests_are_refused_with_the_reason(tmp_path, capsys: pytest.C
             propose_thresholds(table, source, keep, checks)
     run = make_run(tmp_path)
     assert main(["calibrate", str(run.root), "--source", "made", "--keep", "0.5"]) == 0
-    assert "Each threshold is proposed alone" in capsys.readouterr().out
+    assert "no proposal for made: no check of its spans has two scores that differ" in capsys.readouterr().out
 
 
 def tied_ledger(scores: list[float], operator: str = ">=") -> pa.Table:
@@ -158,6 +158,12 @@ def test_no_line_is_printed_for_a_score_that_most_spans_share(capsys: pytest.Cap
     output = capsys.readouterr().out
     assert "--set" not in output
     assert "no proposal for quality/dark: many spans have the same score, so no threshold passes 80%" in output
+
+
+def test_a_single_span_gives_a_sentence_and_no_empty_table(capsys: pytest.CaptureFixture[str]) -> None:
+    print_calibration(make_console(), propose_thresholds(tied_ledger([1.0]), "a", 0.8))
+    expected = "no proposal for a: no check of its spans has two scores that differ; curate more of it\n"
+    assert capsys.readouterr().out == expected
 
 
 def test_a_lowest_score_that_most_spans_share_is_no_threshold() -> None:
