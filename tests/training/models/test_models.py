@@ -109,7 +109,9 @@ def test_recomputed_activations_change_nothing(encoder: str, fusion: str) -> Non
         torch.testing.assert_close(plain, recomputed, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize(("encoder", "fusion"), [("vit", "cross"), ("lgi", "iavcl")])
+@pytest.mark.parametrize(
+    ("encoder", "fusion"), [("vit", "cross"), pytest.param("lgi", "iavcl", marks=pytest.mark.slow)]
+)
 def test_the_compiler_finds_no_graph_break(encoder: str, fusion: str) -> None:
     base = tiny_config(encoder, fusion, skips=())
     video, audio = (replace(stream, depth=2, decoder_depth=2) for stream in (base.video, base.audio))

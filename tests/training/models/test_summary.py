@@ -41,6 +41,7 @@ def test_recomputed_activations_need_less_memory() -> None:
     assert recomputed < whole
 
 
+@pytest.mark.slow
 def test_stored_costs_are_those_that_are_counted(tmp_path: Path) -> None:
     """After a change of a model: `python -c "from avf_training.models.summary import *; store_preset_costs()"`."""
     store_preset_costs(tmp_path / "costs.json")
