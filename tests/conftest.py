@@ -20,8 +20,9 @@ SHARED = Path(__file__).parents[2] / "shared"
 
 #: Files whose tests take half a minute and more together, the longest first.
 LONGEST_FILES = (
+    "promises/test_snippets.py",
+    "promises/test_object_stores.py",
     "promises/test_demo.py",
-    "shards/deletion/test_two_writers.py",
     "promises/test_elastic_resume.py",
     "promises/test_fault_injection.py",
     "training/inference/test_api.py",
@@ -30,10 +31,9 @@ LONGEST_FILES = (
     "promises/test_docs_site.py",
     "promises/test_bad_input.py",
     "promises/test_ray.py",
-    "shards/deletion/test_takedown.py",
     "training/distributed/test_parallelize.py",
-    "training/trainer/test_checkpoint.py",
     "training/study/test_study.py",
+    "shards/deletion/test_two_writers.py",
     "curation/detectors/test_terminal.py",
 )
 
