@@ -1,6 +1,7 @@
 """Promise: `avf-curate demo --forged` ends in shards of real and forged clips, all there, which know their truth."""
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -48,9 +49,24 @@ def test_every_clip_is_kept_and_knows_what_was_forged(tmp_path: Path) -> None:
             assert record.measurements.sync is not None
             late.append("offset" in record.measurements.sync.would_reject)
     assert any(late), "sync is measured, and drops nothing"
+    assert_untouched_streams_equal(tmp_path / "shards", rows)
     before = {path: path.read_bytes() for path in (tmp_path / "shards").rglob("*") if path.is_file()}
     assert run_demo(tmp_path, "inline", 1, demo) == 0, "again, on what is there"
     assert {path: path.read_bytes() for path in before} == before
+
+
+def assert_untouched_streams_equal(shards: Path, rows: Mapping[str, Mapping[str, str]]) -> None:
+    """Assert that a clip's bytes of what was not forged are those of its original: they cannot tell a fake."""
+    payloads_of = {}
+    for entry in read_manifest(shards).shards:
+        with ShardReader(shards / entry.shard) as reader:
+            for key, payloads in reader.clips():
+                payloads_of[ClipRecord.from_json(payloads["json"], key).video_id] = dict(payloads)
+    for name, row in rows.items():
+        if row["fake"] == "1":
+            clip, real = payloads_of[name], payloads_of[row["original"]]
+            assert (clip["mp4"] == real["mp4"]) == (row["forged"] == "audio"), name
+            assert (clip["flac"] == real["flac"]) == (row["forged"] == "video"), name
 
 
 def read_records(shards: Path) -> dict[str, ClipRecord]:

@@ -26,6 +26,7 @@ from typing import Any
 
 from avf_shards.errors import UserError
 from avf_shards.system.durable_io import make_folder, replace_file
+from avf_shards.text import count_noun
 
 from avf_curation.forging.methods import METHODS
 from avf_curation.forging.original_films import STATE, ForgeConfig, ForgeWork, LabelRow, forge_original, read_state
@@ -84,7 +85,9 @@ def forge_folder(
     missed = {name: reason for answer in answers for name, reason in answer["missed"].items()}
     if not any(row["fake"] == "1" for row in rows):
         name, reason = next(iter({**unused, **missed}.items()))
-        raise UserError(f"{folder}: no forgery could be made of its {len(originals)} videos, as of {name}: {reason}")
+        raise UserError(
+            f"{folder}: no forgery could be made of {count_noun(len(originals), 'video')}, as of {name}: {reason}"
+        )
     table = io.StringIO()
     writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
     writer.writeheader()

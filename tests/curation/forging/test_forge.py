@@ -205,6 +205,12 @@ def test_what_cannot_be_forged_is_named(
         assert not file.streams.audio
 
 
+def test_a_folder_of_which_nothing_can_be_forged_is_refused(talks: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no forgery could be made of 1 video, as of talk dubbed: no video of another"):
+        forge_folder(talks / "3", tmp_path / "out", ForgeConfig(methods=("dubbed",)))
+    assert not (tmp_path / "out/labels.csv").exists()
+
+
 def test_a_folder_without_videos_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "in").mkdir()
     assert main(["forge", str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 2

@@ -259,7 +259,7 @@ def test_a_submission_answers_every_listed_file(
     argv = ["score-files", shards, "--model", model, "--list", str(tmp_path / "list.txt")]
     out = tmp_path / "answers.txt"
     assert main([*argv, "--out", str(out)]) == 2
-    assert "test/gone.mp4 and 0 more of 3 listed files have no prediction" in capsys.readouterr().err
+    assert "test/gone.mp4: has no prediction, as 1 of 3 listed files" in capsys.readouterr().err
     assert not out.exists()
     assert main([*argv, "--out", str(out), "--absent", "0.5"]) == 0
     assert "test/gone.mp4: no prediction" in capsys.readouterr().out

@@ -1,5 +1,6 @@
 """A list of files gets a score in each line; what has none, fits two, or is listed twice is refused by name."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,9 +35,21 @@ def test_a_listed_file_is_found_by_the_end_of_its_path() -> None:
         answer_list(["real.mp4"], scores)
 
 
+def test_two_listed_files_do_not_share_a_score() -> None:
+    with pytest.raises(UserError, match=r"a/x.mp4 and b/x.mp4: are two listed files, and x.mp4 is the only predicted"):
+        answer_list(["a/x.mp4", "b/x.mp4"], {"x.mp4": 0.9})
+    assert answer_list(["a/x.mp4", "b/x.mp4"], {"a/x.mp4": 0.9, "b/x.mp4": 0.1}).score_of["b/x.mp4"] == 0.1
+
+
+def test_files_of_one_name_in_two_sources_are_not_pooled() -> None:
+    people = [_person("a.mp4", 0.9), replace(_person("a.mp4", 0.1), source="other")]
+    with pytest.raises(UserError, match=r"a.mp4: is a file of two sources, s and other"):
+        pool_files(people)
+
+
 def test_absent_files_have_the_stated_score() -> None:
     scores = {"a": 0.2, "b": 0.4, "c": 0.9}
-    with pytest.raises(UserError, match="gone and 0 more of 4 listed files have no prediction"):
+    with pytest.raises(UserError, match="gone: has no prediction, as 1 of 4 listed files"):
         answer_list(["a", "b", "c", "gone"], scores)
     answers = answer_list(["a", "gone", "b", "c"], scores, "median")
     assert list(answers.score_of) == ["a", "gone", "b", "c"]
@@ -46,7 +59,7 @@ def test_absent_files_have_the_stated_score() -> None:
     for rule in ("2", "mean", "nan"):
         with pytest.raises(UserError, match=f"--absent {rule}: must be refuse, median or a number from 0 to 1"):
             answer_list(["a"], scores, rule)
-    with pytest.raises(UserError, match="have no prediction; the first that has: a"):
+    with pytest.raises(UserError, match="none of 2 listed files has a prediction, as x; the first file that has: a"):
         answer_list(["x", "y"], scores, "median")
 
 

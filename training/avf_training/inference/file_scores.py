@@ -13,6 +13,7 @@ from pathlib import Path
 from avf_shards.errors import UserError
 from avf_shards.system import durable_io
 from avf_shards.system.own_files import OwnFile
+from avf_shards.text import count_noun
 
 from avf_training.inference.person_prediction import PersonPrediction
 from avf_training.models.pooling import pool_windows
@@ -63,14 +64,20 @@ def read_file_list(path: Path) -> list[str]:
 def pool_files(people: Sequence[PersonPrediction]) -> dict[str, float]:
     """Return the probability of a fake of each file by its path: of the windows of all its people together.
 
-    Raises UserError for a model of other classes than real and fake.
+    Raises UserError for a model of other classes than real and fake, and for one path in two sources.
     """
     windows_of: dict[str, list[float]] = {}
+    source_of: dict[str, str] = {}
     for person in people:
         if not person.detects:
             raise UserError(
                 f"the model has learned {', '.join(person.names)}, not real and fake; name a model of a task of "
                 "detection"
+            )
+        if source_of.setdefault(person.path, person.source) != person.source:
+            raise UserError(
+                f"{person.path}: is a file of two sources, {source_of[person.path]} and {person.source}; score the "
+                "files of one source at a time"
             )
         windows_of.setdefault(person.path, []).extend(window.scores[1] for window in person.windows)
     return {path: pool_windows(scores, people[0].pool) for path, scores in windows_of.items()}
@@ -89,21 +96,23 @@ def answer_list(listed: Sequence[str], scores: Mapping[str, float], absent: str 
             from 0 to 1.
 
     Raises:
-        UserError: for a file without a prediction by the rule `refuse`, one that fits several, another rule, and a list
-            none of whose files has a prediction.
+        UserError: for a file without a prediction by the rule `refuse`, one that fits several, several that fit one,
+            another rule, and a list none of whose files has a prediction.
     """
     value = _parse_rule(absent)
     path_of = {name: path for name in listed if (path := _find(name, scores)) is not None}
+    _require_own_predictions(path_of)
     missing = tuple(name for name in listed if name not in path_of)
     if not path_of:
         held = next(iter(scores), "none")
         raise UserError(
-            f"{listed[0]} and the {len(listed) - 1} other listed files have no prediction; the first that has: {held}"
+            f"none of {count_noun(len(listed), 'listed file')} has a prediction, as {listed[0]}; the first file that "
+            f"has: {held}"
         )
     if missing and absent == "refuse":
         raise UserError(
-            f"{missing[0]} and {len(missing) - 1} more of {len(listed)} listed files have no prediction: no face was "
-            "found in them, or they were not read; give them a score with --absent median, or --absent 0.5"
+            f"{missing[0]}: has no prediction, as {len(missing):,} of {count_noun(len(listed), 'listed file')}: no "
+            "face was found, or it was not read; give such files a score with --absent median, or --absent 0.5"
         )
     known = {name: scores[path] for name, path in path_of.items()}
     fill = statistics.median(known.values()) if value is None else value
@@ -137,6 +146,17 @@ def _parse_rule(absent: str) -> float | None:
     if not 0 <= value <= 1:
         raise UserError(f"--absent {absent}: must be {', '.join(ABSENT_RULES)} or a number from 0 to 1")
     return value
+
+
+def _require_own_predictions(path_of: Mapping[str, str]) -> None:
+    """Raise UserError where two files of the list would get the score of one predicted file."""
+    name_of: dict[str, str] = {}
+    for name, path in path_of.items():
+        if name_of.setdefault(path, name) != name:
+            raise UserError(
+                f"{name_of[path]} and {name}: are two listed files, and {path} is the only predicted one that fits "
+                "either; predict from the folder that the list's paths begin in"
+            )
 
 
 def _find(name: str, scores: Mapping[str, float]) -> str | None:
