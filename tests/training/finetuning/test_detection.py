@@ -251,6 +251,23 @@ def test_predict_says_how_likely_a_fake_is_over_time_and_what_is_true(
     assert (tmp_path / "p.png").stat().st_size > 10_000
 
 
+def test_what_no_submission_can_come_of_is_refused_before_clips_are_predicted(
+    one_fake: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shards, model = map(str, one_fake)
+    monkeypatch.delattr("avf_training.inference.feature_model.FeatureModel.features_over_time")
+    (tmp_path / "list.txt").write_text("test/001.mp4\ntest/gone.mp4\n000.mp4\n")
+    Classifier(preset("nano"), 2, output_spec=OutputSpec(names=("joy", "anger"))).save_pretrained(tmp_path / "joy")
+    for path, message in (
+        (model, "test/gone.mp4: has no prediction, as 1 of 3 listed files"),
+        (str(tmp_path / "joy"), "has learned joy, anger, not real and fake"),
+    ):
+        argv = ["score-files", shards, "--model", path, "--list", str(tmp_path / "list.txt")]
+        assert main([*argv, "--out", str(tmp_path / "answers.txt")]) == 2
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "answers.txt").exists()
+
+
 def test_a_submission_answers_every_listed_file(
     one_fake: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -258,9 +275,6 @@ def test_a_submission_answers_every_listed_file(
     (tmp_path / "list.txt").write_text("test/001.mp4\ntest/gone.mp4\n000.mp4\n")
     argv = ["score-files", shards, "--model", model, "--list", str(tmp_path / "list.txt")]
     out = tmp_path / "answers.txt"
-    assert main([*argv, "--out", str(out)]) == 2
-    assert "test/gone.mp4: has no prediction, as 1 of 3 listed files" in capsys.readouterr().err
-    assert not out.exists()
     assert main([*argv, "--out", str(out), "--absent", "0.5"]) == 0
     assert "test/gone.mp4: no prediction" in capsys.readouterr().out
     names, scores = zip(*(line.split(";") for line in out.read_text().splitlines()), strict=True)

@@ -1,4 +1,4 @@
-"""avf-train predict: the emotions of people in videos over time."""
+"""avf-train predict: what a fine-tuned model says of people in videos over time, such as emotions or p(fake)."""
 
 import argparse
 from collections.abc import Sequence
@@ -27,7 +27,9 @@ the same with means as JSON (.json), subtitles (.srt, .vtt), or a document of th
 
 Windows overlap where --hop is shorter than a window (2.56 s). In subtitles, in ELAN and in the summary, the label of a
 time is the class with the highest mean probability over the windows that cover it; neighbours with the same label are
-one segment, and a segment's probability is the mean over its time. Models of dimensions give mean values instead.
+one segment, and a segment's probability is the mean over its time. Models of dimensions give mean values instead. A
+detector of fakes says p(fake) of each window, and of the file as windows were pooled in its training; where a clip's
+record knows what is forged, the figure and the JSON show it.
 
 Several models, or the folder of `finetune --fold all`, predict the mean of their probabilities (of values, for
 dimensions). They must have the same outputs and see as many frames.
@@ -48,7 +50,7 @@ def add(commands: Any) -> None:
         commands,
         "predict",
         _run,
-        help="Predict the emotions of each person in videos over time, and draw them.",
+        help="Predict the emotions of each person in videos over time, or how likely a fake is, and draw them.",
         details=_DETAILS,
         epilog="example:\n  avf-train predict talk.mp4 --model RUN --out talk.srt --out talk.png",
     )

@@ -68,8 +68,10 @@ def _run(options: argparse.Namespace) -> int:
     from avf_training.inference.file_scores import (
         answer_list,
         check_absent_rule,
+        check_list,
         pool_files,
         read_file_list,
+        require_detector,
         write_file_scores,
     )
     from avf_training.trainer.saved_model import list_models, require_fine_tuned
@@ -87,7 +89,9 @@ def _run(options: argparse.Namespace) -> int:
     from avf_training.inference.predictions import load_fine_tuned, predict_shards
 
     loaded = load_fine_tuned(models, resolve_device(options.device))
+    require_detector(next(iter(loaded.values())))
     with open_clips(options.input, options.clips) as shards, progress_line() as show:
+        check_list(listed, shards, options.absent)
         people = predict_shards(
             shards, loaded, options.hop, lambda video, number, clips: show(f"{video}: clip {number} of {clips}")
         )

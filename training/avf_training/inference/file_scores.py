@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avf_shards.errors import UserError
+from avf_shards.schema.forgery import FAKE, REAL
 from avf_shards.system import durable_io
 from avf_shards.system.own_files import OwnFile
 from avf_shards.text import count_noun
 
+from avf_training.data.storage import StorageConfig
+from avf_training.inference.feature_model import FeatureModel
 from avf_training.inference.person_prediction import PersonPrediction
 from avf_training.models.pooling import pool_windows
+from avf_training.tasks.labelled_shards import LabelledShards
 
 _LINE = re.compile(r".+;[01]\.\d{6}")
 ABSENT_RULES = ("refuse", "median")  # or a number
@@ -61,19 +65,38 @@ def read_file_list(path: Path) -> list[str]:
     return list(files)
 
 
+def require_detector(model: FeatureModel) -> None:
+    """Raise UserError for a model of other classes than real and fake."""
+    if model.names != (REAL, FAKE):
+        raise UserError(
+            f"the model has learned {', '.join(model.names) or 'classes without names'}, not real and fake; name a "
+            "model of a task of detection"
+        )
+
+
+def check_list(listed: Sequence[str], shards: str, absent: str) -> None:
+    """Raise UserError for a list that `answer_list` would refuse, by the paths of the clips before they are predicted.
+
+    Args:
+        listed: of `read_file_list`.
+        shards: folder of the clips that will be predicted.
+        absent: as in `answer_list`.
+    """
+    records = LabelledShards([shards], StorageConfig()).records()
+    answer_list(listed, {record.path: 0.5 for _, record in records}, absent)
+
+
 def pool_files(people: Sequence[PersonPrediction]) -> dict[str, float]:
     """Return the probability of a fake of each file by its path: of the windows of all its people together.
 
-    Raises UserError for a model of other classes than real and fake, and for one path in two sources.
+    Raises UserError for one path in two sources.
+
+    Args:
+        people: predictions of a model that `require_detector` accepts.
     """
     windows_of: dict[str, list[float]] = {}
     source_of: dict[str, str] = {}
     for person in people:
-        if not person.detects:
-            raise UserError(
-                f"the model has learned {', '.join(person.names)}, not real and fake; name a model of a task of "
-                "detection"
-            )
         if source_of.setdefault(person.path, person.source) != person.source:
             raise UserError(
                 f"{person.path}: is a file of two sources, {source_of[person.path]} and {person.source}; score the "

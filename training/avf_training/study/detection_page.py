@@ -10,6 +10,7 @@ from avf_shards.pages.render import make_page_environment
 from avf_shards.schema.versions import SCHEMA_VERSION, stamp
 from avf_shards.system import durable_io
 from avf_shards.system.own_files import PAGE, json_table, require_replaceable
+from avf_shards.text import count_noun
 
 from avf_training.evaluation.bootstrap import REPEATS
 from avf_training.evaluation.roc_curve import CURVE_METRICS
@@ -173,8 +174,8 @@ def chart_clip(clip: LabelledClip, windows: Sequence[TimedScore], window_s: floa
 def report_lines(report: DetectionReport) -> list[str]:
     """Return the lines that the command prints."""
     lines = [
-        f"{report.task}: {report.fakes:,} fakes and {report.reals:,} reals of {report.originals:,} originals, windows "
-        f"pooled by {report.pool}"
+        f"{report.task}: {count_noun(report.fakes, 'fake')} and {count_noun(report.reals, 'real')} of "
+        f"{count_noun(report.originals, 'original')}, windows pooled by {report.pool}"
     ]
     for score in report.scores:
         interval = (
@@ -182,7 +183,10 @@ def report_lines(report: DetectionReport) -> list[str]:
         )
         lines.append(f"  {score.name:<10}{100 * score.value:8.2f} %  {interval}".rstrip())
     for title, listed in (("kind", report.kinds), ("method", report.methods)):
-        lines += [f"  {title} {each.name}: {each.fakes:,} fakes, AUC {_percent(each.scores['AUC'])}" for each in listed]
+        lines += [
+            f"  {title} {each.name}: {count_noun(each.fakes, 'fake')}, AUC {_percent(each.scores['AUC'])}"
+            for each in listed
+        ]
     return lines
 
 
