@@ -26,6 +26,7 @@ from typing import Any
 
 from avf_shards.errors import UserError
 from avf_shards.system.durable_io import make_folder, replace_file
+from avf_shards.system.run_lock import RunLock
 from avf_shards.text import count_noun
 
 from avf_curation.forging.methods import METHODS
@@ -37,6 +38,7 @@ from avf_curation.sources.types import SkippedInput
 COLUMNS = ("file", "fake", "original", "forged", "method", "segments", "subject", "split")
 MIN_SECONDS, MAX_SECONDS = 4.0, 30.0  # a take lies in memory
 _SETTINGS = f"{STATE}/settings.json"
+_LOCK = "forge"  # markers of the process that makes the folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,13 +70,24 @@ def forge_folder(
 
     Raises:
         UserError: a setting is out of range, `out` lies in `folder` or around it, holds other files or was made with
-            other settings, or nothing can be made.
+            other settings, another process makes it, or nothing can be made.
     """
     _check_settings(config)
     _check_folders(folder, out)
     originals, skipped = list_originals(folder, config.seed, follow_symlinks=follow_symlinks)
-    _begin(out, folder, config, originals)
     work = ForgeWork(folder=folder, out=out, config=config, originals=tuple(originals))
+    make_folder(out / STATE)
+    with RunLock(out / STATE, _LOCK, f"--out {out}"):
+        _begin(out, folder, config, originals)
+        rows, unused, missed = _forge_all(work, processes, on_original)
+    return _summarize(rows, unused, missed, skipped)
+
+
+def _forge_all(
+    work: ForgeWork, processes: int, on_original: Callable[[int, int], None]
+) -> tuple[list[LabelRow], dict[str, str], dict[str, str]]:
+    """Write the files and the table; return its rows, and why videos were not used and forgeries not made."""
+    originals = work.originals
     jobs = [partial(forge_original, work, number) for number in range(len(originals))]
     answers = []
     for answer in _run(jobs, processes):
@@ -86,14 +99,14 @@ def forge_folder(
     if not any(row["fake"] == "1" for row in rows):
         name, reason = next(iter({**unused, **missed}.items()))
         raise UserError(
-            f"{folder}: no forgery could be made of {count_noun(len(originals), 'video')}, as of {name}: {reason}"
+            f"{work.folder}: no forgery could be made of {count_noun(len(originals), 'video')}, as of {name}: {reason}"
         )
     table = io.StringIO()
     writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    replace_file(out / TABLE, table.getvalue().encode())
-    return _summarize(rows, unused, missed, skipped)
+    replace_file(work.out / TABLE, table.getvalue().encode())
+    return rows, unused, missed
 
 
 def _check_settings(config: ForgeConfig) -> None:
@@ -115,7 +128,7 @@ def _check_folders(folder: Path, out: Path) -> None:
     if inside or around:
         where = "in" if inside else "around"
         raise UserError(f"--out {out}: lies {where} {folder}, whose videos are read; name a folder beside it")
-    if out.is_dir() and not (out / _SETTINGS).is_file() and any(out.iterdir()):
+    if out.is_dir() and not (out / _SETTINGS).is_file() and any(path.name != STATE for path in out.iterdir()):
         raise UserError(f"--out {out}: holds files that avf-curate forge did not make; name a new folder")
 
 

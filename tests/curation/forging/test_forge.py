@@ -22,6 +22,7 @@ from avf_curation.forging.takes import MARGIN_FRAMES
 from avf_curation.recipe import load_recipe
 from avf_curation.sources.registry import list_inputs
 from avf_shards.errors import UserError
+from avf_shards.system.run_lock import RunLock
 
 FRAMES = 83
 SIZE = (208, 156)  # smaller than the films of the demo, to be quicker
@@ -203,6 +204,17 @@ def test_what_cannot_be_forged_is_named(
     assert "3/talk dubbed: not forged: no video of another person" in messages
     with av.open(str(out / "3/silent/real.mp4")) as file:
         assert not file.streams.audio
+
+
+def test_two_calls_at_once_do_not_write_one_folder(talks: Path, tmp_path: Path) -> None:
+    state = tmp_path / "out/.forge"
+    state.mkdir(parents=True)  # as a call leaves it that was killed before anything else
+    with RunLock(state, "forge", "other"), pytest.raises(UserError, match=r"--out .*out"):
+        forge_folder(talks, tmp_path / "out", ForgeConfig(methods=("late",)))
+    assert not (state / "settings.json").exists()
+    with pytest.raises(UserError, match="no forgery could be made of 1 video"):
+        forge_folder(talks / "3", tmp_path / "out", ForgeConfig(methods=("dubbed",)))
+    assert [path.name for path in state.iterdir() if path.name.startswith("forge-")] == []
 
 
 def test_a_folder_of_which_nothing_can_be_forged_is_refused(talks: Path, tmp_path: Path) -> None:
