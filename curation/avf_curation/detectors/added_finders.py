@@ -12,7 +12,14 @@ from typing import Literal, get_args
 
 from avf_shards.errors import UserError
 from avf_shards.settings.config import refuse
-from avf_shards.system.installed_packages import Addition, code_digest, find_addition, load_addition, unusable
+from avf_shards.system.installed_packages import (
+    Addition,
+    code_digest,
+    error_text,
+    find_addition,
+    load_addition,
+    unusable,
+)
 
 from avf_curation.detectors.weights import ReplacedWeightsError
 from avf_curation.media.types import Bytes
@@ -115,10 +122,11 @@ class CheckedFinder:
         self.pixel_format = backend.pixel_format
         try:
             self._find = backend.load()
-        except (Exception, SystemExit) as error:
-            raise UserError(
-                f"backend {name}: {self._package} cannot load it ({type(error).__name__}: {error}); tell its owners"
-            ) from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            cause = f"{type(error).__name__}: {error_text(error)}"
+            raise UserError(f"backend {name}: {self._package} cannot load it ({cause}); tell its owners") from error
 
     def find(self, images: Sequence[Bytes], scale: float, config: object) -> list[list[Box]]:
         """Return the faces of each image in pixels of the source; the settings of our detectors are not used."""
@@ -127,10 +135,10 @@ class CheckedFinder:
             view.setflags(write=False)  # the images are looked at by others too
         try:
             faces = self._find(views, scale)
-        except (MemoryError, ImportError):
+        except (MemoryError, ImportError, KeyboardInterrupt):
             raise
-        except (Exception, SystemExit) as error:
-            raise PackageFaultError(f"{self._package}: {type(error).__name__}: {error}") from error
+        except BaseException as error:  # exit() and a panic of Rust are no Exception
+            raise PackageFaultError(f"{self._package}: {type(error).__name__}: {error_text(error)}") from error
         if not isinstance(faces, list) or len(faces) != len(images):
             raise PackageFaultError(f"{self._package}: returns no list with the faces of each of {len(images)} images")
         for box in (box for each in faces for box in each):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from avf_shards.format.run_identity import RunIdentity
 from avf_shards.schema.ledger import Check
+from avf_shards.system.installed_packages import error_text
 from avf_shards.system.storage_faults import is_machine_fault
 from avf_shards.timeline import FRAMES_PER_SECOND
 
@@ -21,6 +22,8 @@ from avf_curation.stages.tracking import Track
 
 _MEASUREMENT = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _MAX_CHARACTERS = 10_000  # of a text in the ledger, such as a curve over a long span
+_MAX_ITEMS = 10_000  # of a list
+_MAX_INTEGER = 2**63 - 1  # readers of JSON and Parquet hold no larger one
 
 
 def view_face(crops: FaceCrops, track: Track, samples: Samples) -> FaceSpan:
@@ -47,14 +50,15 @@ def measure_added(added: AddedStage, face: FaceSpan, config: Any) -> tuple[dict[
     try:
         scores = stage.measure(face, config)
         record, checks = scores.record(), stage.decide(scores, config)
-    except (InfrastructureError, MemoryError):
+    except (InfrastructureError, MemoryError, KeyboardInterrupt):
         raise
     except ImportError as error:
-        raise BrokenToolError(f"stage {stage.name} of {added.package}: {type(error).__name__}: {error}") from error
-    except (Exception, SystemExit) as error:
+        cause = f"{type(error).__name__}: {error_text(error)}"
+        raise BrokenToolError(f"stage {stage.name} of {added.package}: {cause}") from error
+    except BaseException as error:  # exit() and a panic of Rust are no Exception
         if isinstance(error, OSError) and is_machine_fault(error):
             raise
-        raise PackageFaultError(f"{added.package}: {type(error).__name__}: {error}") from error
+        raise PackageFaultError(f"{added.package}: {type(error).__name__}: {error_text(error)}") from error
     _check_record(record, added)
     _check_checks(checks, added, config)
     return dict(record), tuple(checks)
@@ -66,7 +70,10 @@ def _check_record(record: object, added: AddedStage) -> None:
     for name, value in record.items():
         if not isinstance(name, str) or not _MEASUREMENT.fullmatch(name) or name == "would_reject":
             raise PackageFaultError(f"{added.package}: {name!r:.60} is no name of a measurement")
-        for item in value if isinstance(value, list | tuple) else (value,):
+        items = value if isinstance(value, list | tuple) else (value,)
+        if len(items) > _MAX_ITEMS:
+            raise PackageFaultError(f"{added.package}: {name} has more than {_MAX_ITEMS:,} values")
+        for item in items:
             _check_value(name, item, added)
 
 
@@ -76,8 +83,21 @@ def _check_value(name: str, value: object, added: AddedStage) -> None:
     # Types of numpy cannot be written: type() and not isinstance(), as numpy's float64 is a float.
     if value is not None and type(value) not in (bool, int, float, str):
         raise PackageFaultError(f"{added.package}: {name} is {type(value).__name__}, not a number, a text or None")
+    if isinstance(value, int) and abs(value) > _MAX_INTEGER:
+        raise PackageFaultError(f"{added.package}: {name} is a whole number of more than 64 bits")
     if isinstance(value, str) and len(value) > _MAX_CHARACTERS:
         raise PackageFaultError(f"{added.package}: {name} has more than {_MAX_CHARACTERS:,} characters")
+    if isinstance(value, str) and not _is_text(value):
+        raise PackageFaultError(f"{added.package}: {name} is no text of Unicode: {value!r:.60}")
+
+
+def _is_text(value: str) -> bool:
+    """Return whether a text can be written as UTF-8: a file name that is none comes with lone surrogates."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_checks(checks: object, added: AddedStage, config: Any) -> None:
@@ -86,16 +106,20 @@ def _check_checks(checks: object, added: AddedStage, config: Any) -> None:
     if not isinstance(checks, tuple) or not all(isinstance(check, Check) for check in checks):
         raise PackageFaultError(f"{added.package}: its checks are no tuple of Check")
     for check in checks:
-        if check.stage != stage.name or check.reason not in stage.reasons:
+        if check.stage != stage.name or check.reason not in tuple(stage.reasons):
             raise PackageFaultError(f"{added.package}: {check.stage}/{check.reason} is none of its reasons")
         if check.score is not None and not math.isfinite(check.score):
             raise PackageFaultError(
                 f"{added.package}: the score of {check.reason} is {check.score}; what cannot be measured is None"
             )
-        prefix, _, setting = (check.setting or "").partition(".")
-        if check.setting is None or prefix != stage.name or setting not in stage.thresholds:
+        prefix, _, setting = str(check.setting).partition(".")
+        if not isinstance(check.setting, str) or prefix != stage.name or setting not in stage.thresholds:
             raise PackageFaultError(f"{added.package}: {check.reason} has the setting {check.setting!r}, no threshold")
-        if check.threshold != getattr(config, setting) or check.operator not in ("<=", ">="):
+        if (
+            type(check.threshold) not in (int, float)
+            or check.threshold != getattr(config, setting)
+            or check.operator not in ("<=", ">=")
+        ):
             raise PackageFaultError(f"{added.package}: {check.reason} compares with other than {check.setting}")
 
 

@@ -11,15 +11,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from avf_shards.errors import UserError
-from avf_shards.settings.config import refuse
+from avf_shards.settings.config import bind, refuse
 from avf_shards.system.installed_packages import (
     Addition,
     code_digest,
+    error_text,
     find_addition,
     list_additions,
     load_addition,
     unusable,
 )
+from avf_shards.text import printable
 
 from avf_curation.stages.definition import Stage
 from avf_curation.stages.own_stages import OWN_STAGES
@@ -29,6 +31,7 @@ from avf_curation.stages.undecided import UNDECIDED
 ADDED_STAGES = "avf_foundry.stages"
 _KIND = "stage"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_MAX_SENTENCE = 1_000  # characters of what a package says of its stage and reasons
 #: Names that a stage cannot have: ours, the other tables of a recipe, and what a ledger has beside stages.
 RESERVED = frozenset(
     {stage.name for stage in OWN_STAGES}
@@ -111,34 +114,56 @@ def _check_stage(stage: object, name: str) -> None:
     parameters = getattr(config, "__dataclass_params__", None)
     frozen = isinstance(config, type) and parameters is not None and parameters.frozen
     refuse(
-        (stage.name != name, f"it calls itself {stage.name!r}"),
+        (stage.name != name, f"it calls itself {stage.name!r:.60}"),
         (not frozen, f"config {config!r:.80} is no frozen dataclass"),
         (not callable(stage.measure), "measure is no function"),
         (not callable(stage.decide), "decide is no function"),
-        (set(stage.gates) != {"decide", "measure", "skip"}, "gates must be decide, measure and skip"),
+        (not _has_all(stage.gates, "decide", "measure", "skip"), "gates must be decide, measure and skip"),
         (stage.content != ("clips",), "content must be clips: stages of packages measure clips"),
+        (not isinstance(stage.thresholds, tuple), f"thresholds {stage.thresholds!r:.80} are no tuple of names"),
+        (not isinstance(stage.reasons, Mapping), f"reasons {stage.reasons!r:.80} are no table of names and Reasons"),
         (not stage.reasons, "it has no reasons"),
-        (not isinstance(stage.about, str) or not stage.about.strip(), "about says nothing"),
+        (not _is_line(stage.about), "about says nothing, or is no text of one line"),
     )
+    _check_reasons(stage.reasons)
+    _check_settings(config, stage.thresholds)
+
+
+def _has_all(values: object, *names: str) -> bool:
+    """Return whether a tuple has these names and no others, in any order."""
+    return isinstance(values, tuple) and sorted(map(repr, values)) == sorted(map(repr, names))
+
+
+def _is_line(text: object) -> bool:
+    """Return whether a value is a text that a table, a page and a terminal can show as one line."""
+    return isinstance(text, str) and bool(text.strip()) and len(text) <= _MAX_SENTENCE and printable(text) == text
+
+
+def _check_reasons(reasons: Mapping[Any, Any]) -> None:
+    for name, reason in reasons.items():
+        usable_name = _NAME.fullmatch(str(name)) and name != UNDECIDED
+        if not usable_name or not isinstance(reason, Reason):
+            raise ValueError(f"reason {name!r:.60} needs a name in lower case, and a Reason")
+        if not _is_line(reason.sentence) or not _is_line(reason.score):
+            raise ValueError(f"reason {name}: sentence and score must each be a text of one line, and not be empty")
+
+
+def _check_settings(config: type[Any], thresholds: tuple[str, ...]) -> None:
+    """Raise ValueError unless a recipe can hold the settings, and each has a default that it could hold too."""
     fields = {item.name: item for item in dataclasses.fields(config)}
-    given: dict[str, Any] = {
-        field: item.default for field, item in fields.items() if item.default is not dataclasses.MISSING
-    }
+    missing = dataclasses.MISSING
     refuse(
         *(
-            (field not in given and item.default_factory is dataclasses.MISSING, f"setting {field} has no default")
+            (item.default is missing and item.default_factory is missing, f"setting {field} has no default")
             for field, item in fields.items()
         ),
         *((not _NAME.fullmatch(field), f"setting {field!r} is no name of a setting") for field in fields),
-        *(
-            (type(given.get(setting)) not in (int, float), f"threshold {setting!r} is no setting that is a number")
-            for setting in stage.thresholds
-        ),
-        *(
-            (
-                not _NAME.fullmatch(str(reason)) or reason == UNDECIDED or not isinstance(meaning, Reason),
-                f"reason {reason!r} needs a name in lower case, and a Reason",
-            )
-            for reason, meaning in stage.reasons.items()
-        ),
     )
+    try:
+        defaults = dataclasses.asdict(config())
+        bind(config, defaults)
+    except Exception as error:  # of the package's own code, or a type that no recipe has
+        raise ValueError(f"its default settings: {error_text(error)}") from error
+    for setting in thresholds:
+        if type(defaults.get(str(setting))) not in (int, float):
+            raise ValueError(f"threshold {setting!r:.60} is no setting that is a number")

@@ -3,18 +3,24 @@
 The code of a package runs with the rights of the user, as that of any installed package does.
 """
 
+import contextlib
 import functools
 import hashlib
 import importlib.util
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avf_shards.errors import UserError
+from avf_shards.text import printable
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+
+
+_MAX_ERROR_CHARACTERS = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +67,7 @@ def find_addition(group: str, name: str, where: str, kind: str) -> Addition | No
 
 
 def load_addition(addition: Addition, where: str, kind: str, check_name: Callable[[str], object]) -> object:
-    """Import what a package adds and return it.
+    """Import what a package adds and return it. What its modules print goes to standard error: answers are JSON.
 
     Args:
         addition: as `find_addition` returned it.
@@ -75,13 +81,18 @@ def load_addition(addition: Addition, where: str, kind: str, check_name: Callabl
     """
     try:
         check_name(addition.name)
-        return addition.entry.load()
+        with contextlib.redirect_stdout(sys.stderr):
+            return addition.entry.load()
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         own = addition.entry.module.partition(".")[0]
         advice = f"install {missing}, which it needs" if missing and missing != own else "install it anew"
         raise UserError(unusable(addition, where, kind, error, advice)) from error
-    except (Exception, SystemExit) as error:  # whatever a strange module raises as it is imported
+    except KeyboardInterrupt:
+        raise
+    except (
+        BaseException
+    ) as error:  # whatever a strange module raises as it is imported; a panic of Rust is none of ours
         raise UserError(unusable(addition, where, kind, error)) from error
 
 
@@ -95,10 +106,24 @@ def unusable(addition: Addition, where: str, kind: str, error: object, advice: s
         error: why it cannot be used.
         advice: what the user can do.
     """
+    cause = error_text(error)
     return (
-        f"{where}: the package {addition.package} adds this {kind} and cannot be used ({error}); {advice}, or tell "
+        f"{where}: the package {addition.package} adds this {kind} and cannot be used ({cause}); {advice}, or tell "
         "its owners"
     )
+
+
+def error_text(error: object) -> str:
+    """Return what an error of foreign code says, in at most 500 characters that a terminal and a file can hold.
+
+    An error that cannot even be put into words is named by its type.
+    """
+    try:
+        text = str(error)
+    except Exception:  # of the error's own __str__
+        return f"{type(error).__name__} without words"
+    lines = (printable(line) for line in text[:_MAX_ERROR_CHARACTERS].split("\n"))
+    return "\n".join(lines) + ("..." if len(text) > _MAX_ERROR_CHARACTERS else "")
 
 
 def code_digest(addition: Addition) -> str:

@@ -100,6 +100,16 @@ def test_a_stage_is_measured_and_decides(site: Path) -> None:
         ("score=scores.light", "score=float('nan')", "the score of bright is nan"),
         ("return (Check(", "return Check(), (Check(", "TypeError"),
         ("return (Check(", "return [] and (Check(", "its checks are no tuple of Check"),
+        ('{"light": self.light}', r'{"light": "\udcff"}', "light is no text of Unicode"),
+        ('{"light": self.light}', '{"light": 10 ** 5000}', "light is a whole number of more than 64 bits"),
+        ('{"light": self.light}', '{"light": [1] * 10_001}', "light has more than 10,000 values"),
+        ('reason="bright"', 'reason=["bright"]', "none of its reasons"),
+        ('setting="light.max_light"', "setting=5", "bright has the setting 5, no threshold"),
+        ("threshold=config.max_light", "threshold=face", "NameError"),
+        ("threshold=config.max_light", "threshold=__import__('numpy').zeros(2)", "compares with other"),
+        (MEASURED, "(_ for _ in ()).throw(BaseException('a panic'))", "BaseException: a panic"),
+        (MEASURED, r"(_ for _ in ()).throw(ValueError('\udcff\x1b'))", r"ValueError: \udcff\x1b"),
+        (MEASURED, "(_ for _ in ()).throw(type('E', (Exception,), {'__str__': lambda e: 1 / 0})())", "E without words"),
     ],
 )
 def test_an_error_or_a_wrong_answer_is_a_fault_of_the_package(site: Path, old: str, new: str, fault: str) -> None:
@@ -109,6 +119,12 @@ def test_an_error_or_a_wrong_answer_is_a_fault_of_the_package(site: Path, old: s
     assert fault in str(raised.value)
     failure = classify_failure("light", raised.value)
     assert (failure.stage, failure.error) == ("light", "package_fault")
+
+
+def test_ctrl_c_within_a_stage_is_no_fault_of_the_package(site: Path) -> None:
+    stage = added(site, MEASURED, "(_ for _ in ()).throw(KeyboardInterrupt())")
+    with pytest.raises(KeyboardInterrupt):
+        measure_added(stage, FACE, stage.stage.config())
 
 
 def test_what_the_machine_lacks_fails_no_video(site: Path) -> None:

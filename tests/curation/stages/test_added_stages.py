@@ -1,5 +1,6 @@
 """A stage of an installed package has its settings, gates and reasons like ours, and what is wrong with it is named."""
 
+import json
 import pickle
 import subprocess
 import sys
@@ -98,6 +99,18 @@ def test_the_schema_of_recipes_has_the_stages_that_are_installed(
         ('{"bright": Reason', '{"Too Bright": Reason', "reason 'Too Bright' needs a name in lower case"),
         ('about="How light it is."', 'about=" "', "about says nothing"),
         ("from dataclasses", "import no_such_package\nfrom dataclasses", "install no_such_package, which it needs"),
+        ("from dataclasses", "raise BaseException('a panic')\nfrom dataclasses", "(a panic)"),
+        ('thresholds=("max_light",)', 'thresholds=("max_light")', "are no tuple of names"),
+        ('thresholds=("max_light",)', "thresholds=(['max_light'],)", "is no setting that is a number"),
+        ('thresholds=("max_light",)', 'thresholds=("max_light",), gates=None', "gates must be"),
+        ("reasons={", "reasons=[] and {", "are no table of names and Reasons"),
+        ('score="grey levels"', "score=None", "sentence and score must each be a text of one line"),
+        ('"The face is too bright."', r'"\x1b[2J"', "sentence and score must each be a text of one line"),
+        ('about="How light it is."', r'about="How\nlight"', "about says nothing, or is no text of one line"),
+        (": int = 1", ": set = frozenset()", "its default settings: every: expected"),
+        (": int = 1", ': "NoSuchType" = 1', "its default settings: name 'NoSuchType'"),
+        (": float = 300.0", ": float = float('nan')", "its default settings: max_light: nan"),
+        (": int = 1", ": int = 1\n    def __post_init__(self): 1 / 0", "its default settings: division by zero"),
     ],
 )
 def test_a_stage_that_cannot_be_used_names_its_package(site: Path, old: str, new: str, fault: str) -> None:
@@ -107,6 +120,24 @@ def test_a_stage_that_cannot_be_used_names_its_package(site: Path, old: str, new
     with pytest.raises(UserError, match=r"the package plugin-light 1\.5 adds this stage and cannot be used") as refused:
         load_stage("light")
     assert fault in str(refused.value)
+
+
+def test_an_error_of_an_import_is_told_in_few_words(site: Path) -> None:
+    install(site, "light", r"raise RuntimeError('\x1b[2J' + 'x' * 100_000)")
+    with pytest.raises(UserError) as refused:
+        load_stage("light")
+    assert r"(\x1b[2Jxxx" in str(refused.value)
+    assert len(str(refused.value)) < 1000
+
+
+def test_what_a_package_prints_as_it_is_imported_is_in_no_answer(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(site, "light", f"print('a greeting')\n{STAGE_TEXT}")
+    assert main(["recipe", "schema"]) == 0
+    answer = capsys.readouterr()
+    assert json.loads(answer.out)["properties"]["light"]
+    assert "a greeting" in answer.err
 
 
 @pytest.mark.parametrize(

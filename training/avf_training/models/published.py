@@ -115,7 +115,7 @@ def find_published(name: str) -> PublishedCheckpoint | None:
     if name in PUBLISHED:
         return PUBLISHED[name]
     if name not in PRESETS:
-        raise UserError(describe_unknown_key(name, name, [*PUBLISHED, *PRESETS], "weights"))
+        raise UserError(describe_unknown_key(name, name, sorted({*PUBLISHED, *PRESETS}), "weights"))
     return None
 
 
