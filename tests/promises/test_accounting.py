@@ -70,7 +70,7 @@ class Dice:
         edges = (self.draw.randrange(span.frames + 1),) if self.draw.random() < 0.2 else ()
         track = SimpleNamespace(
             record=lambda: {"window_px": 100.0, "face_px": 50.0, "detections": 1, "tracks": 1},
-            window=SimpleNamespace(side_px=100.0),
+            window=SimpleNamespace(side_px=100.0, box_px=lambda *_: (0.0, 0.0, 100.0, 100.0)),
             rival_share=0.0,
             other_faces=(),
             pan_edges=edges,
@@ -109,6 +109,11 @@ class Media:
         return AudioTrack(samples=np.zeros(length * 640, np.int16), covered=(Span(0, length * 640),))
 
 
+def decode_nothing(media: object, span: Span, *_: object) -> SimpleNamespace:
+    """Return what stands for the pictures of a span."""
+    return SimpleNamespace(frames=span.frames, width_px=320, height_px=240)
+
+
 @pytest.fixture
 def random_stages(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     holder = SimpleNamespace(dice=Dice(0))
@@ -131,7 +136,7 @@ def random_stages(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         ("encode_clip", {"mp4": b"m", "flac": b"f"}),
     ):
         monkeypatch.setattr(refining, name, failing(value))
-    monkeypatch.setattr(refining, "decode_for_detector", lambda media, span, *_: span)
+    monkeypatch.setattr(refining, "decode_for_detector", decode_nothing)
     monkeypatch.setattr(refining, "track_faces", lambda span, *_: failing(holder.dice.tracks(span))())
     for module in (scenes, faces, silence, tracking, sync, quality):
         monkeypatch.setattr(module, "decide", lambda *_, stage=module.STAGE: holder.dice.checks(stage))

@@ -109,7 +109,7 @@ def test_training_recipes_studies_and_data_sets_are_read_alike(
     assert train(["finetune", "--recipe", "nano", "--dataset", "mine.yaml", "--shards", "in", "--out", "run"]) == 2
     assert refusal(capsys)[:2] == [
         "mine.yaml:2: name: given twice, first in line 1; keep one of them",
-        "mine.yaml:5: task: 'feelings' is not one of 'emotion', 'dimensions', 'micro_expression'",
+        "mine.yaml:5: task: 'feelings' is not one of 'emotion', 'dimensions', 'micro_expression', 'detection'",
     ]
     (folder / "study.yaml").write_text("title: T\nrows:\n  a: {recipe: nano, stages: [finetune, pretrain]}\ntitle: U\n")
     assert train(["study", "study.yaml", "--shards", "in", "--out", "run"]) == 2

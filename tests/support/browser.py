@@ -63,8 +63,6 @@ def open_page(
     target: Path | str,
     scheme: Literal["light", "dark"] = "light",
     width: int = 1280,
-    *,
-    in_new_browser: bool = False,
     **settings: Any,
 ) -> Iterator[Page]:
     """Open an HTML file, or an address of this machine, in headless Chromium.
@@ -72,15 +70,11 @@ def open_page(
     A request to another address and an error of the page's code are failures.
 
     Args:
-        in_new_browser: for a page that is loaded again and reads what it stored: a browser that had pages before may
-            have lost it.
         settings: of the page's context.
     """
     address = target.as_uri() if isinstance(target, Path) else target
     if BROWSER is None:
         pytest.skip("no Chromium is installed")
-    if in_new_browser:
-        SHARED_BROWSER.close()
     page = SHARED_BROWSER.new_page(color_scheme=scheme, viewport={"width": width, "height": 844}, **settings)
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
@@ -93,18 +87,19 @@ def open_page(
     assert faults == []
 
 
-def reload_with_storage(page: Page) -> None:
-    """Load a page once more, until it reads the values that it stored before.
+def open_again(page: Page) -> Page:
+    """Return another tab with the page, which reads the values that the page stored before.
 
-    Chromium hands what a page stores to its other processes a moment later, so a page that is loaded at once may
-    still find nothing.
+    Chromium hands what a page stores to its other processes a moment later; and without a profile it may drop what was
+    stored when no tab has it open, as while the only tab is loaded again.
     """
     stored = page.evaluate(STORED_VALUES)
-    for _ in range(50):
-        page.reload()
-        if page.evaluate(STORED_VALUES) == stored:
-            return
-    raise AssertionError(f"the stored values are gone after the page was loaded again: {stored}")
+    tab = page.context.new_page()
+    for _ in range(200):
+        tab.goto(page.url)
+        if tab.evaluate(STORED_VALUES) == stored:
+            return tab
+    raise AssertionError(f"another tab does not read what the page stored: {stored}")
 
 
 def is_local(url: str, address: str) -> bool:

@@ -23,6 +23,10 @@ _FACE_STEP = 8  # every eighth frame is looked at; between them the face moves e
 _MIN_FACE_SHARE = 0.6  # of the frames looked at; below it the video has no face to forge
 
 
+class TooShortError(MediaError):
+    """Raised for a video that is too short to forge. Runs take it, so it is no kind of failure in a ledger."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Take:
     """A stretch of a video."""
@@ -65,7 +69,7 @@ def read_take(path: Path, max_seconds: float, config: MediaConfig) -> Take:
             images.append(converter.long_side(placed.frame, _LONG_SIDE_PX, "bgr24")[0])
         if len(images) < MIN_FRAMES:
             seconds, least = (frames / FRAMES_PER_SECOND for frames in (len(images), MIN_FRAMES))
-            raise MediaError("too_short", f"{seconds:.2f} s of video, and {least:.2f} s are needed")
+            raise TooShortError("too_short", f"{seconds:.2f} s of video, and {least:.2f} s are needed")
         if len({image.shape for image in images}) > 1:
             raise MediaError("picture_size", "the size of the picture changes")
         sound = media.audio(len(images))

@@ -25,7 +25,7 @@ from avf_shards.schema.ledger import Decision
 from avf_shards.system.temporary_folder import claim_temporary_folder
 from avf_shards.timeline import Span
 from playwright.sync_api import Page
-from support.browser import open_page, reload_with_storage, serious_findings
+from support.browser import open_again, open_page, serious_findings
 from support.curation_runs import EMBEDDED, make_recipe
 from support.demo_files import DemoFiles
 from support.ray_runs import QUICK_SETTINGS
@@ -219,7 +219,7 @@ def saved_answers(tab: Page, path: Path, run: RunFolder) -> ReviewAnswers:
 @pytest.mark.browser
 def test_answers_saved_by_the_page_are_read_by_audit(sheet: tuple[RunFolder, Path], tmp_path: Path) -> None:
     run, page = sheet
-    with open_page(page, width=1000, accept_downloads=True, in_new_browser=True) as tab:
+    with open_page(page, width=1000, accept_downloads=True) as tab:
         tab.wait_for_function("document.querySelector('video').readyState > 1")
         assert tab.evaluate("document.querySelector('video').duration") > 1
         assert tab.evaluate("document.querySelector('video').videoWidth") >= 224
@@ -232,7 +232,7 @@ def test_answers_saved_by_the_page_are_read_by_audit(sheet: tuple[RunFolder, Pat
         for key in ("k", "6"):
             tab.keyboard.press(key)
         assert tab.locator("#which button[aria-pressed=true]").inner_text() == "6 sync"
-        reload_with_storage(tab)
+        tab = open_again(tab)
         assert tab.locator("#bar").get_attribute("aria-label") == "1 right, 1 wrong, 0 unsure, of 2"
         answers = saved_answers(tab, tmp_path / "verdicts.json", run)
     assert [answers.verdicts[name] for name in ("0000", "0001")] == [

@@ -11,7 +11,7 @@ from avf_curation.reports.label_studio import question
 from avf_curation.reports.review_sheet import PAGE
 from avf_curation.stages.checks import STAGES
 from playwright.sync_api import Page
-from support.browser import open_page, reload_with_storage
+from support.browser import open_again, open_page
 
 IDENTITY = {"fingerprint": "f", "inputs_sha256": "i", "n": 6, "seed": 0}
 STRATA = ("kept", "quality/watermark", "quality/watermark_pooled", "scenes/too_short", "faces/no_face", "sync/offset")
@@ -106,13 +106,13 @@ def test_the_page_says_what_is_saved_and_when_all_is_answered(page: Path) -> Non
 )
 def test_a_file_of_other_shape_changes_no_answer(page: Path, tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "answers.json").write_text(content)
-    with open_page(page, in_new_browser=True) as tab:
+    with open_page(page) as tab:
         tab.keyboard.press("j")
         tab.locator("#file").set_input_files(tmp_path / "answers.json")
         tab.wait_for_function("document.querySelector('#message').textContent")
         assert re.match(f"not read: .*{message}", tab.locator("#message").inner_text())
         assert stored_verdicts(tab) == {"0000": verdict(0, "right")}
-        reload_with_storage(tab)
+        tab = open_again(tab)
         assert tab.locator("#bar").get_attribute("aria-label") == "1 right, 0 wrong, 0 unsure, of 6"
 
 

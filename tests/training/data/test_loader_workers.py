@@ -16,7 +16,7 @@ def test_more_workers_than_cores_give_the_same_batch_and_no_warning(
     expected = batch_contents(next(iter(make_stream_loader(shards, pretraining_sampler(), 2))))
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0}, raising=False)
     loader = make_stream_loader(shards, pretraining_sampler(), 2, workers=2)
-    with warnings.catch_warnings(), caplog.at_level("INFO"):
+    with warnings.catch_warnings(), caplog.at_level("INFO", logger="avf_training"):
         warnings.simplefilter("error")
         assert batch_contents(next(iter(loader))) == expected
     assert "with 2 workers; cores: 1" in caplog.text
