@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import fsspec
 
@@ -47,6 +47,13 @@ def _out_of_reach(address: str, reason: str) -> StoreError:
     # An error whose constructor takes other arguments than OSError's would not come back from a worker.
     remedy = "start the same command again when it is back"
     return StoreError(errno.EIO, f"out of reach after {_TRIES} tries ({reason}); {remedy}", address)
+
+
+def _is_outage(cause: BaseException | None) -> TypeGuard[Exception]:
+    """Return whether a web server was away or had no time, which fsspec calls a missing file; `cause` tells which."""
+    status = getattr(cause, "status", None)  # of an answer, in aiohttp
+    busy = isinstance(status, int) and (status >= 500 or status == 429)
+    return busy or (isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError))
 
 
 def _refused(address: str, reason: str) -> RefusedError:
@@ -148,11 +155,15 @@ class FsspecStore:
         for attempt in range(1, _TRIES + 1):
             try:
                 return ask(self._connect())
-            except (FileNotFoundError, FileExistsError, UserError):
+            except (FileExistsError, UserError):
                 raise
             except PermissionError as error:
                 raise _refused(address, str(error)) from None
             except Exception as error:  # each client raises errors of its own when a connection drops
+                if isinstance(error, FileNotFoundError):
+                    if not _is_outage(error.__cause__):
+                        raise
+                    error = error.__cause__
                 reason = _reason(error)
                 if _NO_CREDENTIALS in type(error).__name__:
                     raise _refused(address, reason) from None
