@@ -288,3 +288,22 @@ def test_bad_options_end_with_a_sentence(prompts: Path, tmp_path: Path, capsys: 
     assert "--frames 0 must be at least 1" in capsys.readouterr().err
     assert main(["expert", "score", str(tmp_path), "a.jsonl"]) == 2
     assert "holds no prompt_set.json" in capsys.readouterr().err
+
+
+def test_an_answer_may_hold_every_end_of_line_that_json_allows(prompts: Path, tmp_path: Path) -> None:
+    stored = read_prompt_set(prompts)
+    text = "It is\u2028left\u0085.\u2029"
+    lines = [
+        json.dumps({"prompt_set": stored.digest(), "id": prompt["id"], "answer": text}, ensure_ascii=False)
+        for prompt in stored.prompts()
+    ]
+    path = tmp_path / "a.jsonl"
+    path.write_bytes("\r\n".join(lines).encode())
+    assert set(read_answer_file(path, stored).values()) == {text}
+
+
+def test_a_part_without_its_fold_is_refused(prompts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "test.jsonl"
+    assert main(["expert", "export", str(prompts), "--part", "test", "--out", str(out)]) == 2
+    assert "--part test: is the part of a fold; name it with --fold N" in capsys.readouterr().err
+    assert not out.exists(), "it would hold the clips of all folds"

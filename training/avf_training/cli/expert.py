@@ -125,8 +125,7 @@ def _add_export(group: Any) -> None:
     parser.add_argument(
         "--part",
         choices=("train", "test"),
-        default="train",
-        help="clips that --fold does not test, or those that it tests (default: %(default)s)",
+        help="clips that --fold does not test, or those that it tests (default: train)",
     )
     parser.add_argument(
         "--out", metavar="FILE", type=own_file(_conversations), required=True, help="JSONL file to write"
@@ -222,8 +221,11 @@ def _run_export(options: argparse.Namespace) -> int:
     from avf_training.expert.messages import conversation_lines
     from avf_training.expert.prompt_set import read_prompt_set
 
+    if options.part is not None and options.fold is None:
+        raise UserError(f"--part {options.part}: is the part of a fold; name it with --fold N, or leave --part out")
     prompts = read_prompt_set(options.prompts)
-    text = conversation_lines(prompts, options.prompts, variant=options.variant, fold=options.fold, part=options.part)
+    part = options.part or "train"
+    text = conversation_lines(prompts, options.prompts, variant=options.variant, fold=options.fold, part=part)
     write_text(options.out, text)
     count = text.count("\n")
     values = {"out": str(options.out), "conversations": count, "digest": prompts.digest()}

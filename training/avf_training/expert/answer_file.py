@@ -53,7 +53,7 @@ def _read_lines(path: Path) -> list[tuple[int, Mapping[str, Any]]]:
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     try:
-        lines = read_text(path, "utf-8-sig").splitlines()
+        lines = read_text(path, "utf-8-sig").split("\n")  # an answer may hold other ends of lines, such as U+2028
     except UnicodeDecodeError:
         raise FaultError(f"{path}: is not UTF-8 text") from None
     rows = []
