@@ -192,3 +192,17 @@ def test_a_film_is_seen_where_a_face_is_and_heard_as_its_file(model: Path, tmp_p
     assert len(clip.video_NLD) == len(clip.audio_NLD) <= len(whole.audio_NLD)
     (index,) = (tmp_path / "clips" / "shards").glob("*.index.json")
     assert list(load_index(index).by_key()) == [path.stem]
+
+
+def test_a_recording_of_the_same_name_and_length_is_another_input(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wave = _write_wave(tmp_path / "a" / "talk.wav", 0.5)
+    assert _frames(model, wave, tmp_path / "out") == 0
+    other = tmp_path / "b" / "talk.wav"
+    other.parent.mkdir()
+    samples, rate_hz = soundfile.read(wave)
+    soundfile.write(other, samples[::-1], rate_hz, subtype="PCM_16")
+    assert other.stat().st_size == wave.stat().st_size
+    assert _frames(model, other, tmp_path / "out") == 2
+    assert "talk.safetensors: is there already with another input_sha256" in capsys.readouterr().err

@@ -36,7 +36,7 @@ class FrameHeader:
     """What the vectors of a file are of; two files with equal headers hold the same vectors."""
 
     input: str  # name of the file, or key of the clip
-    input_sha256: str  # of name and size of the file, or of what tells the clip from others, in hexadecimal digits
+    input_sha256: str  # of name, size and parts of the file, or of what a clip is known by, in hexadecimal digits
     start_s: float  # when the input begins, in seconds of the video that a clip was cut from; 0 of a file
     model_sha256: str  # of the model's files, in hexadecimal digits
     fps: float  # frames a second
