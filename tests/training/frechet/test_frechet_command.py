@@ -1,6 +1,10 @@
 """`avf-train frechet` shows each protocol's input to its detector, streams, and refuses what cannot be compared."""
 
 import json
+import re
+import struct
+import warnings
+import zlib
 from pathlib import Path
 
 import av
@@ -171,7 +175,7 @@ def test_sets_of_different_sizes_and_damaged_files_are_refused(
     assert "take as many of each: --limit 3" in capsys.readouterr().err
     assert main(["frechet", str(videos / "real"), str(tmp_path), *tail, "--limit", "3"]) == 0
     (tmp_path / "0.mkv").write_bytes(b"no video")
-    assert main(["frechet", str(videos / "real"), str(tmp_path), *tail]) == 1
+    assert main(["frechet", str(videos / "real"), str(tmp_path), *tail, "--limit", "3"]) == 1
     assert "does not decode as a video" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
     assert main(["frechet", str(videos / "real"), str(tmp_path / "empty"), *tail]) == 2
@@ -199,3 +203,84 @@ def test_our_own_encoder_needs_no_file(tmp_path: Path, capsys: pytest.CaptureFix
     assert (values["samples"], values["frames"]) == (4, None)
     assert values["frechet"] > 0
     assert values["features"] > 16
+    digest = values["detector"]
+    MaskedAutoencoder(PRESETS["nano"]).save_pretrained(tmp_path / "other")
+    assert len(str(digest)) == 64
+    assert answer_of([*argv, "--model", str(tmp_path / "other")], capsys)["detector"] != digest
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x02"])
+def test_files_of_weights_that_are_cut_off_are_refused(
+    videos: Path, tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "i3d_pretrained_400.pt"
+    path.write_bytes(content)
+    argv = ["frechet", str(videos / "real"), str(videos / "fake"), "--protocol", "videogpt", "--detector", str(path)]
+    assert main(argv) == 2
+    assert "is no file of weights such as i3d_pretrained_400.pt" in capsys.readouterr().err
+
+
+def test_weights_run_no_code_of_their_file(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class Hostile:
+        def __reduce__(self) -> tuple[object, ...]:
+            return Path.touch, (tmp_path / "ran",)
+
+    torch.save({"weight": Hostile()}, tmp_path / "hostile.pt")
+    argv = ["frechet", str(videos / "real"), str(videos / "fake"), "--detector", str(tmp_path / "hostile.pt")]
+    for protocol in ("videogpt", "styleganv", "clean"):
+        assert main([*argv, "--protocol", protocol]) == 2
+        assert "hostile.pt: is no " in capsys.readouterr().err
+    assert not (tmp_path / "ran").exists()
+
+
+def test_networks_that_give_no_features_are_refused(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class Pair(ToyI3D):
+        def forward(  # type: ignore[override]
+            self, x: torch.Tensor, rescale: bool = True, resize: bool = True, return_features: bool = True
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            return x, x
+
+    class Endless(ToyI3D):
+        def forward(
+            self, x: torch.Tensor, rescale: bool = True, resize: bool = True, return_features: bool = True
+        ) -> torch.Tensor:
+            return x.mean((2, 3, 4)) / 0
+
+    save_toy(Pair(), videos / "pair.pt")
+    save_toy(Endless(), videos / "endless.pt")
+    for name, message in (("pair", "gives a tuple and no tensor"), ("endless", "gives features that are no numbers")):
+        assert main(run(videos, "common", f"{name}.pt")) == 2
+        error = capsys.readouterr().err
+        assert f"{name}.pt: {message}; is it i3d_torchscript.pt?" in error
+
+
+def test_sets_of_different_sizes_are_refused_before_anything_is_decoded(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.mkv").write_bytes(b"no video")
+    tail = ["--protocol", "common", "--detector", str(videos / "i3d.pt")]
+    assert main(["frechet", str(tmp_path), str(videos / "real"), *tail]) == 2
+    assert f"{tmp_path}: has 3 samples and {videos / 'real'} 4" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("side", [10_000, 20_000])
+def test_a_picture_of_too_many_pixels_is_a_fault_of_its_file(
+    videos: Path,
+    tmp_path: Path,
+    side: int,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 89_478_485)  # Pillow's own, which curation takes away
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b""))
+    data = b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    )
+    (tmp_path / "large.png").write_bytes(b"\x89PNG\r\n\x1a\n" + data)
+    argv = ["frechet", str(tmp_path), str(videos / "real"), "--protocol", "clean"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        assert main([*argv, "--detector", str(videos / "inception.pt")]) == 1
+    assert re.search(r"large\.png: has .*more (pixels )?than any", capsys.readouterr().err)

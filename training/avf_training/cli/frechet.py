@@ -69,9 +69,11 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     _check(options)
+    from avf_training.framewise.tracks.extractor import digest_weights
     from avf_training.frechet.compare import CompareOptions, compare_clips, compare_footage
     from avf_training.frechet.footage import FootageOptions
     from avf_training.frechet.protocols import FRECHET_PROTOCOLS, FrechetDetector
+    from avf_training.trainer.saved_model import start_model
 
     sets, device = (options.real, options.fake), resolve_device(options.device)
     footage = FootageOptions(frames=options.frames, windows=options.windows, every=options.every)
@@ -82,7 +84,8 @@ def _run(options: argparse.Namespace) -> int:
             show(f"{name}: {count} samples")
 
         if options.model is not None:
-            result = compare_clips(sets, options.model, device, amount, show_count)
+            digest = digest_weights(start_model(options.model))
+            result = compare_clips(sets, options.model, device, amount, show_count, model_sha256=digest)
         else:
             detector = FrechetDetector(FRECHET_PROTOCOLS[options.protocol], options.detector, device)
             result = compare_footage(sets, detector, footage, amount, show_count)

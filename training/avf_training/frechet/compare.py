@@ -50,7 +50,7 @@ class SetDistance:
     samples: int  # N, of each set
     features: int  # C
     ddof: int  # of the covariances
-    detector: str  # SHA-256 of the detector's file; of an encoder of ours: its folder
+    detector: str  # SHA-256 of the detector's file, or of the files of an encoder of ours
     frames: int | None  # of a window; None for pictures
 
     def as_dict(self) -> dict[str, Any]:
@@ -117,6 +117,8 @@ def compare_footage(
     protocol = detector.protocol
     read = windows_of if protocol.sample == "window" else pictures_of
     files = [list_footage(path, pictures=protocol.sample == "picture") for path in sets]
+    if footage.windows == "first" and protocol.sample == "window" and options.limit is None:
+        _require_same_count(sets, (len(files[0]), len(files[1])))  # a sample a file: known before hours of work
     gathered = []
     for path, listed in zip(sets, files, strict=True):
         samples = islice(read(listed, footage), options.limit)
@@ -132,10 +134,13 @@ def compare_clips(
     device: str,
     options: CompareOptions,
     on_sample: OnSample = lambda name, count: None,
+    *,
+    model_sha256: str,
 ) -> SetDistance:
     """Return the distance of two sets of clips on the input of the head of one of our encoders.
 
-    Arguments and errors as `compare_footage`; a set is also a folder of shards.
+    Arguments and errors as `compare_footage`; a set is also a folder of shards, and `model_sha256` is of the model's
+    files.
     """
     model = FeatureModel(model_path, device)
     gathered = []
@@ -143,7 +148,7 @@ def compare_clips(
         with open_clips(path) as shards:
             gathered.append(_gather(str(path), _clip_features(model, shards, options.limit), options.kernel, on_sample))
     protocol = FRECHET_PROTOCOLS["avf"]
-    return _distance(sets, gathered, protocol, options.limit, detector=str(model_path), frames=None)
+    return _distance(sets, gathered, protocol, options.limit, detector=model_sha256, frames=None)
 
 
 def _clip_features(model: FeatureModel, shards: str, limit: int | None) -> Iterator[Floats]:
@@ -190,11 +195,7 @@ def _distance(
     for path, each in zip(sets, gathered, strict=True):
         if each.count < max(2, limit or 0):
             raise UserError(f"{path}: has {count_noun(each.count, 'sample')}; {max(2, limit or 0)} are needed")
-    if first.count != second.count:
-        raise UserError(
-            f"{sets[0]}: has {count_noun(first.count, 'sample')} and {sets[1]} {second.count:,}; the distance depends "
-            f"on the number, so take as many of each: --limit {min(first.count, second.count)}"
-        )
+    _require_same_count(sets, (first.count, second.count))
     assert first.moments is not None
     assert second.moments is not None
     kernel = None
@@ -209,4 +210,17 @@ def _distance(
         ddof=protocol.ddof,
         detector=detector,
         frames=frames,
+    )
+
+
+def _require_same_count(sets: tuple[Path, Path], counts: tuple[int, int]) -> None:
+    """Raise UserError for sets of different numbers of samples."""
+    if counts[0] == counts[1]:
+        return
+    if min(counts) < 2:
+        path = sets[counts.index(min(counts))]
+        raise UserError(f"{path}: has {count_noun(min(counts), 'sample')}; 2 are needed")
+    raise UserError(
+        f"{sets[0]}: has {count_noun(counts[0], 'sample')} and {sets[1]} {counts[1]:,}; the distance depends on the "
+        f"number, so take as many of each: --limit {min(counts)}"
     )

@@ -1,13 +1,16 @@
 """Windows and pictures of the two sets: from videos and pictures in folders, in the order of their names."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import av
 import numpy as np
 from avf_shards.errors import FaultError, UserError
-from avf_shards.system.storage_faults import open_plain
+from avf_shards.system.storage_faults import open_plain, raise_machine_fault
+from avf_shards.text import count_noun
 from PIL import Image, UnidentifiedImageError
 
 from avf_training.data.media_faults import describe_media_fault
@@ -66,8 +69,8 @@ def windows_of(files: Sequence[Path], options: FootageOptions) -> Iterator[Pixel
                     break
         if not count:
             raise UserError(
-                f"{file}: has {len(window)} frames and a window has {options.frames}; leave the file out, or take "
-                "shorter windows with --frames, for all distances that are compared"
+                f"{file}: has {count_noun(len(window), 'frame')} and a window has {options.frames}; leave the "
+                "file out, or take shorter windows with --frames, for all distances that are compared"
             )
 
 
@@ -100,9 +103,19 @@ def _frames_of(file: Path) -> Iterator[PixelArray]:
 
 def _read_picture(file: Path) -> PixelArray:
     try:
-        with open(file, "rb", opener=open_plain) as data, Image.open(data) as picture:
+        with open(file, "rb", opener=open_plain) as data, _open_picture(data) as picture:
             if picture.width * picture.height > _MAX_PIXELS:
                 raise FaultError(f"{file}: has {picture.width} x {picture.height} pixels, more than any here")
             return np.asarray(picture.convert("RGB"))
+    except Image.DecompressionBombError:
+        raise FaultError(f"{file}: has more pixels than any picture here") from None
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        raise_machine_fault(error)
         raise FaultError(f"{file}: does not decode as a picture ({' '.join(str(error).split())[:120]})") from None
+
+
+def _open_picture(data: IO[bytes]) -> Image.Image:
+    """Open a picture without Pillow's warning of a large one, which is refused by its size here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(data)

@@ -114,7 +114,7 @@ def load_kinetics_network(path: Path, device: torch.device) -> KineticsNetwork:
     try:
         tensors = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # what torch raises for a foreign file has no common type
-        reason = str(error).strip().splitlines()[0][:120]
+        reason = (" ".join(str(error).split()) or type(error).__name__)[:120]  # of a file that is cut off: no word
         raise UserError(f"{path}: is no file of weights such as i3d_pretrained_400.pt ({reason})") from None
     network = KineticsNetwork()
     try:

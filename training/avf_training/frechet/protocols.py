@@ -76,17 +76,25 @@ class FrechetDetector:
         """Return the features (N, C) of pictures (H, W, 3) or of windows (T, H, W, 3), in float64 on the CPU."""
         try:
             features_NC = self._functions[self.protocol.name](samples)
+        except torch.OutOfMemoryError:
+            raise  # nothing is wrong with the file
         except (RuntimeError, AttributeError, TypeError, IndexError) as error:
-            reason = str(error).strip().splitlines()[-1][:160]
+            reason = (str(error).strip() or type(error).__name__).splitlines()[-1][:160]
             raise UserError(
                 f"{self.path}: does not take the input of protocol {self.protocol.name} ({reason}); is it "
                 f"{self.protocol.detector}?"
             ) from None
+        if not isinstance(features_NC, Tensor):
+            raise UserError(
+                f"{self.path}: gives a {type(features_NC).__name__} and no tensor; is it {self.protocol.detector}?"
+            )
         if features_NC.ndim != 2 or len(features_NC) != len(samples):
             raise UserError(
                 f"{self.path}: gives features of shape {tuple(features_NC.shape)} for {len(samples)} samples; is it "
                 f"{self.protocol.detector}?"
             )
+        if not features_NC.isfinite().all():
+            raise UserError(f"{self.path}: gives features that are no numbers; is it {self.protocol.detector}?")
         return features_NC.double().cpu()
 
     def _styleganv(self, windows: Sequence[PixelArray]) -> Tensor:
@@ -114,5 +122,5 @@ def _load_torchscript(path: Path, device: torch.device) -> Any:
     try:
         return torch.jit.load(str(path), map_location=device).eval()
     except (RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0][:120]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
         raise UserError(f"{path}: is no TorchScript file ({reason})") from None
