@@ -2,9 +2,13 @@
 
 import csv
 import json
+import shutil
+import subprocess
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from avf_curation.sources.types import Video
@@ -92,3 +96,31 @@ def test_what_holds_no_clips_is_refused(tmp_path: Path, capsys: pytest.CaptureFi
     assert "holds pictures, which are no parts of videos" in capsys.readouterr().err
     assert main(["cuts", str(tmp_path / "absent"), "--out", str(tmp_path / "cuts.csv")]) != 0
     assert not (tmp_path / "cuts.csv").exists()
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="the program ffmpeg, which cuts the film, is not here")
+def test_a_cut_by_ffmpeg_has_the_frames_of_the_clip_where_the_sound_begins_earlier(tmp_path: Path) -> None:
+    """As docs/howto/talking-heads.md says: the difference of both starts is added to the times of the list."""
+    film, cut_film = tmp_path / "film.mkv", tmp_path / "cut.mkv"
+    with av.open(str(film), "w") as container:
+        picture, sound = container.add_stream("ffv1", rate=25), container.add_stream("pcm_s16le", rate=16_000)
+        picture.width, picture.height, picture.pix_fmt = 32, 32, "bgr0"
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 48_000), np.int16), format="s16", layout="mono")
+        silence.sample_rate, silence.pts = 16_000, 0
+        container.mux(sound.encode(silence))
+        for number in range(50):
+            frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 2 * number, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = number + 13, Fraction(1, 25)
+            container.mux(picture.encode(frame))
+        container.mux([*picture.encode(), *sound.encode()])
+    cut = Cut.from_record(replace(make_clip_record("made-0123456789ab-50-100-1"), start_s=None, span=Span(25, 30)))
+    with av.open(str(film)) as container:
+        starts_s = [float(stream.start_time * stream.time_base) for stream in container.streams]
+    later_s = starts_s[0] - min(starts_s)
+    assert later_s == pytest.approx(0.52)
+    times = ["-ss", str(cut.start_s + later_s), "-to", str(cut.stop_s + later_s)]
+    command = ["ffmpeg", "-v", "error", *times, "-i", str(film), "-an", "-c:v", "ffv1", str(cut_film)]
+    subprocess.run(command, check=True)
+    with av.open(str(cut_film)) as container:
+        levels = [int(frame.to_ndarray(format="rgb24")[0, 0, 0]) for frame in container.decode(video=0)]
+    assert levels == [50, 52, 54, 56, 58]
