@@ -61,9 +61,9 @@ class SetDistance:
         """Return the distance as lines for a terminal."""
         kinds = {"clean": "FID", "avf": "Fréchet distance"}
         name = kinds.get(self.protocol, "FVD")
-        lines = [f"{name} ({self.protocol}): {self.frechet:.4f}"]
+        lines = [f"{name} ({self.protocol}): {self.frechet:z.4f}"]
         if self.kernel is not None:
-            lines.append(f"KID ({self.protocol}): {self.kernel:.6f}")
+            lines.append(f"KID ({self.protocol}): {self.kernel:z.6f}")
         window = "" if self.frames is None else f" of {self.frames} frames"
         lines.append(
             f"  {count_noun(self.samples, 'sample')}{window} of each set, {self.features} features, covariance over "

@@ -100,8 +100,9 @@ class FrameExtraction:
         for item in fields(FrameHeader):
             before, now = getattr(header, item.name), getattr(new, item.name)
             if before != now:
+                subject = item.name.removesuffix("_sha256").replace("_", " ")
                 raise UserError(
-                    f"{path}: is there already with another {item.name} ({_short(before)}, and now {_short(now)}); "
+                    f"{path}: is there already with another {subject} ({_short(before)}, and now {_short(now)}); "
                     "name another folder with --out, or move it away"
                 )
         return True
