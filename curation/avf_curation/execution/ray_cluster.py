@@ -55,7 +55,10 @@ def connect_cluster(cluster: ClusterConfig, device: str) -> bool:
         raise KeyboardInterrupt from None
     except AuthenticationError as error:
         raise unreadable_token(error) from None
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except Exception as error:
+        # Where a process of its own does not start in time, Ray raises a bare Exception.
+        if type(error) is not Exception and not isinstance(error, (ConnectionError, RuntimeError, ValueError)):
+            raise
         reason = " ".join(str(error).split())[:300]
         if address:
             raise InfrastructureError(describe_lost_address(address, reason)) from None

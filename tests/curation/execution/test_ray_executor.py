@@ -122,6 +122,19 @@ def test_a_head_that_starts_no_process_for_a_driver_is_asked_again(
     assert calls == ["local-name"] * joins
 
 
+@pytest.mark.parametrize("kind", [Exception, RuntimeError])
+def test_ray_that_does_not_start_in_time_is_an_error_in_words(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    def init(**_: object) -> None:
+        raise kind("The current node timed out during startup.\nThe GCS may be overloaded.")
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(InfrastructureError, match=r"timed out during startup. The GCS .*; --engine inline works"):
+        connect_cluster(ClusterConfig(), "cpu")
+
+
 def test_a_sigterm_while_ray_starts_stops_the_command_as_later_ones_do(monkeypatch: pytest.MonkeyPatch) -> None:
     def init(**_: object) -> None:
         sys.exit(status)  # as Ray's handler of SIGTERM does

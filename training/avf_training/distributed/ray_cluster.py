@@ -25,7 +25,10 @@ def connect_ray(address: str) -> RayResources:
     found = _find_started_cluster() if address == "auto" else address
     try:
         ray.init(address=found, log_to_driver=False, configure_logging=False)
-    except (ConnectionError, ValueError) as error:
+    except Exception as error:
+        # Where a process of its own does not start in time, Ray raises a bare Exception.
+        if type(error) is not Exception and not isinstance(error, (ConnectionError, ValueError)):
+            raise
         reason = next(iter(str(error).splitlines()), type(error).__name__)[:200]
         raise UserError(f"--ray {address}: no Ray cluster answers ({reason}); name HOST:PORT, auto or local") from None
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
