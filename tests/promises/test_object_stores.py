@@ -223,8 +223,12 @@ def test_an_object_is_created_once_whatever_the_refusal_says(
     store_server.set_faults(StoreFaults(names_no_condition=names_no_condition))
     store, key = FsspecStore("s3://bucket/once"), f"object-{names_no_condition}"
     (tmp_path / "file").write_bytes(b"third")
-    made = [store.create(key, b"first"), store.create(key, b"second"), store.create_from_file(key, tmp_path / "file")]
-    assert made == [True, False, False]
+    created = [
+        store.create(key, b"first"),
+        store.create(key, b"second"),
+        store.create_from_file(key, tmp_path / "file"),
+    ]
+    assert created == [True, False, False]
     assert store.read(key) == b"first"
     assert not caplog.messages, "the answer is no failure of the network"
 

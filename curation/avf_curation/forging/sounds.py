@@ -40,9 +40,9 @@ def replace_word(samples_S: Floats, frames: tuple[int, int], margin: int, draw: 
     parts = [samples_S[t * SAMPLES_PER_FRAME : (t + length) * SAMPLES_PER_FRAME] for t in chosen]
     other_S = max(parts, key=lambda part_S: float(np.square(part_S).sum()))
     out_S = samples_S.copy()
-    here = slice(start * SAMPLES_PER_FRAME, stop * SAMPLES_PER_FRAME)
+    stretch = slice(start * SAMPLES_PER_FRAME, stop * SAMPLES_PER_FRAME)
     weight_S = np.minimum(1, np.minimum(np.arange(len(other_S)), np.arange(len(other_S))[::-1]) / _FADE_SAMPLES)
-    out_S[here] = weight_S * match_level(other_S, samples_S[here]) + (1 - weight_S) * samples_S[here]
+    out_S[stretch] = weight_S * match_level(other_S, samples_S[stretch]) + (1 - weight_S) * samples_S[stretch]
     return out_S
 
 

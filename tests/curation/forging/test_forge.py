@@ -164,7 +164,7 @@ def test_settings_out_of_range_are_refused(
     change: dict[str, object], message: str, talks: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match=message):
-        forge_folder(talks, tmp_path / "out", ForgeConfig(**change))  # type: ignore[arg-type]
+        forge_folder(talks, tmp_path / "out", ForgeConfig(**change))  # type: ignore[arg-type]  # any setting
     assert not (tmp_path / "out").exists()
 
 

@@ -40,11 +40,11 @@ def test_a_word_is_replaced_in_its_stretch_alone() -> None:
     samples_S = draw.normal(0, 0.1, 100 * FRAME)
     samples_S[60 * FRAME : 80 * FRAME] *= 3  # the loudest speech is taken
     out_S = replace_word(samples_S, (30, 45), 14, draw)
-    here = slice(30 * FRAME, 45 * FRAME)
-    assert np.array_equal(np.delete(out_S, np.r_[here]), np.delete(samples_S, np.r_[here]))
+    stretch = slice(30 * FRAME, 45 * FRAME)
+    assert np.array_equal(np.delete(out_S, np.r_[stretch]), np.delete(samples_S, np.r_[stretch]))
     middle = slice(30 * FRAME + 160, 45 * FRAME - 160)
     assert abs(np.corrcoef(out_S[middle], samples_S[middle])[0, 1]) < 0.1
-    assert rms(out_S[here]) == pytest.approx(rms(samples_S[here]), rel=0.05)
+    assert rms(out_S[stretch]) == pytest.approx(rms(samples_S[stretch]), rel=0.05)
 
 
 def test_a_word_needs_other_speech() -> None:

@@ -262,9 +262,9 @@ def test_a_stage_that_always_fails_stops_the_run_and_another_folder_is_advised(
     with installed_packages(tmp_path / "site") as site:
         install(site, "dark", STAGE_TEXT.replace(MEASURED, "float('nan')"))
         assert main(command(run, "failing", "dark.every=2")) == 2
-        told = capsys.readouterr().err
-        assert "dark/package_fault: plugin-dark 1.5: light is nan" in told
-        assert "curate with another version of it, or without it, into another folder" in told
+        message = capsys.readouterr().err
+        assert "dark/package_fault: plugin-dark 1.5: light is nan" in message
+        assert "curate with another version of it, or without it, into another folder" in message
         assert main([*command(run, "failing", "dark.every=2"), "--max-fault-share", "1"]) == 0
     (decision, *_) = [each for each in table_to_decisions(RunFolder(run / "failing").ledger()) if each.error]
     assert (decision.status, decision.stage, decision.error) == ("failed", "dark", "package_fault")

@@ -33,7 +33,7 @@ def _curate_with_crop(video: Video, root: Path, settings: object, tools: object)
 @pytest.fixture(name="shards", scope="module")
 def _shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cuts")
-    make_labelled_shards(folder, {"interviews": make_label_rows(1)}, _curate_with_crop)  # type: ignore[arg-type]
+    make_labelled_shards(folder, {"interviews": make_label_rows(1)}, _curate_with_crop)  # type: ignore[arg-type]  # returns an object
     return folder / "shards"
 
 

@@ -235,6 +235,7 @@ def test_weights_run_no_code_of_their_file(videos: Path, tmp_path: Path, capsys:
 
 def test_networks_that_give_no_features_are_refused(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     class Pair(ToyI3D):
+        # It returns what it must not; TorchScript takes no second comment beside the mark.
         def forward(  # type: ignore[override]
             self, x: torch.Tensor, rescale: bool = True, resize: bool = True, return_features: bool = True
         ) -> tuple[torch.Tensor, torch.Tensor]:

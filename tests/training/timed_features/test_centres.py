@@ -157,9 +157,9 @@ def test_settings_that_do_not_exist_are_refused(model: Path) -> None:
     with pytest.raises(UserError, match="name each layer once"):
         AudioFrames(model, layers=(4, -1))
     with pytest.raises(UserError, match="context 'wide': there are lattice and dense"):
-        AudioFrames(model, context="wide")  # type: ignore[arg-type]
+        AudioFrames(model, context="wide")  # type: ignore[arg-type]  # refused
     with pytest.raises(UserError, match="bands 'max': there are mean and keep"):
-        AudioFrames(model, bands="max")  # type: ignore[arg-type]
+        AudioFrames(model, bands="max")  # type: ignore[arg-type]  # refused
     with pytest.raises(UserError, match="holds no saved model"):
         AudioFrames(model.parent.parent)
 

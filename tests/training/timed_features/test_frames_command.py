@@ -162,16 +162,16 @@ def test_files_that_are_none_of_ours_are_refused_when_read(model: Path, tmp_path
         read_frame_features(model / "model.safetensors")
     assert _frames(model, _write_wave(tmp_path / "talk.wav", 0.5), tmp_path / "out") == 0
     path = tmp_path / "out" / "talk.safetensors"
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-100])
+    content = path.read_bytes()
+    path.write_bytes(content[:-100])
     with pytest.raises(FaultError, match="is damaged"):
         read_frame_features(path)
-    size = int.from_bytes(whole[:8], "little")
-    header = json.loads(whole[8 : 8 + size])
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
     values = json.loads(header["__metadata__"]["frame_features"])
     header["__metadata__"]["frame_features"] = json.dumps(values | {"schema_version": 99})
     text = json.dumps(header).encode()
-    path.write_bytes(len(text).to_bytes(8, "little") + text + whole[8 + size :])
+    path.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + size :])
     with pytest.raises(UserError, match="update avf-foundry"):
         read_frame_features(path)
 
@@ -184,12 +184,12 @@ def test_a_film_is_seen_where_a_face_is_and_heard_as_its_file(model: Path, tmp_p
     assert _frames(model, film, tmp_path / "out", "--modality", "both", "--keep-clips", str(tmp_path / "clips")) == 0
     (path,) = (tmp_path / "out").iterdir()
     clip = read_frame_features(path)
-    whole = read_frame_features(tmp_path / "heard" / "talk.safetensors")
+    film = read_frame_features(tmp_path / "heard" / "talk.safetensors")
     assert clip.header.start_s == pytest.approx(0, abs=0.1)
     assert clip.video_NLD is not None
     assert clip.audio_NLD is not None
-    assert whole.audio_NLD is not None
-    assert len(clip.video_NLD) == len(clip.audio_NLD) <= len(whole.audio_NLD)
+    assert film.audio_NLD is not None
+    assert len(clip.video_NLD) == len(clip.audio_NLD) <= len(film.audio_NLD)
     (index,) = (tmp_path / "clips" / "shards").glob("*.index.json")
     assert list(load_index(index).by_key()) == [path.stem]
 

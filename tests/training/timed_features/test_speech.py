@@ -161,8 +161,10 @@ def test_the_processor_keeps_the_level() -> None:
     wave = (_noise(1600) * 0.2).numpy()
     assert np.array_equal(processor(wave, 16_000, return_tensors="np").input_values, wave[None])
     assert np.array_equal(processor(wave).input_values[0], wave)
-    whole = (wave * 32768).astype(np.int16)
-    assert torch.equal(processor(whole, return_tensors="pt")["input_values"][0], torch.from_numpy(whole) / 32768)
+    samples_S = (wave * 32768).astype(np.int16)
+    assert torch.equal(
+        processor(samples_S, return_tensors="pt")["input_values"][0], torch.from_numpy(samples_S) / 32768
+    )
 
 
 def test_unit_variance_would_move_what_the_encoder_reads() -> None:
